@@ -1,0 +1,1 @@
+"""What an update is: the RAUC bundle, read, trusted and made."""

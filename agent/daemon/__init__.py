@@ -1,0 +1,1 @@
+"""Decides, remembers, commits, tells: the process that stays."""

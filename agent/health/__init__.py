@@ -1,0 +1,1 @@
+"""One health check per file, one verdict."""

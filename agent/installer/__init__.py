@@ -1,0 +1,1 @@
+"""Verify, then write: a process without network."""
