@@ -1,0 +1,144 @@
+"""Conversations through the fetcher: the daemon itself never opens a network connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from agent.daemon.children import Child
+from agent.errors import EnvironmentFault, from_explained
+from agent.wire import Frame
+
+MAX_DOCUMENT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a fetcher must know before it may do anything; secrets are read anew for each conversation.
+
+    ``auth`` is the scheme (``TargetToken`` or ``GatewayToken``) and the token, or None. Timeouts are in seconds.
+    """
+
+    url: str
+    auth: tuple[str, str] | None
+    ca_pem: str
+    user: str
+    connect_timeout: float
+    read_timeout: float
+
+    def opening(self) -> dict[str, object]:
+        """The first message of a conversation."""
+        parts = urlsplit(self.url)
+        return {
+            "op": "session",
+            "origin": f"{parts.scheme}://{parts.netloc}",
+            "auth": {"scheme": self.auth[0], "token": self.auth[1]} if self.auth else None,
+            "ca_pem": self.ca_pem,
+            "user": self.user,
+            "connect_timeout": self.connect_timeout,
+            "read_timeout": self.read_timeout,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of the server; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Conversation:
+    """One fetcher, from its start to its end.
+
+    Args:
+        child: a started fetcher.
+        session: sent first.
+    """
+
+    def __init__(self, child: Child, session: Session) -> None:
+        self.child = child
+        self._patience = session.connect_timeout + session.read_timeout + 30
+        child.channel.send(session.opening())
+        self._answer("ok")
+
+    def request(
+        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Makes one request with a small answer (at most 1 MiB).
+
+        Raises:
+            EnvironmentFault: whatever the fetcher reported (``net.*``), or that it died.
+        """
+        self.child.channel.send(
+            {"op": "request", "method": method, "url": url, "headers": dict(headers or {}), "max_body": MAX_DOCUMENT},
+            body,
+        )
+        frame = self._answer("response")
+        names = frame.header.get("headers")
+        if not isinstance(names, dict):
+            raise EnvironmentFault("ipc.protocol", "the fetcher sent a response without headers")
+        return Response(frame.number("status"), {str(k): str(v) for k, v in names.items()}, frame.body)
+
+    def serve(self, url: str, size: int, fd: int) -> None:
+        """Lets the fetcher serve ranges of ``url`` to whoever holds the other end of the stream socket ``fd``."""
+        self.child.channel.send({"op": "serve", "url": url, "size": size}, fds=(fd,))
+
+    def _answer(self, expected: str) -> Frame:
+        frame = self.child.receive(self._patience)
+        if frame.op == "error":
+            parts = frame.header.get("error")
+            raise from_explained(parts if isinstance(parts, dict) else {})
+        if frame.op != expected:
+            raise EnvironmentFault("ipc.protocol", "the fetcher answered something else", details=frame.op[:60])
+        return frame
+
+
+class Network:
+    """Starts conversations with the configured server.
+
+    Args:
+        spawn: starts a fetcher.
+        session: reads the configuration's secrets; called once for each conversation.
+    """
+
+    def __init__(self, spawn: Callable[[str], Child], session: Callable[[], Session]) -> None:
+        self._spawn = spawn
+        self._session = session
+
+    @contextmanager
+    def conversation(self) -> Iterator[Conversation]:
+        """One fetcher; ended with the block."""
+        session = self._session()
+        with self._spawn("fetcher") as child:
+            yield Conversation(child, session)
+
+
+def document(response: Response) -> bytes:
+    """Returns the body of a successful answer.
+
+    Raises:
+        EnvironmentFault: ``net.unauthorised``, ``net.not-found`` or ``net.http-status`` for anything but 2xx.
+    """
+    if 200 <= response.status < 300:
+        return response.body
+    codes = {401: "net.unauthorised", 403: "net.unauthorised", 404: "net.not-found", 410: "net.not-found"}
+    raise EnvironmentFault(
+        codes.get(response.status, "net.http-status"),
+        "the server refused the request",
+        details=f"HTTP status {response.status}{_server_message(response.body)}",
+        resolution="check the token and the controller id" if response.status in (401, 403) else "",
+        retryable=response.status not in (404, 410),
+    )
+
+
+def _server_message(body: bytes) -> str:
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return f": {str(message)[:200]}"

@@ -1,0 +1,29 @@
+"""What the slot that is running says about the recorded state: pure, the first thing asked after every start."""
+
+from __future__ import annotations
+
+from agent.daemon.machine import Event, State
+from agent.daemon.record import Record
+
+
+def event_after_start(record: Record, *, boot_id: str, booted: str, trial: str) -> Event | None:
+    """Decides whether the past boot answered the recorded state.
+
+    Args:
+        record: as last saved.
+        boot_id: of this boot; differs from the record's when there was a reset since the state was entered.
+        booted: boot name of the running slot.
+        trial: our marker in the boot environment, empty when there is none.
+
+    Returns:
+        The event to apply first, or None to run the activity of the recorded state again.
+    """
+    if record.state not in (State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING):
+        return None
+    if booted == record.target:
+        return Event.BOOTED_TARGET if record.state in (State.ACTIVATING, State.REBOOTING) else None
+    if record.boot_id == boot_id:
+        return None   # the reset has not happened yet
+    if record.state is State.ACTIVATING and trial != record.trial_marker():
+        return None   # the power was cut before the one write took place: do it now
+    return Event.BOOTED_FALLBACK

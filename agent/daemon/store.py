@@ -1,0 +1,116 @@
+"""The only place that writes state durably.
+
+A document is replaced, never changed in place: temporary file in the same directory, fsync, rename, fsync of the
+directory. After a power cut there is the old document or the new one. One daemon at a time holds the lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from agent.errors import ConfigError, EnvironmentFault
+
+MAX_DOCUMENT = 1024 * 1024
+
+
+class Store:
+    """Named JSON documents in one directory, which both slots share.
+
+    Args:
+        directory: made with mode 0700 when missing.
+
+    Raises:
+        ConfigError: ``state.directory`` when the directory cannot be used, ``state.locked`` when another daemon holds it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                "state.directory", "the state directory cannot be used", details=str(error),
+                resolution="make system.state-dir a writable directory that both slots share",
+            ) from error  # fmt: skip
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise ConfigError(
+                "state.locked", "another ota-agent is using the state directory", details=str(directory),
+                resolution="stop the other one first: systemctl stop ota-agent",
+            ) from error  # fmt: skip
+
+    def close(self) -> None:
+        """Releases the lock."""
+        os.close(self._lock)
+
+    def load(self, name: str) -> dict[str, object] | None:
+        """Reads a document; None when there is none.
+
+        Raises:
+            EnvironmentFault: ``state.unreadable`` when it is no JSON object; it has been put aside as ``NAME.broken``.
+        """
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_DOCUMENT + 1)
+        except FileNotFoundError:
+            return None
+        try:
+            values = json.loads(data) if len(data) <= MAX_DOCUMENT else None
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            self.quarantine(name)
+            raise EnvironmentFault(
+                "state.unreadable", f"the state document {name} cannot be read",
+                details=f"it was put aside as {path.name}.broken",
+            )  # fmt: skip
+        return values
+
+    def save(self, name: str, values: dict[str, object]) -> None:
+        """Replaces a document durably.
+
+        Raises:
+            EnvironmentFault: ``state.write-failed``; the old document is still there.
+        """
+        path = self._path(name)
+        temporary = path.with_suffix(".new")
+        data = json.dumps(values, indent=1, sort_keys=True).encode() + b"\n"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                with os.fdopen(fd, "wb", closefd=False) as file:
+                    file.write(data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+            self._sync_directory()
+        except OSError as error:
+            raise EnvironmentFault(
+                "state.write-failed", f"the state document {name} cannot be written", details=str(error),
+                resolution="free space on the file system of system.state-dir, or replace the medium",
+            ) from error  # fmt: skip
+
+    def quarantine(self, name: str) -> None:
+        """Puts a document aside, so that it can be looked at and is not read again."""
+        path = self._path(name)
+        if path.exists():
+            path.rename(path.with_suffix(".json.broken"))
+            self._sync_directory()
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}.json"
+
+    def _sync_directory(self) -> None:
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
