@@ -1,0 +1,299 @@
+"""What this device is set up to do: TOML files in, one frozen value for each consumer out.
+
+Read in this order, later files overriding earlier ones key by key: ``/usr/lib/ota-agent/*.toml`` (the vendor's),
+``/etc/ota-agent/ota-agent.toml``, ``/etc/ota-agent/conf.d/*.toml``. Files named by ``--config`` are read instead of all
+these. A configuration with a problem is refused as a whole, and all its problems are told at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:  # the table and the TOML parser are loaded by load() only: an idle daemon has no use for them
+    from agent.config_resolve import Resolution
+
+MAX_FILES = 64
+MAX_FILE_SIZE = 256 * 1024  # bytes
+MAX_TOKEN_SIZE = 4096  # bytes; hawkBit's tokens have 32 characters
+MAX_PROBLEMS = 50  # lines in one message
+_RESOLUTION = "correct it, then try: ota-agent config check FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """``[system]``: the device, and the places where the agent looks and writes."""
+
+    compatible: str
+    state_dir: Path
+    runtime_dir: Path
+    os_release: Path
+    version_key: str
+    cmdline: Path
+    boot_id: Path
+    reboot_command: tuple[str, ...]
+    bus: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringSettings:
+    """``[keyring]``: whom to trust."""
+
+    path: Path
+    check_purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSettings:
+    """``[bundle]``: which bundles are acceptable at all."""
+
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSettings:
+    """``[update]``: what may be installed; ``min_version`` is empty when there is no floor."""
+
+    allow_downgrade: bool
+    min_version: str
+    reboot: bool
+    attempts: int
+    retry_delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """``[server]``: the update server; there is none when ``url`` is empty. Times are in seconds."""
+
+    url: str
+    tenant: str
+    controller_id: str
+    target_token_file: Path | None
+    gateway_token_file: Path | None
+    ca_file: Path | None
+    poll_min: float
+    poll_max: float
+    poll_first_delay: float
+    connect_timeout: float
+    read_timeout: float
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FetcherSettings:
+    """``[fetcher]``: the user that talks to the network; empty to stay the same user."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootloaderSettings:
+    """``[bootloader]``: where the bootloader keeps its choice."""
+
+    type: str
+    fw_env_config: Path
+    grubenv: Path
+    boot_attempts: int
+    boot_attempts_primary: int
+    lock_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSettings:
+    """``[slot.CLASS.INDEX]``; ``name`` is ``CLASS.INDEX``."""
+
+    name: str
+    slot_class: str
+    index: int
+    device: str
+    type: str
+    bootname: str | None
+    parent: str | None
+    readonly: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """``[health]``: what must be true before a new system is confirmed. Times are in seconds."""
+
+    units: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
+    server: bool
+    deadline: float
+    soak: float
+    interval: float
+    check_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One attribute for each section; ``files`` are those that were read, the most important last."""
+
+    system: SystemSettings
+    keyring: KeyringSettings
+    bundle: BundleSettings
+    update: UpdateSettings
+    server: ServerSettings
+    fetcher: FetcherSettings
+    bootloader: BootloaderSettings
+    slots: tuple[SlotSettings, ...]
+    health: HealthSettings
+    files: tuple[Path, ...]
+
+
+def load(paths: Sequence[Path] | None = None) -> Config:
+    """Reads the configuration.
+
+    Args:
+        paths: read these files, in order, instead of the standard places.
+
+    Raises:
+        ConfigError: ``config.missing`` (no file, or one cannot be read), ``config.invalid`` (all problems, one per
+            line), ``config.token-readable`` (others than the owner may read a token file).
+    """
+    files, resolution = survey(paths)
+    if resolution.problems:
+        _refuse(resolution.problems)
+    config = _build(files, resolution)
+    for token in (config.server.target_token_file, config.server.gateway_token_file):
+        if token is not None:
+            # It may be provisioned after the first start, and whoever checks a configuration may not get at it.
+            with contextlib.suppress(OSError):
+                _check_mode(token, token.stat().st_mode)
+    return config
+
+
+def survey(paths: Sequence[Path] | None = None) -> tuple[tuple[Path, ...], Resolution]:
+    """Reads the files and resolves every setting, without refusing anything but files that cannot be read.
+
+    Raises:
+        ConfigError: ``config.missing``, or ``config.invalid`` for a file that is no TOML.
+    """
+    from agent.config_resolve import resolve
+    from agent.config_table import MAIN_FILE
+
+    files = tuple(path.absolute() for path in paths) if paths else _standard_files()
+    if not files:
+        raise ConfigError(
+            "config.missing",
+            "there is no configuration",
+            details=f"no file {MAIN_FILE}",
+            resolution="start from the example ota-agent.toml that comes with the package",
+        )
+    if len(files) > MAX_FILES:
+        _refuse([f"{files[-1].parent}: expected at most {MAX_FILES} files, got {len(files)}"])
+    problems: list[str] = []
+    documents = [(file, _parse(file, problems)) for file in files]
+    if problems:  # what a broken file would have said is unknown: do not complain that it is missing
+        _refuse(problems)
+    return files, resolve(documents, files[-1] if paths else Path(MAIN_FILE))
+
+
+def read_token(server: ServerSettings) -> tuple[str, str] | None:
+    """Returns the scheme (``TargetToken`` or ``GatewayToken``) and the token for the server, read afresh.
+
+    Raises:
+        ConfigError: ``config.token-missing`` (no file, empty or unreadable), ``config.token-readable``.
+    """
+    scheme, path = "TargetToken", server.target_token_file
+    if path is None:
+        scheme, path = "GatewayToken", server.gateway_token_file
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            _check_mode(path, os.fstat(file.fileno()).st_mode)
+            token = file.read(MAX_TOKEN_SIZE + 1).decode("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "config.token-missing", f"the token file {path} cannot be read", details=str(error)
+        ) from error
+    if not token or len(token) > MAX_TOKEN_SIZE or not token.isprintable() or " " in token:
+        raise ConfigError("config.token-missing", f"the token file {path} holds no token: one line of plain text")
+    return scheme, token
+
+
+def _standard_files() -> tuple[Path, ...]:
+    from agent.config_table import DROP_IN_DIR, MAIN_FILE, VENDOR_DIR
+
+    main = Path(MAIN_FILE)
+    return (
+        *sorted(Path(VENDOR_DIR).glob("*.toml")),
+        *((main,) if main.exists() else ()),
+        *sorted(Path(DROP_IN_DIR).glob("*.toml")),
+    )
+
+
+def _parse(file: Path, problems: list[str]) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise ConfigError(
+            "config.missing", f"the configuration {file} cannot be read", details=str(error), resolution=_RESOLUTION
+        ) from error
+    if len(data) > MAX_FILE_SIZE:
+        problems.append(f"{file}: expected at most {MAX_FILE_SIZE} bytes, got more")
+        return {}
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, or a number beyond Python's limit
+        problems.append(f"{file}: expected TOML, got: {str(error)[:200]}")
+        return {}
+
+
+def _refuse(problems: Sequence[str]) -> NoReturn:
+    count = len(problems)
+    lines = [*problems[:MAX_PROBLEMS], *([f"and {count - MAX_PROBLEMS} more"] if count > MAX_PROBLEMS else [])]
+    raise ConfigError(
+        "config.invalid",
+        f"the configuration has {count} problem{'s' if count > 1 else ''}",
+        details="\n".join(lines),
+        resolution=_RESOLUTION,
+    )
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            "config.token-readable",
+            f"others than its owner may read the token file {path}",
+            details=f"its mode is {stat.S_IMODE(mode):04o}",
+            resolution=f"chmod 0600 {path}, and ask for a new token if anybody may have read it",
+        )
+
+
+def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
+    def section(name: str) -> dict[str, Any]:
+        return {key.replace("-", "_"): value.value for key, value in resolution.sections[name].items()}
+
+    attributes = {key: str(value.value) for key, value in resolution.sections["server.attributes"].items()}
+    return Config(
+        system=SystemSettings(**section("system")),
+        keyring=KeyringSettings(**section("keyring")),
+        bundle=BundleSettings(**section("bundle")),
+        update=UpdateSettings(**section("update")),
+        server=ServerSettings(**section("server"), attributes=MappingProxyType(attributes)),
+        fetcher=FetcherSettings(**section("fetcher")),
+        bootloader=BootloaderSettings(**section("bootloader")),
+        slots=tuple(_slot(name, section(name)) for name in resolution.sections if name.startswith("slot.")),
+        health=HealthSettings(**section("health")),
+        files=files,
+    )
+
+
+def _slot(section: str, values: dict[str, Any]) -> SlotSettings:
+    _, slot_class, index = section.split(".")
+    values["bootname"] = values["bootname"] or None
+    values["parent"] = values["parent"] or None
+    return SlotSettings(name=f"{slot_class}.{index}", slot_class=slot_class, index=int(index), **values)

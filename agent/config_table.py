@@ -1,0 +1,158 @@
+"""Every setting there is: one row each.
+
+The rows drive reading, checking, ``ota-agent config show`` and ``docs/configuration.md``. Names are RAUC's where RAUC
+has the setting. Pure, and needed only while a configuration is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from agent import config_values as kind
+from agent.config_values import Kind
+
+VENDOR_DIR = "/usr/lib/ota-agent"
+MAIN_FILE = "/etc/ota-agent/ota-agent.toml"
+DROP_IN_DIR = "/etc/ota-agent/conf.d"
+
+
+class Required(Enum):
+    """Marks a setting without a default."""
+
+    REQUIRED = "required"
+
+
+REQUIRED: Final = Required.REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        section: the TOML table; ``slot`` stands for every ``slot.CLASS.INDEX``.
+        key: the key in it; ``*`` stands for any key.
+        kind: what is accepted.
+        default: the TOML value taken when nothing is configured, or REQUIRED.
+        help: one sentence for the manual.
+        since: the version of ota-agent that introduced it.
+    """
+
+    section: str
+    key: str
+    kind: Kind
+    default: object
+    help: str
+    since: str = "0.1"
+
+
+SECTIONS: Mapping[str, str] = {
+    "system": "The device and the places where the agent looks and writes.",
+    "keyring": "Whom to trust as signer of a bundle.",
+    "bundle": "Which bundles are acceptable at all.",
+    "update": "What may be installed, and what happens then.",
+    "server": "The update server (hawkBit DDI). Without `url` the device is updated from files only.",
+    "server.attributes": "What the device tells the server about itself: any key, with a text.",
+    "fetcher": "The only process that talks to the network.",
+    "bootloader": "Where the bootloader keeps its choice of slot.",
+    "slot": "One table for each slot, `[slot.CLASS.INDEX]`, for example `[slot.rootfs.0]`.",
+    "health": "What must be true before a new system is confirmed.",
+}
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("system", "compatible", kind.COMPATIBLE, REQUIRED, "Bundles must be made for exactly this name."),
+    Setting("system", "state-dir", kind.PATH, "/var/lib/ota-agent", "Lasting state; must be shared by all slots."),
+    Setting("system", "runtime-dir", kind.PATH, "/run/ota-agent", "Files that a reboot may remove."),
+    Setting("system", "os-release", kind.PATH, "/etc/os-release", "Tells the version of the running system."),
+    Setting(
+        "system",
+        "version-key",
+        kind.OS_RELEASE_KEY,
+        "VERSION_ID",
+        "The key of os-release with the version; `IMAGE_VERSION` is preferred where it is present.",
+    ),
+    Setting("system", "cmdline", kind.PATH, "/proc/cmdline", "The kernel's command line, which names the booted slot."),
+    Setting("system", "boot-id", kind.PATH, "/proc/sys/kernel/random/boot_id", "Changes with each boot."),
+    Setting("system", "reboot-command", kind.COMMAND, ["systemctl", "reboot"], "Run to restart the device."),
+    Setting("system", "bus", kind.BUS, "system", "The message bus to serve D-Bus on; `none` serves nobody."),
+    Setting("keyring", "path", kind.PATH, REQUIRED, "PEM file of the trusted certificate authorities."),
+    Setting(
+        "keyring",
+        "check-purpose",
+        kind.one_of("codesign", "smimesign", "any"),
+        "codesign",
+        "The purpose that the signer's certificate must carry.",
+    ),
+    Setting("bundle", "formats", kind.some_of("verity", "plain"), ["verity", "plain"], "Accepted bundle formats."),
+    Setting("update", "allow-downgrade", kind.BOOLEAN, False, "Accept versions lower than the running one."),
+    Setting("update", "min-version", kind.VERSION, "", "Refuse bundles below this version, whatever the server says."),
+    Setting("update", "reboot", kind.BOOLEAN, True, "Restart by itself when an update is in place."),
+    Setting(
+        "update", "attempts", kind.whole(1, 1000), 12, "Tries of one step before the update is given up as failed."
+    ),
+    Setting("update", "retry-delay", kind.seconds(0.01, 3600), 2, "Seconds to the second try; doubled each time."),
+    Setting("server", "url", kind.URL, "", "The server's address; empty: no server."),
+    Setting("server", "tenant", kind.WORD, "DEFAULT", "The tenant on the server."),
+    Setting("server", "controller-id", kind.IDENTIFIER, "", "The device's name on the server; required with `url`."),
+    Setting(
+        "server",
+        "target-token-file",
+        kind.OPTIONAL_PATH,
+        "",
+        "File with the device's own token; only its owner may read it. Either this or `gateway-token-file`.",
+    ),
+    Setting(
+        "server",
+        "gateway-token-file",
+        kind.OPTIONAL_PATH,
+        "",
+        "File with the token that devices share; only its owner may read it.",
+    ),
+    Setting("server", "ca-file", kind.OPTIONAL_PATH, "", "PEM file of the server's authorities; empty: the system's."),
+    Setting("server", "poll-min", kind.seconds(0.1, 86400), 30, "Never ask more often than this, in seconds."),
+    Setting("server", "poll-max", kind.seconds(1, 604800), 86400, "Never ask less often than this, in seconds."),
+    Setting("server", "poll-first-delay", kind.seconds(0, 3600), 30, "Seconds from start to the first question."),
+    Setting("server", "connect-timeout", kind.seconds(0.1, 600), 20, "Seconds to wait for a connection."),
+    Setting("server", "read-timeout", kind.seconds(0.1, 3600), 60, "Seconds to wait for the next bytes."),
+    Setting("server.attributes", "*", kind.ATTRIBUTE, "", 'An attribute, for example `hw-revision = "C"`.'),
+    Setting("fetcher", "user", kind.USER, "nobody", "The unprivileged user that talks to the network."),
+    Setting("bootloader", "type", kind.one_of("uboot", "grub"), REQUIRED, "Which bootloader the device has."),
+    Setting("bootloader", "fw-env-config", kind.PATH, "/etc/fw_env.config", "U-Boot: where its environment is."),
+    Setting("bootloader", "grubenv", kind.PATH, "/boot/grub/grubenv", "GRUB: its environment block."),
+    Setting("bootloader", "boot-attempts", kind.whole(1, 99), 3, "Attempts of a slot that is marked good."),
+    Setting("bootloader", "boot-attempts-primary", kind.whole(1, 99), 3, "Attempts of a newly installed slot."),
+    Setting(
+        "bootloader",
+        "lock-file",
+        kind.PATH,
+        "/var/lock/fw_printenv.lock",
+        "Locked around every change of the environment; the default is what `fw_setenv` locks.",
+    ),
+    Setting(
+        "slot", "device", kind.DEVICE, REQUIRED, "The block device or file; `partlabel:NAME` finds a GPT partition."
+    ),
+    Setting("slot", "type", kind.one_of("raw", "ext4"), "raw", "What is in the slot."),
+    Setting("slot", "bootname", kind.OPTIONAL_WORD, "", "The bootloader's name for the slot; only on root slots."),
+    Setting("slot", "parent", kind.OPTIONAL_WORD, "", "The root slot, `CLASS.INDEX`, that this slot belongs to."),
+    Setting("slot", "readonly", kind.BOOLEAN, False, "Never write to this slot."),
+    Setting("health", "units", kind.UNITS, [], "systemd units that must be active."),
+    Setting(
+        "health",
+        "commands",
+        kind.COMMANDS,
+        [],
+        "Commands that must succeed; the last line of their output tells why they did not.",
+    ),
+    Setting(
+        "health", "server", kind.BOOLEAN, True, "The server must be reachable from the new system, if there is one."
+    ),
+    Setting(
+        "health", "deadline", kind.seconds(0.1, 86400), 300, "Seconds after which an unhealthy system is reverted."
+    ),
+    Setting("health", "soak", kind.seconds(0, 86400), 10, "Seconds for which all checks must stay green."),
+    Setting("health", "interval", kind.seconds(0.05, 600), 2, "Seconds from one round of checks to the next."),
+    Setting("health", "check-timeout", kind.seconds(0.1, 3600), 30, "Seconds that one check may take."),
+)
