@@ -1,0 +1,120 @@
+"""Promises of the single checks, with real programs; systemctl is played by a script, PID 1 here is no systemd."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.config import HealthSettings
+from agent.errors import EnvironmentFault
+from agent.health.choose import choose
+from agent.health.command import CommandCheck
+from agent.health.server import ServerCheck
+from agent.health.units import SystemStateCheck, UnitsCheck
+
+
+@pytest.fixture
+def systemctl(tmp_path):
+    def write(body: str) -> str:
+        path: Path = tmp_path / "systemctl"
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+def test_active_units_are_green(systemctl):
+    result = UnitsCheck(["a.service", "b.service"], 5, systemctl("echo active; echo reloading")).run()
+    assert (result.ok, result.name) == (True, "units")
+
+
+def test_a_unit_that_is_not_up_is_named_even_though_systemctl_exits_with_0(systemctl):
+    result = UnitsCheck(
+        ["a.service", "b.service", "c.service"], 5, systemctl("printf 'active\\nfailed\\ninactive\\n'")
+    ).run()
+    assert not result.ok
+    assert result.text == "b.service is failed, c.service is inactive"
+
+
+def test_the_units_are_asked_for_by_name(systemctl, tmp_path):
+    UnitsCheck(["a.service", "-b.service"], 5, systemctl(f'echo "$*" > {tmp_path}/asked')).run()
+    assert (tmp_path / "asked").read_text() == "is-active -- a.service -b.service\n"
+
+
+@pytest.mark.parametrize("body", ["", "echo Failed to connect to bus >&2; exit 1"])
+def test_an_answer_that_makes_no_sense_is_red(systemctl, body):
+    assert not UnitsCheck(["a.service", "b.service"], 5, systemctl(body)).run().ok
+
+
+def test_a_silent_or_missing_systemctl_is_red(systemctl):
+    assert "did not answer within 0.2 s" in UnitsCheck(["a.service"], 0.2, systemctl("sleep 5")).run().text
+    assert "cannot be started" in UnitsCheck(["a.service"], 0.2, "/no/systemctl").run().text
+    assert "cannot be started" in SystemStateCheck(0.2, "/no/systemctl").run().text
+
+
+@pytest.mark.parametrize(
+    ("state", "ok"),
+    [
+        ("running", True),
+        ("degraded", True),
+        ("starting", False),
+        ("maintenance", False),
+        ("stopping", False),
+        ("", False),
+    ],
+)
+def test_the_system_must_be_up(systemctl, state, ok):
+    assert SystemStateCheck(5, systemctl(f"echo {state}; [ {state or 'x'} = running ]")).run().ok is ok
+
+
+def test_a_command_that_succeeds_is_green():
+    assert CommandCheck(["true"], 5).run().ok
+
+
+@pytest.mark.req("S07")
+def test_the_last_line_of_a_command_is_the_reason():
+    result = CommandCheck(["/bin/sh", "-c", "echo looking; echo no modem >&2; exit 7"], 5).run()
+    assert (result.ok, result.name, result.text) == (False, "command sh", "no modem (exit status 7)")
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [("exit 1", "exit status 1"), ("kill -ABRT $$", "killed by SIGABRT"), ("kill -40 $$", "killed by signal 40")],
+)
+def test_a_silent_command_is_explained_by_how_it_ended(script, text):
+    assert CommandCheck(["/bin/sh", "-c", script], 5).run().text == text
+
+
+@pytest.mark.req("S07")
+def test_a_command_that_hangs_is_ended_and_red():
+    started = time.monotonic()
+    result = CommandCheck(["/bin/sh", "-c", "trap '' TERM; sleep 30"], 0.3).run()
+    assert result.text == "not ready after 0.3 s"
+    assert time.monotonic() - started < 3
+
+
+def test_a_missing_command_is_red():
+    assert CommandCheck(["/no/such"], 5).run().text == "cannot be started: No such file or directory"
+
+
+@pytest.mark.req("T28")
+def test_a_server_that_cannot_be_reached_is_red_with_its_code():
+    def contact() -> None:
+        raise EnvironmentFault("server.unreachable", "the server does not answer", details="timeout")
+
+    result = ServerCheck(contact).run()
+    assert (result.ok, result.name) == (False, "server")
+    assert result.text == "the server does not answer: timeout [server.unreachable]"
+    assert ServerCheck(lambda: None).run().ok
+
+
+@pytest.mark.req("T28")
+def test_only_what_is_configured_is_checked():
+    settings = HealthSettings(
+        units=("a.service",), commands=(("/bin/x", "1"),), server=True, deadline=9, soak=1, interval=1, check_timeout=1
+    )
+    assert choose(settings, lambda: None).names[-3:] == ("units", "command x", "server")
+    assert "server" not in choose(settings, None).names, "an update from a file must not need the network"
