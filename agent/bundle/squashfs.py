@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator
+from itertools import islice
 
 from agent.bundle import squashfs_format as fmt
 from agent.bundle.compression import Decompress, decompressor
@@ -80,7 +81,8 @@ class SquashFS:
         inode = fmt.parse_file_inode(head, self.block_size)
         table = self._super.inodes
         listed = self._tables.read(table, self._super.directories, reference, inode.head + 4 * inode.blocks)
-        words = array("I", listed[inode.head :])
+        words = array("I")
+        words.frombytes(memoryview(listed)[inode.head :])
         if sys.byteorder == "big":
             words.byteswap()
         end = inode.start + sum(fmt.stored_size(word, self.block_size)[0] for word in words)
@@ -170,13 +172,16 @@ class SquashFile:
         return b"".join(self.blocks())
 
     def _from(self, first: int) -> Iterator[bytes]:
-        stored = [word & 0xFF_FFFF for word in self._words]
-        begin = self._inode.start + sum(stored[:first])
-        pieces = self._payload.stream(begin, sum(stored[first:]))
-        if first < len(stored):
+        begin = self._inode.start + self._stored(0, first)
+        pieces = self._payload.stream(begin, self._stored(first, len(self._words)))
+        if first < len(self._words):
             yield from unpacked(self._blocks(first), pieces, self._decompress, self._block_size)
         if self._tail:
             yield self._read_tail(*self._tail)
+
+    def _stored(self, first: int, last: int) -> int:
+        """Bytes that the blocks from ``first`` up to ``last`` take in the file system."""
+        return sum(fmt.stored_size(word, self._block_size)[0] for word in islice(self._words, first, last))
 
     def _blocks(self, first: int) -> Iterator[Block]:
         for number in range(first, len(self._words)):
