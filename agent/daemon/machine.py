@@ -58,11 +58,10 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     S.REPORTING:  {E.DONE: S.IDLE},
 }  # fmt: skip
 
-# How often the activity of a state may be started for one update (over crashes and reboots too) before the update is
-# given up. REVERTING and REPORTING are never given up: a device must come back, and the server must hear of it.
-ATTEMPTS: dict[State, int] = {
-    S.OFFERED: 12, S.INSPECTING: 12, S.STAGING: 40, S.STAGED: 12, S.ACTIVATING: 6, S.REBOOTING: 4, S.CONFIRMING: 12,
-}  # fmt: skip
+# States whose activity may be started only so often for one update, over crashes and reboots too. A trial is limited by
+# its deadline and the bootloader's counter; REVERTING and REPORTING are never given up: a device must come back, and the
+# server must hear of it.
+LIMITED = frozenset({S.OFFERED, S.INSPECTING, S.STAGING, S.STAGED, S.ACTIVATING, S.REBOOTING, S.CONFIRMING})
 
 CANCELLABLE = frozenset(state for state, events in TRANSITIONS.items() if E.CANCELLED in events)
 

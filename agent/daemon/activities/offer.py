@@ -1,0 +1,55 @@
+"""OFFERED: what exactly is offered? WAITING: may it be installed now?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from agent.daemon.activities.watch import Watch
+from agent.daemon.context import Context
+from agent.daemon.machine import Event
+from agent.daemon.record import Record
+from agent.daemon.runner import Step
+from agent.errors import BundleError, ConfigError
+from agent.hawkbit import feedback
+from agent.hawkbit.model import choose_artifact, download_link
+
+
+def offered(context: Context, record: Record) -> Step:
+    """Finds the bundle of the deployment, or looks at the local file."""
+    if record.origin == "local":
+        try:
+            size = os.stat(record.url).st_size
+        except OSError as error:
+            raise BundleError(
+                "bundle.not-found", "there is no such bundle", details=str(error), resolution="check the path",
+            ) from error  # fmt: skip
+        return Step(Event.DONE, replace(record, size=size, update="forced"))
+    server = context.server
+    if server is None:
+        raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
+    deployment = server.deployment(record.href)
+    chunk, artifact = choose_artifact(deployment)
+    server.say(feedback.proceeding(record.action_id, f"{artifact.filename}: looking at the bundle before anything is written"))
+    record = replace(
+        record,
+        action_id=deployment.action_id,
+        update=deployment.update,
+        url=server.absolute(download_link(artifact)),
+        name=artifact.filename,
+        size=artifact.size,
+        sha256=artifact.sha256 or "",
+        version=chunk.version,
+    )
+    return Step(Event.DONE, record)
+
+
+def waiting(context: Context, record: Record) -> Step:
+    """Waits while the server offers the action but does not allow the installation (a closed maintenance window)."""
+    watch = Watch(context, record)
+    watch.look()
+    while record.origin == "server" and record.update == "skip":
+        watch.wait(watch.interval)
+        if context.server is not None:
+            record = replace(record, update=context.server.deployment(record.href).update)
+    return Step(Event.DONE, record)

@@ -1,0 +1,49 @@
+"""REPORTING: how the update ended goes into the outbox, durably, before the record is cleared."""
+
+from __future__ import annotations
+
+import logging
+
+from agent.codes import number
+from agent.daemon.context import Context
+from agent.daemon.knowledge import Ending
+from agent.daemon.machine import Event
+from agent.daemon.record import Reason, Record
+from agent.daemon.runner import Step
+from agent.hawkbit import feedback
+
+_log = logging.getLogger(__name__)
+_NO_REASON = Reason("", "")
+
+
+def reporting(context: Context, record: Record) -> Step:
+    """Tells the server (through the outbox) and the device how it ended."""
+    reason = record.reason or _NO_REASON
+    if record.origin == "server" and context.server is not None and record.action_id not in ("", "-"):
+        context.server.say(last_word(record))
+        context.server.deliver()
+    context.knowledge.set_ending(
+        Ending(
+            outcome=record.outcome, version=record.version, code=reason.code, brief=reason.brief,
+            details=reason.details, resolution=reason.resolution, finished=int(context.clock.wall()),
+        )
+    )  # fmt: skip
+    if record.outcome == "success":
+        _log.info("update to %s confirmed", record.version, extra={"OTA_BUNDLE_VERSION": record.version})
+    else:
+        _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
+    context.tell({"Finished": (record.outcome, record.version, reason.code)})
+    return Step(Event.DONE, Record())
+
+
+def last_word(record: Record) -> feedback.Feedback:
+    """The terminal message for the server."""
+    reason = record.reason or _NO_REASON
+    if record.outcome == "success":
+        return feedback.success(
+            record.action_id, f"version {record.version} runs in slot {record.target}, is healthy and confirmed", code=200
+        )
+    if record.outcome == "cancelled" and record.reason is None:
+        return feedback.cancel_accepted(record.action_id, "the update was given up before the switch; nothing has changed")
+    lines = [f"[{reason.code}] {reason.brief}", reason.details, f"next: {reason.resolution}" if reason.resolution else ""]
+    return feedback.failure(record.action_id, *lines, code=number(reason.code))

@@ -1,0 +1,166 @@
+"""INSPECTING: is it genuine, for us, new enough, and will it fit? STAGING: write it. STAGED: the last look before the switch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.daemon.activities.watch import Watch
+from agent.daemon.activities.work import work
+from agent.daemon.context import Context
+from agent.daemon.knowledge import Content
+from agent.daemon.machine import Event
+from agent.daemon.policy import Device as DeviceFacts
+from agent.daemon.policy import Offer, check, highest
+from agent.daemon.record import Record
+from agent.daemon.runner import Step
+from agent.errors import EnvironmentFault, PolicyError
+from agent.hawkbit import feedback
+from agent.wire import Frame
+from slots.device import capacity, resolve
+from slots.model import Group
+from slots.select import target_group
+
+_log = logging.getLogger(__name__)
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def inspecting(context: Context, record: Record) -> Step:
+    """The complete preflight: nothing has been touched when it refuses."""
+    answer = work(context, record, {"op": "inspect"}, lambda frame: _progress(context, frame))
+    if answer.op != "inspected":
+        raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
+    if answer.text("restriction"):
+        _log.info("installer: %s", answer.text("restriction"))
+    offer = Offer(answer.text("compatible"), answer.text("version"), answer.text("manifest_hash"))
+    check(offer, _facts(context))
+    chosen = target_group(context.device.groups, context.device.booted)
+    _fits(chosen.group, answer)
+    _log.info("bundle %s by %s goes to slot %s: %s", offer.version, answer.text("signer"), chosen.group.bootname, chosen.reason)
+    record = replace(
+        record,
+        version=offer.version,
+        manifest_hash=offer.manifest_hash,
+        bundle_format=answer.text("format"),
+        signed_at=answer.number("signed_at"),
+        min_version=_min_version(answer),
+        target=chosen.group.bootname,
+        fallback=context.device.booted.bootname,
+    )
+    return Step(Event.DONE, record)
+
+
+def staging(context: Context, record: Record) -> Step:
+    """Writes the verified images into the inactive slot, going on from the last checkpoint, and reads them back."""
+    group = context.device.group(record.target)
+    if group == context.device.booted:
+        raise PolicyError("slot.booted", "the recorded target slot is the one that runs", details=group.bootname)
+    held = context.knowledge.content(group.bootname)
+    if held.state != "pending" or held.manifest_hash != record.manifest_hash:
+        record = replace(record, checkpoints={})   # the slot holds something else: nothing of it can be kept
+    _remember(context, record, "pending")
+    progressed = record
+
+    def hear(frame: Frame) -> None:
+        nonlocal progressed
+        if frame.op == "progress":
+            _progress(context, frame)
+            return
+        offsets = {**progressed.checkpoints, frame.text("image"): frame.number("offset")}
+        progressed = replace(progressed, checkpoints=offsets, attempts=1)   # getting on is what patience is for
+        context.memory.save(progressed)
+
+    request = {
+        "op": "install",
+        "manifest_hash": record.manifest_hash,
+        "booted": [slot.device for slot in context.device.booted.slots],
+        "starts": dict(record.checkpoints),
+        "slots": [
+            {"name": slot.name, "class": slot.slot_class, "index": slot.index, "device": slot.device, "type": slot.type}
+            for slot in group.slots
+        ],
+    }
+    if context.server is not None and record.origin == "server":
+        context.server.say(feedback.proceeding(record.action_id, f"writing version {record.version} to slot {group.bootname}"))
+    answer = work(context, record, request, hear)
+    if answer.op != "installed":
+        raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
+    _log.info("slot %s holds %s: %s written", group.bootname, record.version, _amount(answer.number("written")))
+    return Step(Event.DONE, progressed)
+
+
+def staged(context: Context, record: Record) -> Step:
+    """Asks the server once more; from here on there is no way back but through the new system or its failure."""
+    Watch(context, record).look()
+    if record.origin == "server" and context.server is not None:
+        message = f"version {record.version} is in slot {record.target} and was read back; restarting into it"
+        context.server.say(feedback.proceeding(record.action_id, message))
+        Watch(context, record).ask()
+    _remember(context, record, "installed")
+    return Step(Event.DONE, record)
+
+
+def _remember(context: Context, record: Record, state: str) -> None:
+    content = Content(state, record.version, record.manifest_hash, int(context.clock.wall()))
+    context.knowledge.set_content(record.target, content)
+
+
+def _facts(context: Context) -> DeviceFacts:
+    held = context.knowledge.content(context.device.booted.bootname)
+    return DeviceFacts(
+        compatible=context.device.compatible,
+        version=context.running_version(),
+        manifest_hash=held.manifest_hash,
+        floor=highest(context.config.update.min_version, context.knowledge.floor()),
+        allow_downgrade=context.config.update.allow_downgrade,
+    )
+
+
+def _fits(group: Group, answer: Frame) -> None:
+    """Every image has a slot of its class in the target group, and fits into it.
+
+    Raises:
+        PolicyError: ``bundle.no-slot``, ``slot.too-small``, ``bundle.no-image``.
+    """
+    images = answer.header.get("images")
+    slots = {slot.slot_class: slot for slot in group.slots}
+    if not isinstance(images, list) or not images:
+        raise PolicyError("bundle.no-image", "the bundle holds no image", resolution="add an [image.CLASS] section")
+    for entry in images:
+        image = Frame(entry if isinstance(entry, dict) else {})
+        slot = slots.get(image.text("class"))
+        if slot is None:
+            raise PolicyError(
+                "bundle.no-slot", "the bundle has an image for a slot that this device does not have",
+                details=f"class {image.text('class')!r}; slot group {group.bootname} has {', '.join(sorted(slots))}",
+                resolution="deploy a bundle built for this device's slots",
+            )  # fmt: skip
+        room = capacity(resolve(slot.device))
+        if image.number("size") > room:
+            raise PolicyError(
+                "slot.too-small", f"the image does not fit into slot {slot.name}",
+                details=f"it has {image.number('size')} bytes, the slot {room}",
+                resolution="build a smaller image, or give the slot more room",
+            )  # fmt: skip
+
+
+def _min_version(answer: Frame) -> str:
+    meta = answer.header.get("meta")
+    section = meta.get("cra") if isinstance(meta, dict) else None
+    value = section.get("min-version", "") if isinstance(section, dict) else ""
+    return str(value)[:200]
+
+
+def _progress(context: Context, frame: Frame) -> None:
+    done, total = frame.number("bytes"), max(1, frame.number("of"))
+    words: Mapping[str, str] = {"fetched": "fetching", "written": "writing", "checked": "reading back"}
+    text = f"{words.get(frame.text('stage'), 'working')} {_amount(done)} of {_amount(total)}"
+    context.tell({"Progress": (done / total, text, done)})
+
+
+def _amount(size: int) -> str:
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"

@@ -1,0 +1,102 @@
+"""ACTIVATING to REVERTING: the one write, the reset, the trial, and the way back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from agent.daemon.context import Context
+from agent.daemon.knowledge import Content
+from agent.daemon.machine import Event
+from agent.daemon.record import Reason, Record
+from agent.daemon.runner import Step
+from agent.errors import EnvironmentFault
+
+_log = logging.getLogger(__name__)
+_RESET_PATIENCE = 600.0   # seconds: an orderly shutdown may take its time, but not for ever
+
+
+def activating(context: Context, record: Record) -> Step:
+    """One atomic write: the target first, the running slot surely bootable behind it, and our marker."""
+    context.device.env.activate(record.target, fallback=record.fallback, trial=record.trial_marker())
+    state = context.device.env.read()
+    if state.order[:1] != (record.target,) or state.trial != record.trial_marker():
+        raise EnvironmentFault(
+            "bootenv.not-active", "the boot environment does not hold what was written to it",
+            details=f"order {' '.join(state.order)}, marker {state.trial!r}",
+            resolution="check the storage that bootloader.* names",
+        )  # fmt: skip
+    return Step(Event.DONE, record)
+
+
+def rebooting(context: Context, record: Record) -> Step:
+    """Asks for the reset and waits for it; the answer comes with the next boot."""
+    _reset(context)
+    raise EnvironmentFault(
+        "reboot.refused", "the device did not restart", details=f"waited {_RESET_PATIENCE:.0f} s",
+        resolution="look for what inhibits the shutdown: systemd-inhibit --list",
+    )  # fmt: skip
+
+
+def trial(context: Context, record: Record) -> Step:
+    """Runs the health checks on the new system until they have been green for the soak time, or the deadline is over."""
+    health = context.config.health
+    context.tell({"Progress": (1.0, "the new system is on trial", record.size)})
+    left = max(0.0, health.deadline - (context.clock.boottime() - record.entered))
+    checks = context.trial_checks if record.origin == "server" else context.boot_checks
+    verdict = checks.evaluate(
+        deadline=left, soak=health.soak, interval=health.interval,
+        clock=context.clock.boottime, sleep=context.inbox.pause,
+    )  # fmt: skip
+    if verdict.ok:
+        return Step(Event.DONE, record)
+    reason = Reason(
+        "health.failed", "the new system failed its health check", verdict.text[:2000],
+        "the device goes back to the version before; fix the cause and deploy a new version",
+    )  # fmt: skip
+    _log.error("%s: %s", reason.brief, reason.details, extra={"OTA_ERROR_CODE": reason.code})
+    return Step(Event.FAILED, replace(record, outcome="failure", reason=reason))
+
+
+def confirming(context: Context, record: Record) -> Step:
+    """Marks the new system good, and only then raises the floor."""
+    context.device.env.confirm(record.target)
+    context.knowledge.set_content(
+        record.target, Content("confirmed", record.version, record.manifest_hash, int(context.clock.wall()))
+    )
+    context.knowledge.confirmed(record.min_version, record.signed_at)
+    return Step(Event.DONE, replace(record, outcome="success", reason=None))
+
+
+def reverting(context: Context, record: Record) -> Step:
+    """Makes the old slot the choice again in one write; when the new one still runs, restarts out of it."""
+    context.device.env.revert(record.target, record.fallback)
+    bad = Content("bad", record.version, record.manifest_hash, int(context.clock.wall()))
+    context.knowledge.set_content(record.target, bad)
+    if context.device.booted.bootname == record.target:
+        _reset(context)
+        raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
+    return Step(Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record)))
+
+
+def fallback_reason(record: Record) -> Reason:
+    """What is known when the bootloader went back by itself."""
+    return Reason(
+        "boot.fallback",
+        "the new system did not come up; the bootloader went back to the version before",
+        f"slot {record.target} used up its boot attempts, slot {record.fallback} runs",
+        "look at the console or the pstore of the failed boot; then deploy a new version",
+    )
+
+
+def _reset(context: Context) -> None:
+    context.tell({"Progress": (1.0, "restarting", 0)})
+    if context.server is not None:
+        context.server.deliver()
+    if context.config.update.reboot:
+        context.reset()
+        context.inbox.pause(_RESET_PATIENCE)
+    else:
+        _log.warning("a restart is needed; automatic restarts are off (update.reboot)")
+        while True:
+            context.inbox.wait(None)

@@ -1,0 +1,106 @@
+"""Putting the other two processes to work on a bundle: the fetcher's bytes go to the installer directly, never through here."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from agent.daemon.activities.watch import Watch
+from agent.daemon.children import Child
+from agent.daemon.context import Context
+from agent.daemon.inbox import HasFileno
+from agent.daemon.network import Conversation
+from agent.daemon.record import Record
+from agent.errors import BundleError, ConfigError, EnvironmentFault, from_explained
+from agent.wire import Frame
+
+_TICK = 0.5   # seconds between looks at the inbox while children work
+_ANSWER = 60.0  # seconds for the rest of a message that has begun
+
+
+def work(context: Context, record: Record, request: Mapping[str, object], hear: Callable[[Frame], None]) -> Frame:
+    """Lets an installer do ``request`` with the recorded bundle.
+
+    Args:
+        context: the collaborators.
+        record: names the bundle.
+        request: ``op`` and what belongs to it; what every request needs is added here.
+        hear: told each ``progress`` and ``checkpoint``.
+
+    Returns:
+        The final message of the installer.
+
+    Raises:
+        OtaError: what the installer or the fetcher reported, or that one of them died.
+        Cancelled: the update was taken back meanwhile.
+    """
+    watch = Watch(context, record)
+    with _source(context, record) as (fd, talk), context.spawn("installer") as installer:
+        installer.channel.send({**_common(context, record), **request}, fds=(fd,))
+        while True:
+            children: list[HasFileno] = [installer] if talk is None else [installer, talk.child]
+            ready = context.inbox.wait(_TICK, children)
+            if installer in ready:
+                frame = installer.receive(_ANSWER)
+                if frame.op == "error":
+                    raise _reported(frame)
+                if frame.op not in ("progress", "checkpoint"):
+                    return frame
+                hear(frame)
+            elif talk is not None and talk.child in ready:
+                talk = _fetcher_spoke(talk, installer)
+            watch.look()
+
+
+def _fetcher_spoke(talk: Conversation, installer: Child) -> Conversation | None:
+    """The fetcher has served everything, or failed; when it failed, the installer knows more only if it says so at once."""
+    frame = talk.child.receive(_ANSWER)
+    if frame.op == "error":
+        raise _reported(frame)
+    if frame.op != "served":
+        raise EnvironmentFault("ipc.protocol", "the fetcher said something unexpected", details=frame.op[:60])
+    return None
+
+
+def _reported(frame: Frame) -> EnvironmentFault | Exception:
+    parts = frame.header.get("error")
+    return from_explained(parts if isinstance(parts, dict) else {})
+
+
+@contextmanager
+def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversation | None]]:
+    """The bundle as a descriptor: an open file, or a socket to a fetcher that serves the recorded address."""
+    if record.origin == "local":
+        try:
+            fd = os.open(record.url, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise BundleError("bundle.not-found", "the bundle cannot be opened", details=str(error)) from error
+        try:
+            yield fd, None
+        finally:
+            os.close(fd)
+        return
+    if context.server is None:
+        raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
+    with context.server.transfer().conversation() as talk:
+        near, far = socket.socketpair()
+        with far:
+            talk.serve(record.url, record.size, far.fileno())
+        with near:
+            yield near.fileno(), talk
+
+
+def _common(context: Context, record: Record) -> dict[str, object]:
+    config = context.config
+    return {
+        "size": record.size,
+        "sha256": record.sha256,
+        "spool": str(config.system.state_dir / f"spool-{record.sha256[:32] or record.action_id}.raucb"),
+        "keyring": str(config.keyring.path),
+        "check_purpose": config.keyring.check_purpose,
+        "formats": list(config.bundle.formats),
+        # A clock without a battery starts in the past; it cannot be earlier than the newest bundle that was confirmed.
+        "when": max(int(context.clock.wall()), context.knowledge.signed_at()),
+    }

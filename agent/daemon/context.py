@@ -1,0 +1,44 @@
+"""The collaborators of the activities, built once by the daemon; nothing looks anything up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.daemon.children import Child
+from agent.daemon.device import Device
+from agent.daemon.inbox import Inbox
+from agent.daemon.knowledge import Knowledge
+from agent.daemon.memory import Memory
+from agent.daemon.server import Server
+from agent.health.suite import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an activity may use.
+
+    ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update, ``trial_checks`` one that
+    came from the server: a system that cannot reach it again could never be mended.
+    ``memory`` saves the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the
+    reboot and returns.
+    """
+
+    config: Config
+    device: Device
+    knowledge: Knowledge
+    server: Server | None
+    spawn: Callable[[str], Child]
+    inbox: Inbox
+    clock: Clock
+    boot_checks: Suite
+    trial_checks: Suite
+    memory: Memory
+    tell: Callable[[Mapping[str, object]], None]
+    reset: Callable[[], None]
+
+    def running_version(self) -> str:
+        """The version of the running system: of the bundle it came from, else what it says of itself."""
+        return self.knowledge.content(self.device.booted.bootname).version or self.device.version

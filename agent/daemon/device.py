@@ -1,0 +1,104 @@
+"""What this device is, as of this boot: its slots, which one runs, and its boot environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config import Config
+from agent.errors import ConfigError
+from bootloader_env.choose import open_env
+from bootloader_env.port import BootEnv
+from slots.detect import booted_slot
+from slots.device import resolve
+from slots.model import Group, Slot, groups_of
+
+_MAX_TEXT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Facts that cannot change before the next boot, and the way to the boot environment.
+
+    ``release`` is what the running system says of itself (os-release(5)); ``version`` is taken from it.
+    """
+
+    compatible: str
+    boot_id: str
+    groups: tuple[Group, ...]
+    booted: Group
+    env: BootEnv
+    release: Mapping[str, str]
+    version: str
+
+    def group(self, bootname: str) -> Group:
+        """The slot group with this boot name.
+
+        Raises:
+            ConfigError: ``slot.unknown``.
+        """
+        for group in self.groups:
+            if group.bootname == bootname:
+                return group
+        raise ConfigError("slot.unknown", "the configuration has no such slot", details=bootname)
+
+
+def look_at(config: Config) -> Device:
+    """Finds out what this device is.
+
+    Raises:
+        ConfigError, SlotError, BootEnvError: the configuration does not fit the device; see their codes.
+    """
+    slots = tuple(
+        Slot(
+            name=item.name, slot_class=item.slot_class, index=item.index, device=item.device, type=item.type,
+            bootname=item.bootname, parent=item.parent, readonly=item.readonly,
+        )
+        for item in config.slots
+    )  # fmt: skip
+    groups = groups_of(slots)
+    running = booted_slot(_text(config.system.cmdline), slots, resolve)
+    booted = next(group for group in groups if running in group.slots)
+    release = parse_os_release(_text(config.system.os_release))
+    loader = config.bootloader
+    env = open_env(
+        loader.type,
+        bootnames=tuple(group.bootname for group in groups),
+        env_config=str(loader.fw_env_config),
+        grubenv=str(loader.grubenv),
+        attempts=loader.boot_attempts,
+        attempts_primary=loader.boot_attempts_primary,
+    )
+    return Device(
+        compatible=config.system.compatible,
+        boot_id=_text(config.system.boot_id).strip(),
+        groups=groups,
+        booted=booted,
+        env=env,
+        release=release,
+        version=release.get("IMAGE_VERSION") or release.get(config.system.version_key, ""),
+    )
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Reads os-release(5): shell-like assignments, quotes removed, comments and odd lines ignored."""
+    values = {}
+    for line in text.splitlines():
+        key, separator, value = line.strip().partition("=")
+        if separator and key.isidentifier():
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            values[key] = value
+    return values
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_TEXT).decode("utf-8", "replace")
+    except OSError as error:
+        raise ConfigError(
+            "config.file", "a file that the agent needs cannot be read", details=str(error),
+            resolution="check the paths in the [system] section",
+        ) from error  # fmt: skip

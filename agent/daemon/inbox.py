@@ -1,0 +1,122 @@
+"""What people and the system ask of the daemon, left for the worker; safe from any thread and from signals."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Stopped(Exception):
+    """The daemon was told to stop; the work under way is resumed by the next start."""
+
+
+class Cancelled(Exception):
+    """The update under way was cancelled.
+
+    Args:
+        by_server: whether the server did it, or a person on the device.
+    """
+
+    def __init__(self, *, by_server: bool) -> None:
+        super().__init__()
+        self.by_server = by_server
+
+
+class HasFileno(Protocol):
+    """Something that ``select`` can wait for."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
+class Inbox:
+    """Requests, and a descriptor that becomes readable when there is a new one."""
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop = False
+        self._check = False
+        self._cancel = False
+        self._install = ""
+
+    def stop(self) -> None:
+        """Ends the worker at its next wait."""
+        self._stop = True
+        self._ring()
+
+    def check(self) -> None:
+        """Asks the server now instead of at the planned time."""
+        self._check = True
+        self._ring()
+
+    def cancel(self) -> None:
+        """Gives up the update under way, if it still can be."""
+        self._cancel = True
+        self._ring()
+
+    def install(self, path: str) -> None:
+        """Installs a local bundle; ``path`` is absolute."""
+        self._install = path
+        self._ring()
+
+    def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
+        """Waits until something is readable, a request arrives, or the time is over.
+
+        Args:
+            seconds: None waits for ever.
+            sources: what else to wait for.
+
+        Returns:
+            The readable ones of ``sources``.
+
+        Raises:
+            Stopped: the daemon must end.
+        """
+        wanted = list(sources)
+        if self._stop:
+            raise Stopped
+        poll = select.poll()
+        for item in (self, *wanted):
+            poll.register(item.fileno(), select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(None if seconds is None else max(0.0, seconds) * 1000)}
+        if self._event in ready:
+            os.eventfd_read(self._event)
+        if self._stop:
+            raise Stopped
+        return [item for item in wanted if item.fileno() in ready]
+
+    def pause(self, seconds: float) -> None:
+        """Lets time pass, all of it; raises Stopped when the daemon must end."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.wait(left)
+
+    def fileno(self) -> int:
+        """The bell."""
+        return self._event
+
+    def take_check(self) -> bool:
+        """Whether a check was asked for since the last call."""
+        asked, self._check = self._check, False
+        return asked
+
+    def cancel_asked(self) -> bool:
+        """Whether a cancellation is waiting to be taken."""
+        return self._cancel
+
+    def take_cancel(self) -> bool:
+        """Whether a cancellation was asked for since the last call."""
+        asked, self._cancel = self._cancel, False
+        return asked
+
+    def take_install(self) -> str:
+        """The path of a bundle to install, once; or an empty string."""
+        path, self._install = self._install, ""
+        return path
+
+    def _ring(self) -> None:
+        os.eventfd_write(self._event, 1)

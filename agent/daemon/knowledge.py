@@ -1,0 +1,95 @@
+"""What the device knows beyond the update under way: what each slot holds, the version floor, how the last update ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TypeVar
+
+from agent.daemon.policy import highest
+from agent.daemon.store import Store
+from agent.errors import EnvironmentFault
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a slot group holds. ``state`` is ``pending`` while it is written, ``installed``, ``confirmed`` or ``bad``."""
+
+    state: str = ""
+    version: str = ""
+    manifest_hash: str = ""
+    changed: int = 0   # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an update ended, kept for ``status``."""
+
+    outcome: str = ""
+    version: str = ""
+    code: str = ""
+    brief: str = ""
+    details: str = ""
+    resolution: str = ""
+    finished: int = 0   # seconds since the epoch
+
+
+class Knowledge:
+    """Typed access to the durable documents ``slots``, ``facts`` and ``ending``.
+
+    Raises (every method):
+        EnvironmentFault: ``state.unreadable`` once for a broken document, which is then put aside, and
+            ``state.write-failed``.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def content(self, bootname: str) -> Content:
+        """What the slot group ``bootname`` is known to hold; empty fields when that is not known."""
+        entry = self._document("slots").get(bootname)
+        return _typed(Content, entry) if isinstance(entry, dict) else Content()
+
+    def set_content(self, bootname: str, content: Content) -> None:
+        """Remembers what a slot group holds; no write when nothing changes but the time."""
+        document = self._document("slots")
+        known = self.content(bootname)
+        if (known.state, known.version, known.manifest_hash) != (content.state, content.version, content.manifest_hash):
+            self._store.save("slots", {**document, bootname: asdict(content)})
+
+    def floor(self) -> str:
+        """The lowest version that confirmed bundles allow from now on; empty when none has asked for one."""
+        return str(self._document("facts").get("floor", ""))
+
+    def signed_at(self) -> int:
+        """When the newest confirmed bundle was signed (seconds since the epoch): it cannot be earlier now."""
+        value = self._document("facts").get("signed_at", 0)
+        return value if isinstance(value, int) else 0
+
+    def confirmed(self, min_version: str, signed_at: int) -> None:
+        """Raises the floor and the clock's lower bound after a confirmed boot; they never go down."""
+        facts = self._document("facts")
+        floor, bound = highest(self.floor(), min_version), max(self.signed_at(), signed_at)
+        if (floor, bound) != (self.floor(), self.signed_at()):
+            self._store.save("facts", {**facts, "floor": floor, "signed_at": bound})
+
+    def ending(self) -> Ending:
+        """How the last update ended; empty fields before the first."""
+        return _typed(Ending, self._document("ending"))
+
+    def set_ending(self, ending: Ending) -> None:
+        """Remembers how an update ended."""
+        self._store.save("ending", dict(asdict(ending)))
+
+    def _document(self, name: str) -> dict[str, object]:
+        return self._store.load(name) or {}
+
+
+def _typed(kind: type[_T], values: Mapping[str, object]) -> _T:
+    known = {item.name: type(item.default) for item in fields(kind)}  # type: ignore[arg-type]  # only for dataclasses
+    for key, value in values.items():
+        if key not in known or type(value) is not known[key]:
+            raise EnvironmentFault("state.unreadable", "a state document holds something unknown", details=key[:80])
+    return kind(**values)

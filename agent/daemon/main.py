@@ -1,0 +1,205 @@
+"""The composition root of the daemon: builds everything, starts the worker, serves D-Bus, ends in order.
+
+The worker thread drives the update and does everything that takes time. The main thread only serves D-Bus and signals.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import agent
+from agent.clock import Clock, SystemClock
+from agent.config import Config, load, read_token
+from agent.daemon import children, notify
+from agent.daemon.activities import activities
+from agent.daemon.context import Context
+from agent.daemon.device import look_at
+from agent.daemon.inbox import Inbox
+from agent.daemon.knowledge import Knowledge
+from agent.daemon.machine import advance
+from agent.daemon.memory import Memory
+from agent.daemon.network import Network, Session
+from agent.daemon.presence import Presence
+from agent.daemon.record import Record
+from agent.daemon.resume import event_after_start
+from agent.daemon.runner import Patience, Runner
+from agent.daemon.server import Server
+from agent.daemon.store import Store
+from agent.errors import ConfigError, EnvironmentFault, explain
+from agent.health.choose import choose
+from agent.process import run as run_program
+
+_log = logging.getLogger(__name__)
+_RESET_COMMAND_PATIENCE = 60.0   # seconds
+
+
+class Daemon:
+    """Everything of one daemon, built and resumed, not yet running.
+
+    Args:
+        config: see ``agent.config``.
+        clock: time.
+        spawn: starts a child.
+        observe: told each record as its state is entered; tests use it to strike at an exact moment.
+
+    Raises:
+        ConfigError, SlotError, BootEnvError: the device cannot be updated as it is configured.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        spawn: Callable[[str], children.Child] = children.spawn,
+        observe: Callable[[Record], None] = lambda _: None,
+    ) -> None:
+        self.config = config
+        self.inbox = Inbox()
+        self._clock = clock or SystemClock()
+        self._store = Store(config.system.state_dir)
+        self._knowledge = Knowledge(self._store)
+        self._device = look_at(config)
+        self._memory = Memory(self._store)
+        self._resume()
+        self.presence = Presence(self.inbox, self._device, self._knowledge, config.system.bus)
+        network = Network(spawn, lambda: session(config))
+        server = Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
+        context = Context(
+            config=config,
+            device=self._device,
+            knowledge=self._knowledge,
+            server=server,
+            spawn=spawn,
+            inbox=self.inbox,
+            clock=self._clock,
+            boot_checks=choose(config.health, None),
+            trial_checks=choose(config.health, server.contact if server else None),
+            memory=self._memory,
+            tell=self.presence.tell,
+            reset=lambda: reset(config.system.reboot_command),
+        )
+        self._observe = observe
+        self._runner = Runner(
+            activities(context),
+            memory=self._memory,
+            boot_id=self._device.boot_id,
+            clock=self._clock,
+            inbox=self.inbox,
+            patience=Patience(config.update.attempts, config.update.retry_delay),
+            observe=self._entered,
+        )
+
+    def run(self) -> int:
+        """Works until told to stop; returns the exit status."""
+        status = 0
+
+        def work() -> None:
+            nonlocal status
+            try:
+                self._runner.run()
+            except BaseException:   # a defect of ours: the service manager starts us again, the record is safe
+                _log.critical("the worker ended unexpectedly", exc_info=True)
+                status = 1
+            finally:
+                self.presence.quit()
+
+        worker = threading.Thread(target=work, name="worker")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.inbox.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self.inbox.check())
+        self.presence.start()
+        worker.start()
+        notify.ready()
+        try:
+            self.presence.serve()
+        finally:
+            self.inbox.stop()
+            worker.join()
+            self.presence.stop()
+            self._store.close()
+        return status
+
+    def _entered(self, record: Record) -> None:
+        self.presence.entered(record)
+        self._observe(record)
+
+    def _resume(self) -> None:
+        device = self._device
+        trial = device.env.read().trial
+        others = tuple(group.bootname for group in device.groups if group != device.booted)
+        record = self._memory.load(trial=trial, booted=device.booted.bootname, others=others)
+        event = event_after_start(record, boot_id=device.boot_id, booted=device.booted.bootname, trial=trial)
+        if event is not None:
+            _log.info("%s: this boot answers with %s", record.state.value, event.value)
+            self._memory.record = replace(record, state=advance(record.state, event), attempts=0)
+
+    def _attributes(self) -> Mapping[str, str | None]:
+        held = self._knowledge.content(self._device.booted.bootname)
+        return {
+            "version": held.version or self._device.version,
+            "slot": self._device.booted.bootname,
+            "compatible": self._device.compatible,
+            "manifest_hash": held.manifest_hash,
+            "agent_version": agent.__version__,
+            **self.config.server.attributes,
+        }
+
+
+def session(config: Config) -> Session:
+    """Reads what a conversation with the server needs; secrets are not kept."""
+    ca_pem = ""
+    if config.server.ca_file is not None:
+        try:
+            ca_pem = config.server.ca_file.read_text("ascii")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                "config.ca-file", "the server's CA file cannot be read", details=str(error),
+                resolution="set server.ca-file to a PEM file, or leave it out to use the system's CAs",
+            ) from error  # fmt: skip
+    return Session(
+        url=config.server.url,
+        auth=read_token(config.server),
+        ca_pem=ca_pem,
+        user=config.fetcher.user,
+        connect_timeout=config.server.connect_timeout,
+        read_timeout=config.server.read_timeout,
+    )
+
+
+def reset(command: Sequence[str]) -> None:
+    """Asks the system to restart.
+
+    Raises:
+        EnvironmentFault: ``reboot.failed``.
+    """
+    try:
+        finished = run_program(command, _RESET_COMMAND_PATIENCE)
+    except OSError as error:
+        raise EnvironmentFault("reboot.failed", "the restart command cannot be run", details=str(error)) from error
+    if finished.status != 0:
+        raise EnvironmentFault(
+            "reboot.failed", "the restart command failed", details=f"status {finished.status}: {finished.last_line}",
+            resolution="check system.reboot-command",
+        )  # fmt: skip
+
+
+def run(paths: Sequence[Path] | None = None) -> int:
+    """Runs the daemon with this configuration; returns the exit status (2: it cannot start as configured)."""
+    from agent import journal
+
+    journal.setup()
+    try:
+        daemon = Daemon(load(paths))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the start failed and a person must learn why
+        parts = explain(error)
+        _log.critical("%s: %s [%s]", parts["brief"], parts["details"], parts["code"], extra={"OTA_ERROR_CODE": parts["code"]})
+        if parts["resolution"]:
+            _log.critical("next: %s", parts["resolution"])
+        return 2
+    return daemon.run()

@@ -1,0 +1,122 @@
+"""The installer: verifies a bundle, then writes it. It has no network, and only one conversation, on standard input.
+
+From the daemon come ``inspect`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher. Back go
+``progress`` and ``checkpoint`` while it works, and at the end ``inspected``, ``installed`` or ``error``. A crash of this
+process is an ordinary failure: the daemon sees the end of the conversation.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from agent.bundle.layout import read_trailer
+from agent.bundle.source import FileSource, RemoteSource, Source
+from agent.bundle.trust import TrustPolicy, load_keyring
+from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
+from agent.errors import BundleError, explain
+from agent.installer.confine import confine
+from agent.installer.spool import spool
+from agent.installer.write import install
+from agent.wire import Channel, Frame, WireError
+
+
+def main(arguments: list[str]) -> int:
+    """Answers the daemon until it hangs up; returns the exit status."""
+    if arguments or not stat.S_ISSOCK(os.fstat(0).st_mode):
+        sys.stderr.write("the installer is started by the daemon, with a socket as standard input\n")
+        return 2
+    restriction = confine()
+    channel = Channel(socket.socket(fileno=os.dup(0)), "daemon")
+    try:
+        while (frame := channel.recv()) is not None:
+            _answer(channel, frame, restriction)
+    except WireError:
+        return 1   # the daemon is gone: there is nobody to tell
+    return 0
+
+
+def _answer(channel: Channel, frame: Frame, restriction: str) -> None:
+    handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle], dict[str, object]]]
+    handlers = {"inspect": _inspected, "install": _installed}
+    try:
+        handler = handlers.get(frame.op)
+        if handler is None or len(frame.fds) != 1:
+            raise WireError("ipc.protocol", "the daemon asked for something unknown", details=frame.op[:60])
+        reply = handler(channel, frame, _open(channel, frame))
+    except WireError as error:
+        if error.code == "ipc.peer-gone" and "daemon" in error.brief:
+            raise
+        channel.send({"op": "error", "error": explain(error)})
+    except Exception as error:  # noqa: BLE001 - the boundary of the process: whatever it is, the daemon must hear of it
+        channel.send({"op": "error", "error": explain(error)})
+    else:
+        channel.send({**reply, "restriction": restriction})
+    finally:
+        for fd in frame.fds:
+            os.close(fd)
+
+
+def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
+    """Verifies what the daemon handed over."""
+    fd = frame.fds[0]
+    source: Source
+    if stat.S_ISSOCK(os.fstat(fd).st_mode):
+        source = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
+        if is_detached(read_trailer(source).cms):
+            # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
+            source = spool(source, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
+    else:
+        source = FileSource(fd)
+    when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
+    trust = TrustPolicy(anchors=load_keyring(Path(frame.text("keyring"))), check_purpose=frame.text("check_purpose"))
+    bundle = verify_bundle(source, trust, when)
+    formats = frame.header.get("formats")
+    if not isinstance(formats, list) or bundle.format not in formats:
+        raise BundleError(
+            "bundle.format-refused", f"{bundle.format} bundles are not accepted here", details=f"accepted: {formats}",
+            resolution="build the bundle in an accepted format, or extend bundle.formats",
+        )  # fmt: skip
+    return bundle
+
+
+def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+    manifest, signer = bundle.manifest, bundle.signer
+    return {
+        "op": "inspected",
+        "compatible": manifest.compatible,
+        "version": manifest.version,
+        "format": bundle.format,
+        "manifest_hash": bundle.manifest_hash,
+        "size": bundle.size,
+        "signer": signer.subject,
+        "signed_at": int(signer.signing_time.timestamp()) if signer.signing_time else 0,
+        "meta": {label: dict(values) for label, values in manifest.meta.items()},
+        "images": [
+            {"class": image.slot_class, "filename": image.filename, "size": image.size, "sha256": image.sha256}
+            for image in manifest.images
+        ],
+    }
+
+
+def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+    wanted = frame.text("manifest_hash")
+    if bundle.manifest_hash != wanted:
+        raise BundleError(
+            "bundle.changed", "the bundle is not the one that was inspected",
+            details=f"manifest {bundle.manifest_hash[:16]}, inspected was {wanted[:16]}",
+            resolution="deploy it again; if this repeats, the server changes what it serves",
+        )  # fmt: skip
+    return {"op": "installed", **install(bundle, frame, channel)}
+
+
+def _reporter(channel: Channel, stage: str) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        channel.send({"op": "progress", "stage": stage, "bytes": done, "of": total})
+
+    return report

@@ -1,0 +1,81 @@
+"""A plain bundle from a server, whole, in a file: resumed after an interruption, reused for the installation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.bundle.source import FileSource, RemoteSource
+from agent.errors import BundleError, EnvironmentFault
+
+PLAIN_LIMIT = (1 << 31) - 1   # RAUC's limit for plain bundles since CVE-2026-34155
+_RESERVE = 16 * 1024 * 1024   # left free on the file system, for the state of everybody
+_SYNC_EVERY = 8 * 1024 * 1024
+
+
+def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int, int], None]) -> FileSource:
+    """Fetches the whole bundle into ``path``, going on where an earlier attempt stopped.
+
+    Args:
+        source: the remote bundle.
+        path: file to fill; its name must belong to this deployment alone.
+        sha256: digest that the server announced, or empty; only guards against mixing transfers, trust comes later.
+        progress: told bytes done and bytes in all.
+
+    Returns:
+        The bundle as a file, open on the descriptor that was written.
+
+    Raises:
+        BundleError: ``bundle.too-large``, ``bundle.hash-mismatch``.
+        EnvironmentFault: ``storage.no-space``, ``storage.write-failed`` and whatever the transfer raises.
+    """
+    if source.size > PLAIN_LIMIT:
+        raise BundleError(
+            "bundle.too-large", "a plain bundle may not be larger than 2 GiB", details=f"{source.size} bytes",
+            resolution="build a verity bundle, which is streamed and has no such limit",
+        )  # fmt: skip
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    done = min(os.fstat(fd).st_size, source.size)
+    free = shutil.disk_usage(path.parent).free
+    if source.size - done + _RESERVE > free:
+        raise EnvironmentFault(
+            "storage.no-space", "there is no room to keep the bundle", retryable=False,
+            details=f"{source.size - done} bytes are missing, {free} are free beside {path.parent}",
+            resolution="free space there, or deploy a verity bundle, which needs no space",
+        )  # fmt: skip
+    try:
+        _fill(source, fd, done, progress)
+    except OSError as error:
+        raise EnvironmentFault("storage.write-failed", "the bundle cannot be stored", details=str(error)) from error
+    if sha256 and _digest(fd) != sha256:
+        os.ftruncate(fd, 0)
+        raise BundleError(
+            "bundle.hash-mismatch", "the transferred bundle is not the announced one",
+            details=f"the server announced sha256 {sha256[:16]}...", resolution="upload the bundle again",
+        )  # fmt: skip
+    return FileSource(fd)
+
+
+def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int], None]) -> None:
+    os.lseek(fd, done, os.SEEK_SET)
+    synced = done
+    for piece in source.stream(done, source.size - done):
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(fd, view) :]
+        done += len(piece)
+        progress(done, source.size)
+        if done - synced >= _SYNC_EVERY:
+            os.fdatasync(fd)
+            synced = done
+    os.ftruncate(fd, source.size)
+    os.fsync(fd)
+
+
+def _digest(fd: int) -> str:
+    os.lseek(fd, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(fd), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
