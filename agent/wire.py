@@ -144,10 +144,13 @@ class Channel:
         view = memoryview(data)
         done = 0
         while done < length:
-            if deadline is not None and not select.select([self._sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if (
+                deadline is not None
+                and not select.select([self._sock], [], [], max(0.0, deadline - time.monotonic()))[0]
+            ):
                 raise WireError("ipc.timeout", f"the {self._peer} did not answer in time")
             try:
-                if length <= MAX_HEADER:   # descriptors come with the first bytes of a frame
+                if length <= MAX_HEADER:  # descriptors come with the first bytes of a frame
                     count, ancillary, flags, _ = self._sock.recvmsg_into(
                         [view[done:]], socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
                     )

@@ -20,10 +20,9 @@ from agent.health.suite import Suite
 class Context:
     """What an activity may use.
 
-    ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update, ``trial_checks`` one that
-    came from the server: a system that cannot reach it again could never be mended.
-    ``memory`` saves the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the
-    reboot and returns.
+    ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update,
+    ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
+    the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot and returns.
     """
 
     config: Config

@@ -35,7 +35,7 @@ from agent.health.choose import choose
 from agent.process import run as run_program
 
 _log = logging.getLogger(__name__)
-_RESET_COMMAND_PATIENCE = 60.0   # seconds
+_RESET_COMMAND_PATIENCE = 60.0  # seconds
 
 
 class Daemon:
@@ -67,9 +67,13 @@ class Daemon:
         self._device = look_at(config)
         self._memory = Memory(self._store)
         self._resume()
-        self.presence = Presence(self.inbox, self._device, self._knowledge, config.system.bus)
+        self.presence = Presence(
+            self.inbox, self._device, self._knowledge, config.system.bus, has_server=bool(config.server.url)
+        )
         network = Network(spawn, lambda: session(config))
-        server = Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
+        server = (
+            Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
+        )
         context = Context(
             config=config,
             device=self._device,
@@ -103,7 +107,7 @@ class Daemon:
             nonlocal status
             try:
                 self._runner.run()
-            except BaseException:   # a defect of ours: the service manager starts us again, the record is safe
+            except BaseException:  # noqa: BLE001 - a defect of ours: the service manager starts us again, the record is safe
                 _log.critical("the worker ended unexpectedly", exc_info=True)
                 status = 1
             finally:
@@ -115,7 +119,7 @@ class Daemon:
         signal.signal(signal.SIGHUP, lambda *_: self.inbox.check())
         self.presence.start()
         worker.start()
-        notify.ready()
+        notify.notify("READY=1")
         try:
             self.presence.serve()
         finally:
@@ -198,7 +202,9 @@ def run(paths: Sequence[Path] | None = None) -> int:
         daemon = Daemon(load(paths))
     except Exception as error:  # noqa: BLE001 - whatever it is, the start failed and a person must learn why
         parts = explain(error)
-        _log.critical("%s: %s [%s]", parts["brief"], parts["details"], parts["code"], extra={"OTA_ERROR_CODE": parts["code"]})
+        _log.critical(
+            "%s: %s [%s]", parts["brief"], parts["details"], parts["code"], extra={"OTA_ERROR_CODE": parts["code"]}
+        )
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
         return 2

@@ -37,26 +37,26 @@ class Record:
     """
 
     state: State = State.IDLE
-    origin: str = ""                 # "server" or "local"
-    action_id: str = ""              # the server's
-    href: str = ""                   # link of the deployment document
-    update: str = ""                 # what the server allows: forced, attempt or skip
-    url: str = ""                    # of the bundle; or the path of a local one
-    name: str = ""                   # file name as announced
+    origin: str = ""  # "server" or "local"
+    action_id: str = ""  # the server's
+    href: str = ""  # link of the deployment document
+    update: str = ""  # what the server allows: forced, attempt or skip
+    url: str = ""  # of the bundle; or the path of a local one
+    name: str = ""  # file name as announced
     size: int = 0
-    sha256: str = ""                 # as announced by the server; advisory, the signature decides
+    sha256: str = ""  # as announced by the server; advisory, the signature decides
     version: str = ""
-    min_version: str = ""            # the floor that this bundle asks for, signed
+    min_version: str = ""  # the floor that this bundle asks for, signed
     bundle_format: str = ""
     manifest_hash: str = ""
-    signed_at: int = 0               # seconds since the epoch, from the signature
+    signed_at: int = 0  # seconds since the epoch, from the signature
     target: str = ""
     fallback: str = ""
     boot_id: str = ""
     entered: float = 0.0
     attempts: int = 0
     checkpoints: Mapping[str, int] = field(default_factory=dict)
-    outcome: str = ""                # "success", "failure", "cancelled"
+    outcome: str = ""  # "success", "failure", "cancelled"
     reason: Reason | None = None
 
     def trial_marker(self) -> str:

@@ -19,8 +19,8 @@ from agent.daemon.record import Reason, Record
 from agent.errors import EnvironmentFault, OtaError, explain
 
 _log = logging.getLogger(__name__)
-_LONGEST_PAUSE = 600.0   # seconds
-_UNSAVED_PAUSE = 5.0     # seconds
+_LONGEST_PAUSE = 600.0  # seconds
+_UNSAVED_PAUSE = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Runner:
             while True:
                 try:
                     self._memory.record = self.turn(self._memory.record)
-                except OtaError as error:   # the record cannot be saved, so the activity may not start
+                except OtaError as error:  # the record cannot be saved, so the activity may not start
                     _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
                     self._inbox.pause(_UNSAVED_PAUSE)
         except Stopped:

@@ -26,7 +26,7 @@ class Idle:
     def __call__(self, record: Record) -> Step:
         """Returns when there is something to do."""
         context = self._context
-        context.inbox.take_cancel()   # there is nothing to cancel
+        context.inbox.take_cancel()  # there is nothing to cancel
         self._mark_good()
         while True:
             if path := context.inbox.take_install():
@@ -80,7 +80,7 @@ class Idle:
             # No update is under way, so nothing has changed on the device and nothing can be undone.
             server.say(feedback.cancel_accepted(base.cancel.action_id, "nothing was installed for this action"))
             server.deliver()
-            server.next_poll = self._context.clock.boottime()   # there may be another action behind it
+            server.next_poll = self._context.clock.boottime()  # there may be another action behind it
             return None
         link = base.deployment
         return None if link is None else Record(origin="server", action_id=link.action_id, href=link.href)

@@ -30,7 +30,9 @@ def offered(context: Context, record: Record) -> Step:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     deployment = server.deployment(record.href)
     chunk, artifact = choose_artifact(deployment)
-    server.say(feedback.proceeding(record.action_id, f"{artifact.filename}: looking at the bundle before anything is written"))
+    server.say(
+        feedback.proceeding(record.action_id, f"{artifact.filename}: looking at the bundle before anything is written")
+    )
     record = replace(
         record,
         action_id=deployment.action_id,

@@ -41,9 +41,17 @@ def last_word(record: Record) -> feedback.Feedback:
     reason = record.reason or _NO_REASON
     if record.outcome == "success":
         return feedback.success(
-            record.action_id, f"version {record.version} runs in slot {record.target}, is healthy and confirmed", code=200
+            record.action_id,
+            f"version {record.version} runs in slot {record.target}, is healthy and confirmed",
+            code=200,
         )
     if record.outcome == "cancelled" and record.reason is None:
-        return feedback.cancel_accepted(record.action_id, "the update was given up before the switch; nothing has changed")
-    lines = [f"[{reason.code}] {reason.brief}", reason.details, f"next: {reason.resolution}" if reason.resolution else ""]
+        return feedback.cancel_accepted(
+            record.action_id, "the update was given up before the switch; nothing has changed"
+        )
+    lines = [
+        f"[{reason.code}] {reason.brief}",
+        reason.details,
+        f"next: {reason.resolution}" if reason.resolution else "",
+    ]
     return feedback.failure(record.action_id, *lines, code=number(reason.code))

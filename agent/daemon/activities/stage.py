@@ -1,4 +1,4 @@
-"""INSPECTING: is it genuine, for us, new enough, and will it fit? STAGING: write it. STAGED: the last look before the switch."""
+"""INSPECTING: may it be installed, and does it fit? STAGING: write it. STAGED: the last look before the switch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ def inspecting(context: Context, record: Record) -> Step:
     check(offer, _facts(context))
     chosen = target_group(context.device.groups, context.device.booted)
     _fits(chosen.group, answer)
-    _log.info("bundle %s by %s goes to slot %s: %s", offer.version, answer.text("signer"), chosen.group.bootname, chosen.reason)
+    _log.info(
+        "bundle %s by %s goes to slot %s: %s",
+        offer.version,
+        answer.text("signer"),
+        chosen.group.bootname,
+        chosen.reason,
+    )
     record = replace(
         record,
         version=offer.version,
@@ -58,7 +64,7 @@ def staging(context: Context, record: Record) -> Step:
         raise PolicyError("slot.booted", "the recorded target slot is the one that runs", details=group.bootname)
     held = context.knowledge.content(group.bootname)
     if held.state != "pending" or held.manifest_hash != record.manifest_hash:
-        record = replace(record, checkpoints={})   # the slot holds something else: nothing of it can be kept
+        record = replace(record, checkpoints={})  # the slot holds something else: nothing of it can be kept
     _remember(context, record, "pending")
     progressed = record
 
@@ -68,7 +74,7 @@ def staging(context: Context, record: Record) -> Step:
             _progress(context, frame)
             return
         offsets = {**progressed.checkpoints, frame.text("image"): frame.number("offset")}
-        progressed = replace(progressed, checkpoints=offsets, attempts=1)   # getting on is what patience is for
+        progressed = replace(progressed, checkpoints=offsets, attempts=1)  # getting on is what patience is for
         context.memory.save(progressed)
 
     request = {
@@ -82,7 +88,9 @@ def staging(context: Context, record: Record) -> Step:
         ],
     }
     if context.server is not None and record.origin == "server":
-        context.server.say(feedback.proceeding(record.action_id, f"writing version {record.version} to slot {group.bootname}"))
+        context.server.say(
+            feedback.proceeding(record.action_id, f"writing version {record.version} to slot {group.bootname}")
+        )
     answer = work(context, record, request, hear)
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])

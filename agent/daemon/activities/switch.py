@@ -13,7 +13,7 @@ from agent.daemon.runner import Step
 from agent.errors import EnvironmentFault
 
 _log = logging.getLogger(__name__)
-_RESET_PATIENCE = 600.0   # seconds: an orderly shutdown may take its time, but not for ever
+_RESET_PATIENCE = 600.0  # seconds: an orderly shutdown may take its time, but not for ever
 
 
 def activating(context: Context, record: Record) -> Step:

@@ -16,7 +16,7 @@ from agent.daemon.record import Record
 from agent.errors import BundleError, ConfigError, EnvironmentFault, from_explained
 from agent.wire import Frame
 
-_TICK = 0.5   # seconds between looks at the inbox while children work
+_TICK = 0.5  # seconds between looks at the inbox while children work
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
 
 

@@ -1,0 +1,38 @@
+# `make demo` and `make test` are the two commands of a fresh machine; each sets up what it needs, once.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+TESTS ?= tests
+
+.PHONY: help setup demo test lint format bench docs clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup:  ## Debian packages (when allowed to install them) and .venv; quick when nothing is missing
+	@tools/bootstrap
+
+demo: setup  ## five acts: update, rollback, forgery, power cut, bad network; no root, no hardware
+	@.venv/bin/ota-agent demo --dir build/demo
+
+test: setup  ## every test; nothing is skipped
+	@$(PY) -m pytest -q -n 2 --dist worksteal $(TESTS)
+
+lint: setup  ## ruff, mypy --strict, import contracts, generated documents
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+	@$(PY) tools/gen_docs.py --check
+
+format: setup  ## let ruff format and sort imports
+	@.venv/bin/ruff check -q --fix . || true
+	@.venv/bin/ruff format -q .
+
+bench: setup  ## idle memory, and installation beside rauc: ratios measured in one run
+	@$(PY) -m tools.bench
+
+docs: setup  ## regenerate the documents that come from tables in the code
+	@$(PY) tools/gen_docs.py
+
+clean:  ## remove everything that was generated
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

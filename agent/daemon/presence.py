@@ -1,0 +1,187 @@
+"""The daemon as others see it: D-Bus properties and the service manager's status line out, commands in.
+
+What the update does is told here by the worker thread; whether a command makes sense now is decided here at once, so that
+the caller gets an error and not silence.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.daemon.device import Device
+from agent.daemon.inbox import Inbox
+from agent.daemon.knowledge import Knowledge
+from agent.daemon.machine import CANCELLABLE, State
+from agent.daemon.notify import notify
+from agent.daemon.record import Record
+from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
+
+if TYPE_CHECKING:
+    from gi.repository import GLib
+
+    from agent.daemon.dbus_service import BusService
+
+_log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Serves D-Bus, or only waits when there is no bus.
+
+    Args:
+        inbox: takes the commands.
+        device: what this device is.
+        knowledge: what it holds, and how the last update ended.
+        bus: ``system``, ``session``, an address, or ``none``.
+        has_server: whether checking makes sense.
+    """
+
+    def __init__(self, inbox: Inbox, device: Device, knowledge: Knowledge, bus: str, *, has_server: bool) -> None:
+        self._inbox = inbox
+        self._device = device
+        self._knowledge = knowledge
+        self._bus = bus
+        self._has_server = has_server
+        self._state = State.IDLE
+        self._service: BusService | None = None
+        self._loop: GLib.MainLoop | None = None
+        self._end = threading.Event()
+
+    def start(self) -> None:
+        """Takes the name on the bus; commands are accepted from here on.
+
+        Raises:
+            EnvironmentFault: the bus or the name cannot be had.
+        """
+        if self._bus == "none":
+            return
+        from agent.daemon.dbus_service import BusService
+
+        self._service = BusService(self._bus, self, self._initial())
+        self._service.start()
+
+    def stop(self) -> None:
+        """Leaves the bus."""
+        if self._service is not None:
+            self._service.stop()
+
+    def serve(self) -> None:
+        """Runs in the main thread until ``quit``."""
+        if self._service is None:
+            self._end.wait()
+            return
+        from gi.repository import GLib
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, self._stop_asked)
+        self._loop = GLib.MainLoop()
+        if not self._end.is_set():
+            self._loop.run()
+
+    def quit(self) -> None:
+        """Ends ``serve``, from any thread."""
+        self._end.set()
+        if self._service is not None:
+            from gi.repository import GLib
+
+            GLib.idle_add(self._end_loop)
+
+    def entered(self, record: Record) -> None:
+        """Tells that a state was entered."""
+        news = self._state is not record.state
+        self._state = record.state
+        if news:
+            notify(f"STATUS={record.state.value} {record.version}".strip())
+            _log.info(
+                "%s %s", record.state.value, record.version,
+                extra={
+                    "OTA_STATE": record.state.value,
+                    "OTA_ACTION_ID": record.action_id,
+                    "OTA_SLOT": record.target,
+                    "OTA_BUNDLE_VERSION": record.version,
+                },
+            )  # fmt: skip
+        changes: dict[str, object] = {
+            "State": record.state.value, "TargetVersion": record.version, "TargetSlot": record.target,
+        }  # fmt: skip
+        if record.state is State.IDLE:
+            changes |= {"Progress": (0.0, "", 0), **self._results()}
+        elif record.reason is not None:
+            changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
+        self.tell(changes)
+
+    def tell(self, changes: Mapping[str, object]) -> None:
+        """Publishes changed properties; ``Finished`` is the signal."""
+        if self._service is None:
+            return
+        properties = dict(changes)
+        finished = properties.pop("Finished", None)
+        if properties:
+            self._service.publish(properties)
+        if isinstance(finished, tuple):
+            self._service.finished(*finished)
+
+    def check(self) -> None:
+        """Asks the server now.
+
+        Raises:
+            ConfigError: ``server.none``.
+        """
+        if not self._has_server:
+            raise ConfigError("server.none", "no update server is configured", resolution="set server.url")
+        self._inbox.check()
+
+    def install(self, path: str) -> None:
+        """Installs a local bundle.
+
+        Raises:
+            EnvironmentFault: ``update.busy``.
+            BundleError: ``bundle.not-found``.
+        """
+        if self._state is not State.IDLE:
+            raise EnvironmentFault(
+                "update.busy", "another update is under way", details=f"state {self._state.value}",
+                resolution="wait for it to end, or cancel it",
+            )  # fmt: skip
+        if not Path(path).is_file():
+            raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
+        self._inbox.install(path)
+
+    def cancel(self) -> None:
+        """Gives up the update under way.
+
+        Raises:
+            PolicyError: ``update.not-cancellable``.
+        """
+        if self._state not in CANCELLABLE:
+            brief = "there is nothing to cancel" if self._state is State.IDLE else "it is too late to cancel"
+            raise PolicyError("update.not-cancellable", brief, details=f"state {self._state.value}")
+        self._inbox.cancel()
+
+    def _initial(self) -> dict[str, object]:
+        server = {"ServerState": "unknown"} if self._has_server else {}
+        return {
+            "Slot": self._device.booted.bootname, "BootId": self._device.boot_id, **server, **self._results(),
+        }  # fmt: skip
+
+    def _results(self) -> dict[str, object]:
+        ending = self._knowledge.ending()
+        held = self._knowledge.content(self._device.booted.bootname)
+        return {
+            "CurrentVersion": held.version or self._device.version,
+            "LastResult": (ending.outcome, ending.version, ending.code, ending.brief),
+            "LastError": (ending.code, ending.brief, ending.resolution),
+        }
+
+    def _end_loop(self) -> bool:
+        if self._loop is not None:
+            self._loop.quit()
+        return False
+
+    def _stop_asked(self) -> bool:
+        self._inbox.stop()
+        return True
