@@ -78,7 +78,7 @@ def _unxz(data: bytes, limit: int) -> bytes:
 def _zstd_backend() -> str:
     if importlib.util.find_spec("zstandard"):
         return "zstandard"
-    if importlib.util.find_spec("compression"):  # Python 3.14
+    if importlib.util.find_spec("_zstd"):  # what compression.zstd of Python 3.14 is made of
         return "compression.zstd"
     return "ctypes"
 

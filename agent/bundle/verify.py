@@ -1,0 +1,241 @@
+"""The verification of a bundle: the list of obligations, in order. Nothing else makes a ``VerifiedBundle``.
+
+1.  The trailer fits the file and the caps.                                                       ``layout.py``
+2.  The signature is one CMS SignedData of one signer that follows the policy.                     ``cms.py``
+3.  The signature over the signed attributes was made by the signer's key; an attached manifest is the signed one.
+4.  The signer's certificate leads to the keyring, at the given time and for the given purpose.    ``trust.py``
+5.  verity: the hash tree is the one with the signed root; every block is checked when it is read. ``verity.py``
+6.  plain: the digest of the whole payload is the signed one; every block read later must be the one that was digested,
+    so that a file changed after the check is found. The signature was checked first, so that the right digest is known.
+7.  The manifest is valid and complete, and says the format that the signature has.                ``manifest.py``
+8.  The bundle wants nothing that this agent would have to leave out (hooks, handlers).
+9.  Every image is in the payload, with the signed size.
+
+What remains for the installer: the digest of each image while it is written, and everything about this device
+(compatible, version floor, slots).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from agent.bundle import cms, verity
+from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
+from agent.bundle.layout import CachedTail, Trailer, read_trailer
+from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
+from agent.bundle.payload import CheckedPayload, corrupt, record
+from agent.bundle.refusal import name_of
+from agent.bundle.source import Source
+from agent.bundle.squashfs import SquashFile, SquashFS
+from agent.bundle.trust import TrustPolicy, check_chain
+from agent.errors import BundleError
+
+MANIFEST = "manifest.raucm"
+MAX_PLAIN = (1 << 31) - 1  # bytes; above it RAUC before 1.15.2 checked only the beginning (CVE-2026-34155)
+
+is_detached = cms.is_detached
+_SEAL = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signed a bundle.
+
+    Args:
+        subject: name in the certificate.
+        fingerprint: SHA-256 of the certificate, hexadecimal.
+        signing_time: when the signer says it signed; a claim, although nobody else can have changed it.
+        not_after: end of the certificate's validity.
+        chain: the certificates from the signer to the trusted root.
+    """
+
+    subject: str
+    fingerprint: str
+    signing_time: datetime | None
+    not_after: datetime
+    chain: tuple[x509.Certificate, ...]
+
+
+class VerifiedBundle:
+    """A bundle that passed every obligation. Only ``verify_bundle`` makes one.
+
+    Attributes:
+        manifest: what it says about itself.
+        manifest_hash: SHA-256 of the exact manifest, hexadecimal: the identity of the bundle, as in RAUC.
+        format: ``verity`` or ``plain``.
+        size: bytes of the whole bundle.
+        signer: who signed it.
+        payload: the checked bytes of the squashfs.
+        files: the squashfs itself.
+    """
+
+    __slots__ = ("files", "format", "manifest", "manifest_hash", "payload", "signer", "size")
+
+    def __init__(
+        self,
+        seal: object,
+        *,
+        manifest: Manifest,
+        manifest_hash: str,
+        size: int,
+        signer: Signer,
+        payload: CheckedPayload,
+        files: SquashFS,
+    ) -> None:
+        if seal is not _SEAL:
+            raise RuntimeError("only verify_bundle may call a bundle verified")
+        self.manifest = manifest
+        self.manifest_hash = manifest_hash
+        self.format: Format = manifest.bundle_format
+        self.size = size
+        self.signer = signer
+        self.payload = payload
+        self.files = files
+
+    def image_file(self, image: Image) -> SquashFile:
+        """Opens the file of an image of this bundle; its content still has to match ``image.sha256``.
+
+        Raises:
+            BundleError: ``bundle.file-missing``, ``bundle.image-size``, ``bundle.payload-corrupt``.
+            RuntimeError: the image is from another manifest.
+        """
+        if image not in self.manifest.images:
+            raise RuntimeError("the image belongs to another bundle")
+        file = self.files.open(image.filename)
+        if file.size != image.size:
+            raise BundleError(
+                "bundle.image-size",
+                "an image in the bundle has another size than its manifest says",
+                details=f"{image.filename} has {file.size} bytes, the manifest says {image.size}",
+                resolution="build the bundle again",
+            )
+        return file
+
+
+def verify_bundle(
+    source: Source, trust: TrustPolicy, when: datetime, *, progress: Callable[[int], None] | None = None
+) -> VerifiedBundle:
+    """Checks a bundle against everything in the list above.
+
+    Args:
+        source: the bundle; a plain one is read as a whole, so a remote one should be stored first (``is_detached``).
+        trust: whom to believe.
+        when: the time at which the certificates must be valid; it needs a time zone.
+        progress: for plain bundles, called with the number of bytes checked so far.
+
+    Raises:
+        BundleError: the bundle is refused; the code tells which obligation failed.
+    """
+    trailer = read_trailer(source)  # 1
+    message = cms.parse_signed_data(trailer.cms)  # 2
+    cms.check_signature(message)  # 3
+    chain = check_chain(trust, message.signer, message.others, when)  # 4
+    if message.content is not None:
+        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content)  # 5, 7
+        files, text = SquashFS(payload), message.content
+    else:
+        payload = _open_plain(source, trailer, message, progress)  # 6
+        files = SquashFS(payload)
+        text = files.open(MANIFEST).read(MAX_MANIFEST)
+        manifest = _plain_manifest(text)  # 7
+    _refuse_unsupported(manifest)  # 8
+    bundle = VerifiedBundle(
+        _SEAL,
+        manifest=manifest,
+        manifest_hash=hashlib.sha256(text).hexdigest(),
+        size=source.size,
+        signer=_signer(message, chain),
+        payload=payload,
+        files=files,
+    )
+    for image in manifest.images:
+        if image.filename:
+            bundle.image_file(image)  # 9
+    return bundle
+
+
+def _open_verity(source: Source, trailer: Trailer, text: bytes) -> tuple[Manifest, CheckedPayload]:
+    manifest = parse_draft(text)
+    if manifest.bundle_format == "crypt":
+        raise BundleError(
+            "bundle.format-unsupported",
+            "encrypted bundles are not supported",
+            details="the manifest says format=crypt",
+            resolution="build the bundle in the verity format",
+        )
+    if manifest.bundle_format != "verity":
+        raise _format_mismatch("the signature carries the manifest, but that says format=plain")
+    require_complete(manifest)
+    payload = verity.open_verity(
+        source,
+        trailer.payload_size - manifest.verity_size,
+        manifest.verity_size,
+        manifest.verity_salt,
+        manifest.verity_hash,
+    )
+    return manifest, payload
+
+
+def _open_plain(
+    source: Source, trailer: Trailer, message: cms.SignedMessage, progress: Callable[[int], None] | None
+) -> CheckedPayload:
+    if trailer.payload_size > MAX_PLAIN:
+        raise BundleError(
+            "bundle.too-large",
+            "the bundle is too large for the plain format",
+            details=f"its payload has {trailer.payload_size} bytes; at most {MAX_PLAIN} are allowed",
+            resolution="build the bundle in the verity format",
+        )
+    total = hashlib.new(message.hash_name)
+    payload = record(source, trailer.payload_size, total, progress)
+    if not cms.digest_matches(message, total.digest()):
+        raise corrupt(f"the {message.hash_name} of its {trailer.payload_size} bytes is not the signed one")
+    return payload
+
+
+def _plain_manifest(text: bytes) -> Manifest:
+    manifest = parse_draft(text)
+    if manifest.bundle_format != "plain":
+        raise _format_mismatch(f"the signature is detached, but the manifest says format={manifest.bundle_format}")
+    require_complete(manifest)
+    return manifest
+
+
+def _format_mismatch(details: str) -> BundleError:
+    return BundleError(
+        "bundle.format-mismatch",
+        "the signature does not fit the format of the bundle",
+        details=details,
+        resolution="build the bundle again with 'ota-bundle create' or 'rauc bundle'",
+    )
+
+
+def _refuse_unsupported(manifest: Manifest) -> None:
+    wanted = [f"[{image.group}] hooks" for image in manifest.images if image.hooks]
+    if manifest.hooks or manifest.hook_filename:
+        wanted.append("[hooks]")
+    if manifest.handler_filename:
+        wanted.append("[handler]")
+    if wanted:
+        raise BundleError(
+            "bundle.hooks-unsupported",
+            "the bundle wants to run its own programs, which is not supported",
+            details=f"found {', '.join(wanted)}"[:300],
+            resolution="build a bundle without hooks and handlers",
+        )
+
+
+def _signer(message: cms.SignedMessage, chain: tuple[x509.Certificate, ...]) -> Signer:
+    return Signer(
+        subject=name_of(message.signer),
+        fingerprint=message.signer.fingerprint(hashes.SHA256()).hex(),
+        signing_time=message.signing_time,
+        not_after=message.signer.not_valid_after_utc,
+        chain=chain,
+    )
