@@ -39,12 +39,13 @@ from agent.daemon.dbus_names import (
     error_name,
     introspection,
 )
-from agent.errors import EnvironmentFault, OtaError, explain
+from agent.errors import EnvironmentFault, PolicyError, explain
 
 log = logging.getLogger("agent.dbus")
 logging.getLogger("pydbus.registration").setLevel(logging.CRITICAL + 1)
 
 PROGRESS_INTERVAL = 0.5  # seconds between two announcements of Progress
+_DENIED_INTERVAL = 60  # seconds between two warnings about refused callers
 _BUS_TIMEOUT = 2000  # milliseconds; the bus daemon itself answers in microseconds
 _DO_NOT_QUEUE, _PRIMARY_OWNER = 4, 1  # D-Bus specification, RequestName
 
@@ -148,8 +149,8 @@ class BusService:
             changed = {name: value for name, value in checked.items() if self._values[name] != value}
             self._values.update(changed)
             self._pending.update(changed)
-            if not changed or self._scheduled:
-                return
+            if not changed or self._scheduled or (self._timer and changed.keys() == {"Progress"}):
+                return  # what is scheduled already will take it along
             self._scheduled = True
         GLib.idle_add(self._flush)
 
@@ -245,6 +246,7 @@ class _Manager:
         self._commands = commands
         self._values = values
         self._caller = caller
+        self._denied_at = float("-inf")
 
     def __getattr__(self, name: str) -> object:
         if name not in SIGNATURES:
@@ -262,12 +264,7 @@ class _Manager:
 
     def _carry_out(self, context: Any, command: Callable[[], None]) -> None:  # noqa: ANN401 - pydbus has no types
         try:
-            if self._caller(context.sender) not in (0, os.getuid()):
-                raise OtaError(
-                    "access.denied",
-                    "only root may change anything",
-                    resolution="repeat it as root, for example with sudo",
-                )
+            self._allow(self._caller(context.sender))
             command()
         except Exception as error:
             parts = explain(error)
@@ -275,6 +272,16 @@ class _Manager:
                 log.exception("a D-Bus call failed")
                 parts["details"] = ""  # it would tell others about our inner life
             raise _dbus_error(error_name(str(parts["code"])), error_message(parts)) from None
+
+    def _allow(self, user: int | None) -> None:
+        if user is not None and user in (0, os.getuid()):
+            return
+        if time.monotonic() >= self._denied_at + _DENIED_INTERVAL:  # whoever is refused cannot flood the journal
+            self._denied_at = time.monotonic()
+            log.warning("user %s may not change anything and was refused", user)
+        raise PolicyError(
+            "access.denied", "only root may change anything", resolution="repeat it as root, for example with sudo"
+        )
 
 
 class _Wrapper(ObjectWrapper):  # type: ignore[misc]  # pydbus has no types
@@ -339,5 +346,5 @@ def _checked(name: str, value: object) -> object:
 
 def _absolute(path: str) -> str:
     if not path.startswith("/") or len(path) > MAX_TEXT:
-        raise OtaError("install.path", "the path of the bundle must be absolute", details=path[:200])
+        raise PolicyError("install.path", "the path of the bundle must be absolute", details=path[:200])
     return path

@@ -1,0 +1,146 @@
+"""Talks to the daemon over D-Bus: a few calls with timeouts, no proxy and no introspection."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gi.repository import Gio, GLib
+
+from agent.daemon import dbus_names as names
+from agent.errors import EnvironmentFault, OtaError, from_explained
+
+READ_TIMEOUT = 5.0  # seconds
+CHANGE_TIMEOUT = 25.0  # seconds; the daemon may have to be started for it
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_BUS = "org.freedesktop.DBus"
+_NOBODY_THERE = ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected", "Timeout", "NoServer")
+
+
+class Client:
+    """A connection to the daemon's bus.
+
+    Args:
+        bus: ``system``, ``session``, or the address of a bus.
+
+    Raises:
+        EnvironmentFault: ``daemon.unreachable``: there is no such bus.
+    """
+
+    def __init__(self, bus: str = "system") -> None:
+        kinds = {"system": Gio.BusType.SYSTEM, "session": Gio.BusType.SESSION}
+        flags = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+        try:
+            address = Gio.dbus_address_get_for_bus_sync(kinds[bus], None) if bus in kinds else bus
+            self._connection: Any = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+        except GLib.Error as error:
+            raise _unreachable(f"the {bus} bus does not answer: {error.message}") from error
+
+    def close(self) -> None:
+        """Leaves the bus."""
+        with contextlib.suppress(GLib.Error):
+            self._connection.close_sync(None)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def properties(self) -> dict[str, object]:
+        """All properties; does not start a daemon that is not running.
+
+        Raises:
+            EnvironmentFault: ``daemon.unreachable``.
+        """
+        arguments = GLib.Variant("(s)", (names.MANAGER,))
+        answer = self._call(_PROPERTIES, "GetAll", arguments, READ_TIMEOUT, Gio.DBusCallFlags.NO_AUTO_START)
+        values: dict[str, object] = answer.unpack()[0]
+        return values
+
+    def check(self) -> None:
+        """Asks the daemon to ask the server now; raises what the daemon refuses with, or ``daemon.unreachable``."""
+        self._change("Check")
+
+    def install(self, path: str) -> None:
+        """Hands over the absolute path of a bundle; raises what the daemon refuses with, or ``daemon.unreachable``."""
+        self._change("Install", GLib.Variant("(s)", (path,)))
+
+    def cancel(self) -> None:
+        """Cancels the update under way; raises what the daemon refuses with, or ``daemon.unreachable``."""
+        self._change("Cancel")
+
+    def watch(self, seen: Callable[[Mapping[str, object]], bool]) -> None:
+        """Follows the daemon until it leaves or ``seen`` has seen enough.
+
+        Args:
+            seen: told all properties, at first and after each change; returns whether to go on.
+
+        Raises:
+            EnvironmentFault: ``daemon.unreachable``, also when the daemon leaves the bus.
+        """
+        loop = GLib.MainLoop()
+        failure: list[OtaError] = []
+
+        def changed(*signal: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
+            values.update(signal[5].unpack()[1])
+            if not seen(values):
+                loop.quit()
+
+        def owner_changed(*signal: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
+            if not signal[5].unpack()[2]:
+                failure.append(_unreachable("it has left the bus"))
+                loop.quit()
+
+        def closed(*_: object) -> None:
+            failure.append(_unreachable("the bus is gone"))
+            loop.quit()
+
+        none = Gio.DBusSignalFlags.NONE
+        self._connection.signal_subscribe(
+            names.BUS_NAME, _PROPERTIES, "PropertiesChanged", names.OBJECT_PATH, names.MANAGER, none, changed
+        )
+        self._connection.signal_subscribe(_BUS, _BUS, "NameOwnerChanged", None, names.BUS_NAME, none, owner_changed)
+        self._connection.connect("closed", closed)
+        values = self.properties()  # after subscribing, so that no change falls in between
+        if seen(values):
+            loop.run()
+        if failure:
+            raise failure[0]
+
+    def _change(self, method: str, arguments: Any = None) -> None:  # noqa: ANN401 - a GLib.Variant
+        self._call(names.MANAGER, method, arguments, CHANGE_TIMEOUT, Gio.DBusCallFlags.NONE)
+
+    def _call(self, interface: str, method: str, arguments: Any, timeout: float, flags: Any) -> Any:  # noqa: ANN401 - Gio
+        milliseconds = int(timeout * 1000)
+        try:
+            return self._connection.call_sync(
+                names.BUS_NAME, names.OBJECT_PATH, interface, method, arguments, None, flags, milliseconds, None
+            )
+        except GLib.Error as error:
+            raise _explained(error) from error
+
+
+def _explained(error: Any) -> OtaError:  # noqa: ANN401 - a GLib.Error
+    name = Gio.DBusError.get_remote_error(error) or ""
+    text = str(error.message).removeprefix(f"GDBus.Error:{name}: ")
+    parts = names.parse_error_message(text) if name.startswith(names.ERROR_PREFIX + ".") else None
+    if parts is not None:
+        return from_explained(parts)
+    if name == "org.freedesktop.DBus.Error.AccessDenied":  # said by the bus, following its policy
+        return OtaError(
+            "access.denied", "the message bus does not allow this", details=text, resolution="repeat it as root"
+        )
+    if not name or name.rpartition(".")[2] in _NOBODY_THERE or ".Spawn." in name:
+        return _unreachable(text)
+    return OtaError("daemon.protocol", "the daemon did not understand the request", details=text)
+
+
+def _unreachable(details: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        "daemon.unreachable",
+        "the daemon cannot be reached",
+        details=details,
+        resolution="systemctl status ota-agent tells whether it runs and why not",
+    )

@@ -1,0 +1,61 @@
+"""A process with nothing but the D-Bus service in it: ``python -m support.dbus_server ADDRESS``.
+
+It writes ``ready`` when it has the name, ``lost`` when the bus is gone, and ``asked WHAT`` for each command. A line
+``publish NAME VALUE`` or ``finish OUTCOME`` on its input makes it announce something; the end of its input ends it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from gi.repository import GLib
+
+from agent.daemon.dbus_service import BusService
+from agent.errors import PolicyError
+
+
+def say(text: str) -> None:
+    """Writes a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class Commands:
+    """Says what was asked; refuses to cancel."""
+
+    def check(self) -> None:
+        say("asked check")
+
+    def install(self, path: str) -> None:
+        say(f"asked install {path}")
+
+    def cancel(self) -> None:
+        raise PolicyError(
+            "update.none", "there is nothing to cancel", resolution="ota-agent status shows what is going on"
+        )
+
+
+def main() -> int:
+    loop = GLib.MainLoop()
+    service = BusService(sys.argv[1], Commands(), {"CurrentVersion": "1.0", "Slot": "A"}, lambda: say("lost"))
+    service.start()
+
+    def obey() -> None:
+        for line in sys.stdin:
+            order, name, *value = line.split()
+            if order == "publish":
+                service.publish({name: " ".join(value)})
+            else:
+                service.finished(name, "2.0", "")
+        GLib.idle_add(loop.quit)
+
+    threading.Thread(target=obey, daemon=True).start()
+    say("ready")
+    loop.run()
+    service.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
