@@ -101,29 +101,17 @@ def _head(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str],
 def _send_body(
     handler: BaseHTTPRequestHandler, answer: FileAnswer, fault: Fault, start: int, end: int, stop: threading.Event
 ) -> int:
-    fd = os.open(answer.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with answer.path.open("rb") as file:
+        fd = file.fileno()
         plain = fault.times == 0 and not isinstance(handler.connection, ssl.SSLSocket)
         if plain and end <= answer.size:
-            return _send_plain(handler, fd, start, end)
+            return int(handler.connection.sendfile(file, start, end - start))
         sent = 0
         for data in _pieces(fd, fault, start, end):
             sent += _send_piece(handler, data, fault, sent, stop)
         while fault.endless and not stop.is_set():
             sent += _send_piece(handler, bytes(PIECE), fault, sent, stop)
         return sent
-    finally:
-        os.close(fd)
-
-
-def _send_plain(handler: BaseHTTPRequestHandler, fd: int, start: int, end: int) -> int:
-    sent = 0
-    while start + sent < end:
-        count = os.sendfile(handler.connection.fileno(), fd, start + sent, min(end - start - sent, 1 << 24))
-        if count == 0:
-            raise Dropped(sent)
-        sent += count
-    return sent
 
 
 def _pieces(fd: int, fault: Fault, start: int, end: int) -> Iterator[bytes]:

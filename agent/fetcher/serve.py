@@ -1,0 +1,202 @@
+"""Reads a file from a server for somebody at the other end of a socket, piece by piece, through all interruptions.
+
+The protocol of that socket is described at ``agent.bundle.source.RemoteSource``. Every read is one range request; when the
+connection breaks, the next request begins at the very byte that is missing, and ``If-Range`` with the first entity tag
+makes sure that it is still the same file. Nothing is judged here but lengths: whether the bytes are right is the
+installer's business.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+import requests
+
+from agent.errors import EnvironmentFault, explain
+from agent.fetcher import address, ranges
+from agent.fetcher.failures import short_body
+from agent.fetcher.patience import LONGEST_RETRY_AFTER, Attempts, Meter
+from agent.fetcher.session import Session
+from agent.wire import Channel, Frame, WireError
+
+FRAME = 256 * 1024  # bytes per message
+FILLED = 128 * 1024  # a message this full is not kept back for more
+HOLD = 0.25  # seconds; nor is an older one
+_RETRIED = ("net.dns", "net.connect", "net.timeout", "net.short-body", "net.too-slow", "net.tls-failed", "net.protocol")
+
+
+class _ReaderGone(Exception):
+    """The other end of the data channel has closed: the normal end of a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a transfer ended; ``error`` is what the reader was told last, if it gave up after that."""
+
+    bytes: int
+    retries: int
+    error: EnvironmentFault | None
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One file for one reader.
+
+    Args:
+        session: the conversation with the server.
+        url: where the file is.
+        size: its announced length in bytes.
+        channel: to the reader.
+        clock: seconds that do not jump.
+        chance: random numbers from 0 to 1.
+    """
+
+    session: Session
+    url: str
+    size: int
+    channel: Channel
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+    _bytes: int = 0
+    _retries: int = 0
+    _version: ranges.Version = field(init=False)
+    _meter: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        terms = self.session.terms
+        self._version = ranges.Version(self.size)
+        self._meter = Meter(terms.slow_rate, terms.slow_time)
+
+    def run(self) -> Served:
+        """Serves until the reader closes its end; errors go to the reader, who may ask again."""
+        error: EnvironmentFault | None = None
+        try:
+            while (frame := self.channel.recv()) is not None:
+                error = None
+                try:
+                    self._answer(frame)
+                except EnvironmentFault as fault:
+                    error = fault
+                    self._send({"op": "error", "error": explain(fault)})
+        except (_ReaderGone, WireError):
+            pass  # a reader that was killed is the daemon's business, which started it
+        return Served(self._bytes, self._retries, error)
+
+    def _answer(self, frame: Frame) -> None:
+        offset, length = frame.number("offset"), frame.number("length")
+        for fd in frame.fds:
+            raise WireError("ipc.protocol", f"the reader sent a descriptor ({fd})")
+        if frame.op != "read" or length == 0 or offset + length > self.size:
+            raise WireError("ipc.protocol", "the reader asked for something that is not there", retryable=False)
+        attempts = Attempts()
+        position, end = offset, offset + length
+        while position < end:
+            began = position
+            try:
+                for piece in self._attempt(position, end):
+                    self._send({"op": "data", "offset": position}, piece)
+                    position += len(piece)
+                    self._bytes += len(piece)
+            except EnvironmentFault as fault:
+                asked = _worth_another(fault)
+                if not attempts.failed(position - began, slow=fault.code == "net.too-slow"):
+                    raise
+                self._retries += 1
+                self._pause(attempts.delay(self.chance(), asked))
+
+    def _attempt(self, position: int, end: int) -> Iterator[memoryview]:
+        """One request; yields what it brings, and raises when it ends early."""
+        where = address.shown(self.url)
+        headers = {"Range": f"bytes={position}-{end - 1}", **self._version.condition()}
+        with self.session.open(self.url, headers) as response:
+            count = self._expected(response, position, end, where)
+            left = count
+            while left > 0:
+                piece = self._fill(response, left)
+                if not piece:
+                    raise short_body(where, f"{count - left} of {count} bytes came")
+                left -= len(piece)
+                yield memoryview(piece)
+
+    def _expected(self, response: requests.Response, position: int, end: int, where: str) -> int:
+        try:
+            return ranges.expect(self._version, response.status_code, response.headers, position, end - 1, where)
+        except EnvironmentFault as fault:
+            if fault.code == "net.http-status" and response.status_code in ranges.RETRIED:
+                raise _Refused(fault, _retry_after(response)) from fault
+            raise
+
+    def _fill(self, response: requests.Response, most: int) -> bytes:
+        """Reads until there is enough for a message, or until it would be kept back for too long."""
+        pieces: list[bytes] = []
+        got, started = 0, self.clock()
+        before = started
+        while got < min(FILLED, most):
+            piece = response.raw.read1(min(FRAME - got, most - got), decode_content=False)
+            after = self.clock()
+            if not piece:
+                break
+            pieces.append(piece)
+            got += len(piece)
+            if self._meter.count(len(piece), after - before):
+                raise _too_slow(self._meter)
+            before = after
+            if after - started > HOLD:
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _send(self, header: dict[str, object], body: bytes | memoryview = b"") -> None:
+        try:
+            self.channel.send(header, body)
+        except WireError as error:
+            raise _ReaderGone from error
+
+    def _pause(self, seconds: float) -> None:
+        """Waits, but not for a reader that has left."""
+        poll = select.poll()
+        poll.register(self.channel.fileno(), select.POLLRDHUP)
+        if poll.poll(seconds * 1000):
+            raise _ReaderGone
+
+
+class _Refused(EnvironmentFault):
+    """A status that means "later", and when."""
+
+    def __init__(self, fault: EnvironmentFault, asked: float | None) -> None:
+        super().__init__(fault.code, fault.brief, details=fault.details, resolution=fault.resolution)
+        self.asked = asked
+
+
+def _worth_another(fault: EnvironmentFault) -> float | None:
+    """Returns the pause that the server asked for; raises the fault again when an attempt now would not help."""
+    if isinstance(fault, _Refused) and (fault.asked is None or fault.asked <= LONGEST_RETRY_AFTER):
+        return fault.asked
+    if fault.code not in _RETRIED:
+        raise fault
+    return None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds from ``Retry-After`` (RFC 9110, section 10.2.3); a date is compared with the server's own clock."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return float(value)
+    try:
+        date = parsedate_to_datetime(response.headers.get("Date", ""))
+        return max(0.0, (parsedate_to_datetime(value) - date).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _too_slow(meter: Meter) -> EnvironmentFault:
+    return EnvironmentFault(
+        "net.too-slow",
+        "the download is too slow",
+        details=f"below {meter.slow_rate:g} bytes per second over {meter.slow_time:g} s",
+        resolution="check the network; it will be tried again later",
+    )

@@ -1,0 +1,98 @@
+"""What the daemon demands of a session: the trust, the credentials, the patience."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from agent.fetcher.address import Origin, origin_of
+from agent.wire import WireError
+
+MAX_TIMEOUT = 3600.0  # seconds
+_TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A token of hawkBit. It is left out of ``repr``, so that no traceback and no log can show it."""
+
+    scheme: Literal["TargetToken", "GatewayToken"]
+    token: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        """The value of ``Authorization``."""
+        return f"{self.scheme} {self.token}"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The conditions of a session.
+
+    Args:
+        home: the configured origin, the only one that sees the credentials.
+        ca_pem: certificates to trust; empty means those of the system.
+        credentials: or None.
+        user: whom to run as; empty leaves it as it is.
+        connect_timeout: seconds.
+        read_timeout: seconds of silence that are tolerated.
+        slow_rate: bytes per second; a download below it,
+        slow_time: averaged over so many seconds, is given up.
+    """
+
+    home: Origin
+    ca_pem: str = ""
+    credentials: Credentials | None = None
+    user: str = ""
+    connect_timeout: float = 20.0
+    read_timeout: float = 30.0
+    slow_rate: float = 1024.0
+    slow_time: float = 30.0
+
+
+def parse_terms(message: Mapping[str, object]) -> Terms:
+    """Reads a ``session`` message.
+
+    Raises:
+        WireError: ``ipc.protocol``; the value at fault is never quoted.
+        EnvironmentFault: ``net.bad-url``.
+    """
+    defaults = Terms(origin_of("https://localhost"))
+    return Terms(
+        home=origin_of(_text(message, "origin")),
+        ca_pem=_text(message, "ca_pem"),
+        credentials=_credentials(message.get("auth")),
+        user=_text(message, "user"),
+        connect_timeout=_seconds(message, "connect_timeout", defaults.connect_timeout),
+        read_timeout=_seconds(message, "read_timeout", defaults.read_timeout),
+        slow_rate=_seconds(message, "slow_rate", defaults.slow_rate, most=1e9),
+        slow_time=_seconds(message, "slow_time", defaults.slow_time),
+    )
+
+
+def _text(message: Mapping[str, object], key: str) -> str:
+    value = message.get(key, "")
+    if not isinstance(value, str):
+        raise WireError("ipc.protocol", f"the daemon sent a {key} that is no text")
+    return value
+
+
+def _seconds(message: Mapping[str, object], key: str, default: float, *, most: float = MAX_TIMEOUT) -> float:
+    value = message.get(key, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= most:
+        raise WireError("ipc.protocol", f"the daemon sent a {key} out of range")
+    return float(value)
+
+
+def _credentials(value: object) -> Credentials | None:
+    if value is None:
+        return None
+    scheme = value.get("scheme") if isinstance(value, dict) else None
+    token = value.get("token") if isinstance(value, dict) else None
+    if scheme not in ("TargetToken", "GatewayToken"):
+        raise WireError("ipc.protocol", "the daemon sent an unknown kind of credentials")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise WireError("ipc.protocol", "the daemon sent a token with characters that no header may have")
+    return Credentials(cast("Literal['TargetToken', 'GatewayToken']", scheme), token)
