@@ -15,7 +15,8 @@ from slots.device import Target, open_target
 from slots.model import Slot
 from slots.writer import read_back, write_image
 
-_REPORT_EVERY = 0.25   # seconds
+_REPORT_EVERY = 0.25  # seconds
+_MAX_SLOTS = 64
 _LOCK_PATIENCE = 10.0  # seconds: an installer of a killed daemon may still be dying
 
 
@@ -43,16 +44,18 @@ def install(bundle: VerifiedBundle, frame: Frame, channel: Channel) -> dict[str,
         EnvironmentFault: ``slot.read-back`` when the medium holds something else than the manifest says.
     """
     orders = _orders(bundle, frame)
-    booted = frame.text("booted_device")
+    booted = _booted(frame)
     total = sum(order.image.size for order in orders)
-    before, written, started = 0, 0, time.monotonic()
+    before, written, started, reading = 0, 0, time.monotonic(), 0.0
     results: list[dict[str, object]] = []
     for order in orders:
         report = _Reporter(channel, before, total, order.image.filename)
-        with open_target(order.slot, booted, order.image.size) as target:
+        with open_target(order.slot, booted=booted, size=order.image.size) as target:
             _lock(target)
             written += _write(bundle, order, target, report)
+            since = time.monotonic()
             digest = read_back(target, order.image.size, report.checked)
+            reading += time.monotonic() - since
         if digest != order.image.sha256:
             raise EnvironmentFault(
                 "slot.read-back", f"slot {order.slot.name} does not hold what was written to it",
@@ -61,7 +64,8 @@ def install(bundle: VerifiedBundle, frame: Frame, channel: Channel) -> dict[str,
             )  # fmt: skip
         before += order.image.size
         results.append({"slot": order.slot.name, "sha256": digest, "size": order.image.size})
-    return {"written": written, "seconds": time.monotonic() - started, "results": results}
+    seconds = time.monotonic() - started
+    return {"written": written, "seconds": seconds, "read_back_seconds": reading, "results": results}
 
 
 def _write(bundle: VerifiedBundle, order: Order, target: Target, report: _Reporter) -> int:
@@ -117,10 +121,21 @@ class _Reporter:
             self._channel.send({"op": "progress", "stage": stage, "bytes": self._before + done, "of": self._total})
 
 
+def _booted(frame: Frame) -> tuple[str, ...]:
+    """The devices of the running group; without them the writer could not keep its hands off."""
+    given = frame.header.get("booted")
+    if not isinstance(given, list) or not 0 < len(given) <= _MAX_SLOTS:
+        raise WireError("ipc.protocol", "the daemon did not say what is running")
+    devices = tuple(device for device in given if isinstance(device, str) and device)
+    if len(devices) != len(given):
+        raise WireError("ipc.protocol", "the daemon named a running device that is no text")
+    return devices
+
+
 def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
     """Brings the images of the bundle and the slots of the target group together, by class."""
     given, starts = frame.header.get("slots"), frame.header.get("starts")
-    if not isinstance(given, list) or not 0 < len(given) <= 64 or not isinstance(starts, dict):
+    if not isinstance(given, list) or not 0 < len(given) <= _MAX_SLOTS or not isinstance(starts, dict):
         raise WireError("ipc.protocol", "the daemon named no slots")
     slots = {}
     for entry in given:
@@ -128,7 +143,7 @@ def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
         name = item.text("name")
         slots[item.text("class")] = Slot(
             name=name, slot_class=item.text("class"), index=item.number("index"), device=item.text("device"),
-            type=item.text("type"),
+            type=item.text("type"), readonly=item.header.get("readonly", False) is not False,
         )  # fmt: skip
     orders = []
     for image in bundle.manifest.images:

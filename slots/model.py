@@ -1,0 +1,107 @@
+"""Slots and the groups they form: values, and the rules a set of slots must keep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from slots.errors import SlotError
+
+TYPES = ("raw", "ext4")  # what may be in a slot; both take an image byte by byte
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for one image.
+
+    Attributes:
+        name: ``CLASS.INDEX``, such as ``rootfs.0``.
+        slot_class: which images of a bundle belong here, such as ``rootfs``.
+        index: tells the slots of a class apart.
+        device: an absolute path, or ``partlabel:NAME``; see ``slots.device.resolve``.
+        type: one of ``TYPES``.
+        bootname: the bootloader's name for it; only root slots have one.
+        parent: the name of the root slot it belongs to; only other slots have one.
+        readonly: never written to.
+    """
+
+    name: str
+    slot_class: str
+    index: int
+    device: str
+    type: str
+    bootname: str | None = None
+    parent: str | None = None
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is booted, updated and abandoned together: a root slot, always first, and the slots that belong to it."""
+
+    bootname: str
+    slots: tuple[Slot, ...]
+
+    @property
+    def root(self) -> Slot:
+        """The slot that the bootloader boots."""
+        return self.slots[0]
+
+    @property
+    def readonly(self) -> bool:
+        """Whether any of its slots must never be written to; then the group as a whole cannot be updated."""
+        return any(slot.readonly for slot in self.slots)
+
+
+def groups_of(slots: Iterable[Slot]) -> tuple[Group, ...]:
+    """Brings the slots together by root slot, in the order of the root slots.
+
+    Raises:
+        SlotError: ``slot.layout-invalid``, with everything that is wrong.
+    """
+    every = tuple(slots)
+    problems = [*_repeated(every), *_misfits(every)]
+    roots = [slot for slot in every if slot.bootname]
+    groups = tuple(
+        Group(root.bootname or "", (root, *(slot for slot in every if slot.parent == root.name))) for root in roots
+    )
+    if len(groups) < 2:
+        problems.append(f"at least two slots with a bootname are needed, there are {len(groups)}")
+    for group in groups:
+        for slot_class in _more_than_once([slot.slot_class for slot in group.slots]):
+            problems.append(f"group {group.bootname} has several slots of class {slot_class}")
+    if problems:
+        raise SlotError(
+            "slot.layout-invalid", "the slots of the configuration do not fit together", details="; ".join(problems),
+            resolution="give every root slot its own bootname, and every other slot a root slot as its parent",
+        )  # fmt: skip
+    return groups
+
+
+def _repeated(slots: Sequence[Slot]) -> Iterator[str]:
+    columns = {
+        "name": [slot.name for slot in slots],
+        "device": [slot.device for slot in slots],
+        "bootname": [slot.bootname for slot in slots if slot.bootname],
+    }
+    for column, values in columns.items():
+        for value in _more_than_once(values):
+            yield f"several slots have the {column} {value}"
+
+
+def _misfits(slots: Sequence[Slot]) -> Iterator[str]:
+    roots = {slot.name for slot in slots if slot.bootname}
+    for slot in slots:
+        if slot.type not in TYPES:
+            yield f"{slot.name} has the unknown type {slot.type}"
+        if slot.bootname and slot.parent:
+            yield f"{slot.name} has both a bootname and a parent"
+        elif not slot.bootname and not slot.parent:
+            yield f"{slot.name} has neither a bootname nor a parent"
+        elif slot.parent and slot.parent not in roots:
+            yield f"the parent {slot.parent} of {slot.name} is no slot with a bootname"
+
+
+def _more_than_once(values: Iterable[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]

@@ -1,0 +1,150 @@
+"""Whether something uses a block device or file: mounts, swap, loop devices, device mapper, RAID.
+
+``O_EXCL`` makes the kernel refuse a block device in use, in whatever mount namespace, but says neither why nor by whom,
+and does nothing for files. This looks first, and names the user.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAX_TABLE = 4 * 1024 * 1024  # bytes of /proc/self/mountinfo that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a path leads to, however it is spelled: a block device by number, a file by file system and inode.
+
+    Attributes:
+        rdev: the number of the block device, 0 for a file.
+        dev: the file system of a file, 0 for a block device.
+        ino: the inode of a file, 0 for a block device.
+    """
+
+    rdev: int
+    dev: int
+    ino: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """Of a block device or anything else that has a path."""
+        if stat.S_ISBLK(status.st_mode):
+            return cls(status.st_rdev, 0, 0)
+        return cls(0, status.st_dev, status.st_ino)
+
+    @classmethod
+    def at(cls, path: str) -> Identity | None:
+        """Of what is at the path, or None when nothing is."""
+        try:
+            return cls.of(os.stat(path))
+        except OSError:
+            return None
+
+
+def in_use(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") -> str:
+    """Says what uses the device or file, a partition of it, or the disk around it; empty when nothing does.
+
+    Raises:
+        OSError: /proc cannot be read, so that nothing is known.
+    """
+    mounted = dict(_mounts(proc))
+    swapped = set(_swaps(proc))
+    for user in (identity, *relatives(identity, sysfs)):
+        if user in mounted:
+            return f"{_name(user, sysfs)}mounted on {mounted[user]}"
+        if user in swapped:
+            return f"{_name(user, sysfs)}swap space"
+        for holder in _holders(user, sysfs):
+            return f"{_name(user, sysfs)}part of {holder}"
+    return ""
+
+
+def relatives(identity: Identity, sysfs: str = "/sys") -> Iterator[Identity]:
+    """Block devices whose bytes are also bytes of this one: partitions, the disk around, loop devices over it."""
+    if identity.rdev:
+        here = Path(os.path.realpath(_entry(identity.rdev, sysfs)))
+        yield from _numbers(here.glob("*/partition"))
+        if (here / "partition").exists():
+            yield from _numbers([here / "partition"], up=1)
+    for backing in Path(sysfs, "block").glob("loop*/loop/backing_file"):
+        if Identity.at(_line(backing)) == identity:
+            loop = backing.parent.parent
+            yield from _numbers([loop / "dev"])
+            yield from _numbers(loop.glob("*/partition"))
+
+
+def _mounts(proc: str) -> Iterator[tuple[Identity, str]]:
+    """By number (field 3) and by source path; proc_pid_mountinfo(5). btrfs shows a number that is no device's."""
+    for line in _table(Path(proc, "self/mountinfo")):
+        fields, _, rest = line.partition(" - ")
+        columns, more = fields.split(" "), rest.split(" ")
+        if len(columns) < 5 or len(more) < 2:
+            continue
+        where = _plain(columns[4])
+        yield Identity(_number(columns[2]), 0, 0), where
+        source = _plain(more[1])
+        found = Identity.at(source) if source.startswith("/") else None
+        if found is not None:
+            yield found, where
+
+
+def _swaps(proc: str) -> Iterator[Identity]:
+    for line in _table(Path(proc, "swaps"))[1:]:
+        found = Identity.at(_plain(line.split()[0])) if line.strip() else None
+        if found is not None:
+            yield found
+
+
+def _holders(identity: Identity, sysfs: str) -> list[str]:
+    if not identity.rdev:
+        return []
+    try:
+        return sorted(os.listdir(_entry(identity.rdev, sysfs) / "holders"))
+    except FileNotFoundError:
+        return []
+
+
+def _numbers(attributes: Iterator[Path] | list[Path], up: int = 0) -> Iterator[Identity]:
+    """The devices in whose sysfs folder the attributes are, or ``up`` folders above."""
+    for attribute in attributes:
+        number = _number(_line(attribute.parents[up] / "dev"))
+        if number:
+            yield Identity(number, 0, 0)
+
+
+def _entry(rdev: int, sysfs: str) -> Path:
+    return Path(sysfs, "dev/block", f"{os.major(rdev)}:{os.minor(rdev)}")
+
+
+def _name(identity: Identity, sysfs: str) -> str:
+    return f"{os.path.basename(os.path.realpath(_entry(identity.rdev, sysfs)))} is " if identity.rdev else ""
+
+
+def _number(text: str) -> int:
+    major, _, minor = text.partition(":")
+    return os.makedev(int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else 0
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "surrogateescape").rstrip("\n")
+    except OSError:
+        return ""  # gone while we looked
+
+
+def _table(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        text = file.read(_MAX_TABLE + 1)
+    if len(text) > _MAX_TABLE:
+        raise OSError(f"{path} has more than {_MAX_TABLE} bytes")
+    return text.decode("utf-8", "surrogateescape").splitlines()
+
+
+def _plain(text: str) -> str:
+    """Space, tab, newline and backslash are written as three octal digits in tables of /proc."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
