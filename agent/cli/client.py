@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from gi.repository import Gio, GLib
@@ -71,21 +71,28 @@ class Client:
         """Cancels the update under way; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Cancel")
 
-    def watch(self, seen: Callable[[Mapping[str, object]], bool]) -> None:
+    def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
 
         Args:
-            seen: told all properties, at first and after each change; returns whether to go on.
+            seen: told all properties, and the names of the changed ones, at first (none) and after each change; returns
+                whether to go on. What it raises ends the watching.
 
         Raises:
             EnvironmentFault: ``daemon.unreachable``, also when the daemon leaves the bus.
         """
         loop = GLib.MainLoop()
-        failure: list[OtaError] = []
+        failure: list[Exception] = []
 
         def changed(*signal: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
-            values.update(signal[5].unpack()[1])
-            if not seen(values):
+            changes = signal[5].unpack()[1]
+            values.update(changes)
+            try:
+                go_on = seen(values, changes)
+            except Exception as error:  # noqa: BLE001 - raised again outside of the main loop, which would swallow it
+                failure.append(error)
+                go_on = False
+            if not go_on:
                 loop.quit()
 
         def owner_changed(*signal: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
@@ -104,7 +111,7 @@ class Client:
         self._connection.signal_subscribe(_BUS, _BUS, "NameOwnerChanged", None, names.BUS_NAME, none, owner_changed)
         self._connection.connect("closed", closed)
         values = self.properties()  # after subscribing, so that no change falls in between
-        if seen(values):
+        if seen(values, ()):
             loop.run()
         if failure:
             raise failure[0]

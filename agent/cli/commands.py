@@ -1,0 +1,115 @@
+"""The commands that talk to the daemon. Each takes the parsed arguments and returns the exit status."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import Namespace
+from collections.abc import Collection, Mapping
+
+from agent.cli.client import Client
+from agent.cli.output import Exit, say, say_error, say_json
+from agent.cli.status import status_lines
+from agent.errors import BundleError, OtaError
+
+
+def status(arguments: Namespace) -> int:
+    """Shows the properties, once or until interrupted."""
+
+    def show(values: Mapping[str, object], _changed: Collection[str] = ()) -> bool:
+        if arguments.json:
+            say_json(dict(values))
+        else:
+            say([*status_lines(values, time.time()), *([""] if arguments.watch else [])])
+        return bool(arguments.watch)
+
+    with Client(arguments.bus) as client:
+        if arguments.watch:
+            client.watch(show)
+        else:
+            show(client.properties())
+    return Exit.OK
+
+
+def check(arguments: Namespace) -> int:
+    """Has the server asked now."""
+    with Client(arguments.bus) as client:
+        client.check()
+    _done(arguments, "the server is being asked; ota-agent status tells what it says")
+    return Exit.OK
+
+
+def install(arguments: Namespace) -> int:
+    """Hands a bundle to the daemon, and with ``--wait`` follows the update to its end or to the restart."""
+    path = os.path.abspath(arguments.file)
+    if not os.path.isfile(path):
+        raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
+    with Client(arguments.bus) as client:
+        if arguments.wait:
+            return _follow(client, path, as_json=arguments.json)
+        client.install(path)
+    _done(arguments, "accepted; ota-agent status --watch follows it")
+    return Exit.OK
+
+
+def cancel(arguments: Namespace) -> int:
+    """Gives up the update under way."""
+    with Client(arguments.bus) as client:
+        if client.properties().get("State") == "idle":
+            raise OtaError("update.none", "no update is under way")
+        client.cancel()
+    _done(arguments, "the update is being cancelled")
+    return Exit.OK
+
+
+def _done(arguments: Namespace, text: str) -> None:
+    if arguments.json:
+        say_json({"accepted": True})
+    else:
+        say(text)
+
+
+def _follow(client: Client, path: str, *, as_json: bool) -> int:
+    """Installs and shows what changes until the daemon is idle again or restarts the device."""
+    began = False
+    shown: list[str] = []
+    end: dict[str, object] = {}
+
+    def seen(values: Mapping[str, object], changed: Collection[str]) -> bool:
+        nonlocal began, shown
+        if not began:  # subscribed: from here on no change is missed
+            began = True
+            client.install(path)
+            return True
+        state = values.get("State")
+        lines = [line for line in status_lines(values, time.time()) if line.startswith(("state", "progress"))]
+        if not as_json and lines != shown and state != "idle":
+            shown = lines
+            say(lines[-1])
+        if "State" in changed and state in ("idle", "rebooting"):
+            end.update(values)
+        return not end
+
+    client.watch(seen)
+    return _ending(end, as_json=as_json)
+
+
+def _ending(values: Mapping[str, object], *, as_json: bool) -> int:
+    if values.get("State") == "rebooting":
+        if as_json:
+            say_json({"state": "rebooting"})
+        else:
+            say("installed; the device restarts into the new system and must prove it healthy")
+        return Exit.OK
+    result = values.get("LastResult")
+    outcome, version, code, text = result if isinstance(result, tuple) and len(result) == 4 else ("", "", "", "")
+    if outcome == "success":
+        if as_json:
+            say_json({"outcome": outcome, "version": version})
+        else:
+            say(f"updated to {version}")
+        return Exit.OK
+    error = values.get("LastError")
+    advice = str(error[2]) if isinstance(error, tuple) and len(error) == 3 and error[0] == code else ""
+    say_error(OtaError(str(code) or "update.cancelled", str(text) or str(outcome), resolution=advice), as_json=as_json)
+    return Exit.FAILED

@@ -1,0 +1,164 @@
+"""The command line ``ota-agent``: reads the arguments and calls what does the work.
+
+What a command needs is imported when it is called, so that the daemon, which starts here too, carries nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+_ABOUT = "Updates this device: signed bundles into the inactive slot, confirmed only after a healthy boot."
+_EXAMPLES = """\
+examples:
+  ota-agent status                        what runs, what is going on, how the last update ended
+  ota-agent status --watch                the same, again whenever something changes
+  ota-agent check                         ask the server now
+  ota-agent install --wait update.raucb   install a file, and follow it until the restart
+  ota-agent config check my.toml          is this configuration right?
+  ota-agent demo                          a device and a server in a folder, to play with
+
+exit status:
+  0 done   1 failed   2 wrong usage or configuration   3 nothing to do   4 the daemon cannot be reached
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: the arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit status, see ``agent.cli.output.Exit``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    files = _daemon_files(arguments)
+    if files is not None:
+        from agent.daemon.main import run
+
+        return run(files or None)
+    if arguments[:1] == ["demo"]:  # it has its own arguments and its own --help
+        from agent.demo.play import main as play
+
+        return play(arguments[1:])
+    parser = _parser()
+    if not arguments:
+        parser.print_help()
+        return 2
+    return _call(parser.parse_args(arguments))
+
+
+def _daemon_files(arguments: Sequence[str]) -> list[Path] | None:
+    """The files of ``daemon [--config FILE]...``; None for anything else, which the full parser then judges.
+
+    The daemon stays in memory for ever: it is spared argparse.
+    """
+    if arguments[:1] != ["daemon"]:
+        return None
+    rest = list(arguments[1:])
+    files: list[Path] = []
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--config="):
+            files.append(Path(word.removeprefix("--config=")))
+        elif word == "--config" and rest and not rest[0].startswith("-"):
+            files.append(Path(rest.pop(0)))
+        else:
+            return None
+    return files
+
+
+def _call(arguments: Namespace) -> int:
+    from agent.cli.output import Exit, say_error
+
+    try:
+        status: int = arguments.command(arguments)
+    except KeyboardInterrupt:
+        return 128 + 2  # what a shell reports for SIGINT
+    except BrokenPipeError:  # the reader, for example head(1), has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        from agent.errors import explain
+
+        if explain(error)["code"] == "internal.unexpected":
+            raise  # a defect: the traceback is the best explanation
+        return say_error(error, as_json=getattr(arguments, "json", False))
+    return status
+
+
+def _parser() -> ArgumentParser:
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    parser = ArgumentParser(
+        prog="ota-agent", description=_ABOUT, epilog=_EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, call: str, text: str, *, bus: bool = False, where: Any = commands) -> ArgumentParser:  # noqa: ANN401 - argparse keeps the type private
+        command: ArgumentParser = where.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(command=lambda arguments: _load(call)(arguments))
+        if call != "main:_daemon":  # it answers nobody: it logs
+            command.add_argument("--json", action="store_true", help="print JSON for programs")
+        if bus:
+            default = os.environ.get("OTA_AGENT_BUS", "system")
+            text = "message bus: system, session or an address (default: $OTA_AGENT_BUS, else system)"
+            command.add_argument("--bus", default=default, help=text)
+        return command
+
+    status = add("status", "commands:status", "what runs, what is going on, how the last update ended", bus=True)
+    status.add_argument("--watch", action="store_true", help="show it again whenever something changes")
+    add("check", "commands:check", "ask the server for an update now", bus=True)
+    install = add("install", "commands:install", "install the bundle in a local file", bus=True)
+    install.add_argument("file", metavar="FILE", help="the bundle")
+    install.add_argument("--wait", action="store_true", help="follow the update to its end or to the restart")
+    add("cancel", "commands:cancel", "give up the update under way, as long as that is possible", bus=True)
+
+    config = commands.add_parser("config", help="show or check the configuration")
+    actions = config.add_subparsers(metavar="ACTION", required=True)
+    show = add("show", "config_command:show", "the settings in force and where they come from", where=actions)
+    show.add_argument("--defaults", action="store_true", help="also those that nobody has set")
+    _add_config(show)
+    check = add("check", "config_command:check", "say whether configuration files are right", where=actions)
+    check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="instead of the standard places")
+
+    _add_config(add("daemon", "main:_daemon", "run the service (systemd starts it)"))
+    commands.add_parser("demo", help="a device and a server in a folder, to play with", add_help=False)
+    add("version", "main:_version", "the version of the agent")
+    return parser
+
+
+def _add_config(parser: ArgumentParser) -> None:
+    text = "read this file instead of the standard places; may be repeated"
+    parser.add_argument("--config", metavar="FILE", action="append", type=Path, help=text)
+
+
+def _load(call: str) -> Any:  # noqa: ANN401 - a command, imported by name
+    from importlib import import_module
+
+    module, _, name = call.partition(":")
+    return getattr(import_module(f"agent.cli.{module}"), name)
+
+
+def _daemon(arguments: Namespace) -> int:
+    from agent.daemon.main import run
+
+    return run(arguments.config)
+
+
+def _version(arguments: Namespace) -> int:
+    from agent import __version__
+    from agent.cli.output import Exit, say, say_json
+
+    if arguments.json:
+        say_json({"version": __version__})
+    else:
+        say(f"ota-agent {__version__}")
+    return Exit.OK

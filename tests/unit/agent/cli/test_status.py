@@ -1,0 +1,85 @@
+"""Promises of the status text: short, aligned, and never at a loss."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.cli.status import amount, progress_bar, span, status_lines
+from agent.daemon.dbus_names import PROPERTIES
+
+NOW = 1_800_000_000.0
+
+
+def test_a_quiet_device_takes_three_lines():
+    values = {
+        "State": "idle",
+        "CurrentVersion": "1.0.0",
+        "Slot": "A",
+        "ServerState": "ok",
+        "LastCheck": int(NOW) - 200,
+        "NextCheck": int(NOW) + 100,
+        "Progress": (0.0, "", 0),
+        "LastResult": ("", "", "", ""),
+        "LastError": ("", "", ""),
+    }
+    assert status_lines(values, NOW) == [
+        "state     idle - up to date as far as known",
+        "running   1.0.0 in slot A",
+        "server    answers, asked 3 min ago, next in 100 s",
+    ]
+
+
+def test_an_update_under_way_shows_where_it_goes_and_how_far_it_is():
+    values = {
+        "State": "staging",
+        "CurrentVersion": "1.0.0",
+        "Slot": "A",
+        "TargetVersion": "2.0.0",
+        "TargetSlot": "B",
+        "Progress": (0.5, "rootfs", 120_400_000),
+        "ServerState": "server.unreachable",
+    }
+    assert status_lines(values, NOW) == [
+        "state     staging - writing to the other slot",
+        "running   1.0.0 in slot A",
+        "update    2.0.0 to slot B",
+        "progress  [############------------]  50 %  120 MB  rootfs",
+        "server    server.unreachable",
+    ]
+
+
+@pytest.mark.req("C13")
+def test_a_failed_update_tells_why_and_what_to_do():
+    values = {
+        "State": "idle",
+        "CurrentVersion": "1.0.0",
+        "LastResult": ("failure", "2.0.0", "health.failed", "app.service is failed"),
+        "LastError": ("health.failed", "app.service is failed", "look at its journal"),
+    }
+    lines = status_lines(values, NOW)
+    assert "last      failure 2.0.0: app.service is failed [health.failed]" in lines
+    assert "next      look at its journal" in lines
+    assert not any(line.startswith("problem") for line in lines), "not told twice"
+
+
+def test_units_are_the_largest_that_say_enough():
+    assert [amount(n) for n in (0, 999, 1500, 120_400_000, 10**15)] == ["0 B", "999 B", "1.5 kB", "120 MB", "1000 TB"]
+    assert [span(n) for n in (-5, 0, 119, 120, 7300, 200_000)] == ["0 s", "0 s", "119 s", "2 min", "2 h", "2 d"]
+    assert progress_bar(2) == "[########################] 100 %"
+    assert progress_bar(-1).endswith("]   0 %")
+
+
+_ANY = st.one_of(
+    st.text(max_size=9), st.integers(), st.booleans(), st.none(), st.tuples(), st.tuples(st.text(max_size=3))
+)
+
+
+@given(st.dictionaries(st.sampled_from([row.name for row in PROPERTIES]), _ANY))
+def test_whatever_a_daemon_of_another_version_says_can_be_shown(values):
+    assert all(isinstance(line, str) for line in status_lines(values, NOW))
+
+
+def test_the_initial_values_can_be_shown():
+    assert status_lines({row.name: row.initial for row in PROPERTIES}, NOW)[0].startswith("state     idle")
