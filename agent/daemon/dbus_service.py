@@ -278,7 +278,7 @@ class _Manager:
             return
         if time.monotonic() >= self._denied_at + _DENIED_INTERVAL:  # whoever is refused cannot flood the journal
             self._denied_at = time.monotonic()
-            log.warning("user %s may not change anything and was refused", user)
+            log.warning("user %s may not change anything and was refused", user, extra={"OTA_EVENT": "access-denied"})
         raise PolicyError(
             "access.denied", "only root may change anything", resolution="repeat it as root, for example with sudo"
         )
