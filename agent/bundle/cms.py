@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from agent.bundle.der import malformed, require_der
-from agent.bundle.strength import HASHES, check_key, named_hash, unsupported
+from agent.bundle.strength import HASHES, check_key, named_hash, parse_fully, unsupported
 from agent.errors import BundleError
 
 MAX_CERTIFICATES = 16
@@ -235,7 +235,7 @@ def _certificates(data: asn1.SignedData) -> tuple[x509.Certificate, ...]:
         return ()
     _expect(len(found) <= MAX_CERTIFICATES, f"it carries {len(found)} certificates, more than {MAX_CERTIFICATES}")
     _expect(all(each.name == "certificate" for each in found), "it carries a certificate of an unknown kind")
-    return tuple(x509.load_der_x509_certificate(each.chosen.dump()) for each in found)
+    return tuple(parse_fully(x509.load_der_x509_certificate(each.chosen.dump())) for each in found)
 
 
 def _find_signer(identifier: asn1.SignerIdentifier, certificates: tuple[x509.Certificate, ...]) -> x509.Certificate:

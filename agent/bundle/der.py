@@ -20,6 +20,8 @@ def require_der(data: bytes) -> None:
     Raises:
         BundleError: ``bundle.trailing-data`` for bytes after the element, ``bundle.signature-malformed`` for the rest.
     """
+    if data[:1] != b"\x30":
+        raise malformed("it does not start with a SEQUENCE")
     _, end = _header(data, 0, len(data))
     if end != len(data):
         raise BundleError(

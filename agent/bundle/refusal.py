@@ -93,11 +93,20 @@ def _faults(path: _Path, anchors: Sequence[x509.Certificate], rule: PurposeRule,
             check_certificate(certificate, is_anchor=certificate in anchors)
         except BundleError as error:
             lasting.append(error)
+        if depth and not _is_authority(certificate):
+            lasting.append(_untrusted(f"{name_of(certificate)} is no authority, but issued {name_of(path[depth - 1])}"))
         fault = rule.fault_of_authority(certificate) if depth else rule.fault_of_signer(certificate)
         if fault:
             lasting.append(_wrong_purpose(certificate, fault))
         passing.extend(_fault_of_time(certificate, when))
     return lasting + passing
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _wrong_purpose(certificate: x509.Certificate, fault: str) -> BundleError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -87,6 +88,23 @@ def check_certificate(certificate: x509.Certificate, *, is_anchor: bool) -> None
     if algorithm is not None and algorithm.digest_size < 32:
         raise weak(f"{algorithm.name} under {whose}", "SHA-256, SHA-384 or SHA-512")
     raise unsupported(f"the signature under {whose}")
+
+
+def parse_fully(certificate: x509.Certificate) -> x509.Certificate:
+    """Makes the library parse every part that is used here; it parses on access, and errors must not come later.
+
+    Raises:
+        ValueError: a part is malformed.
+        BundleError: ``bundle.signature-unsupported``.
+    """
+    try:
+        certificate.public_key()
+        _ = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm as error:
+        raise unsupported(f"a certificate: {error}"[:200]) from error
+    _ = (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string(), list(certificate.extensions))
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.serial_number)
+    return certificate
 
 
 def weak(found: str, expected: str) -> BundleError:

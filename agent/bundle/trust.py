@@ -25,8 +25,8 @@ from cryptography.x509.verification import (
 
 from agent.bundle.purpose import CheckPurpose, PurposeRule
 from agent.bundle.refusal import explain_refusal
-from agent.bundle.strength import check_certificate
-from agent.errors import ConfigError
+from agent.bundle.strength import check_certificate, parse_fully
+from agent.errors import BundleError, ConfigError
 
 MAX_DEPTH = 8  # authorities between a signer and its root
 MAX_KEYRING = 1024 * 1024  # bytes; the keyring is ours, but a wrong path must not fill the memory
@@ -94,8 +94,8 @@ def load_keyring(path: str | os.PathLike[str], check_purpose: CheckPurpose = "co
     try:
         if len(data) > MAX_KEYRING:
             raise ValueError(f"it has more than {MAX_KEYRING} bytes")
-        certificates = x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        certificates = [parse_fully(each) for each in x509.load_pem_x509_certificates(data)]
+    except (ValueError, BundleError) as error:
         raise ConfigError(
             "trust.keyring-invalid",
             "the keyring is no PEM file of certificates",

@@ -8,8 +8,10 @@ kept, so that a test session pays for a key once. The good ones are ``good`` (is
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +50,7 @@ class Spec:
     from_days: int = -1
     to_days: int = 3650
     common_name: str = ""
-    digest: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
+    weak_digest: str = ""
     unknown_critical: bool = False
 
 
@@ -95,7 +97,7 @@ SPECS: dict[str, Spec] = {
     "rsa1024": Spec(key="rsa1024"),
     "p224": Spec(key="p224"),
     "ed25519": Spec(key="ed25519"),
-    "sha1-certificate": Spec(digest=hashes.SHA1()),
+    "sha1-certificate": Spec(weak_digest="sha1"),
     "unknown-critical": Spec(unknown_critical=True),
     "under-expired-root": Spec(issuer="expired-root"),
     "under-expired-intermediate": Spec(issuer="expired-intermediate"),
@@ -176,12 +178,10 @@ class Pki:
         )
         for extension, critical in _extensions(spec, key, issuer_key):
             builder = builder.add_extension(extension, critical)
-        digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else spec.digest
-        certificate = (
-            builder.sign(issuer_key, digest, unsafe_allow_sha1=True)
-            if _sha1(spec)
-            else builder.sign(issuer_key, digest)
-        )
+        digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        certificate = builder.sign(issuer_key, digest)
+        if spec.weak_digest and issuer:
+            certificate = _signed_by_openssl(certificate, key, issuer, spec.weak_digest)
         above = () if issuer is None or _is_root(issuer) else (issuer.certificate, *issuer.intermediates)
         return Identity(name, certificate, key, above)
 
@@ -197,8 +197,19 @@ def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _sha1(spec: Spec) -> bool:
-    return isinstance(spec.digest, hashes.SHA1)
+def _signed_by_openssl(model: x509.Certificate, key: Key, issuer: Identity, digest: str) -> x509.Certificate:
+    """A certificate like ``model``, under a digest that ``cryptography`` does not sign with any more."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(model.subject)
+    for extension in model.extensions:
+        request = request.add_extension(extension.value, extension.critical)
+    with tempfile.TemporaryDirectory() as scratch:
+        issuer_pem, issuer_key = issuer.write(Path(scratch))
+        wanted = Path(scratch) / "wanted.csr"
+        wanted.write_bytes(request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        argv = ["openssl", "x509", "-req", "-in", str(wanted), "-CA", str(issuer_pem), "-CAkey", str(issuer_key)]
+        argv += [f"-{digest}", "-copy_extensions", "copyall", "-days", "30", "-set_serial", "1234567890"]
+        done = subprocess.run(argv, capture_output=True, check=True)
+    return x509.load_pem_x509_certificate(done.stdout)
 
 
 def _is_root(identity: Identity) -> bool:
