@@ -1,0 +1,162 @@
+"""The GRUB environment block in its file, shared with grub-editenv and with GRUB itself.
+
+On a file system with atomic rename a change goes to a new file that replaces the old one. A FAT file system (the EFI
+system partition) has no atomic rename: there the block is overwritten in its place with one write, as GRUB does it. The
+block has no checksum; our variables are moved into its first sector, which is written as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+
+from bootloader_env import grub_format as fmt
+from bootloader_env.errors import BootEnvError, io_failed
+from bootloader_env.lock import locked
+from bootloader_env.order import Variables, effective
+from bootloader_env.variables import Plan
+
+LOCK_TIMEOUT = 10.0  # seconds
+_WITHOUT_ATOMIC_RENAME = frozenset({"vfat", "msdos", "exfat"})
+_TEMPORARY = ".grubenv.new"
+
+
+class GrubStore:
+    """The variables of GRUB. Implements ``variables.Store``.
+
+    Args:
+        path: the environment block, ``/boot/grub/grubenv`` for example; a symbolic link is followed.
+        in_place: overwrite the block instead of replacing the file; None decides by the kind of file system.
+        mountinfo: the table of mounts.
+        lock_timeout: seconds to wait for another process of ours; grub-editenv takes no lock.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        in_place: bool | None = None,
+        mountinfo: str = "/proc/self/mountinfo",
+        lock_timeout: float = LOCK_TIMEOUT,
+    ) -> None:
+        self._path = path
+        self._in_place = in_place
+        self._mountinfo = mountinfo
+        self._lock_timeout = lock_timeout
+
+    def load(self) -> Variables:
+        """See Store."""
+        return fmt.variables(fmt.decode(_read(os.path.realpath(self._path))))
+
+    def update(self, plan: Plan) -> bool:
+        """See Store; raises BootEnvError ``bootenv.invalid``, ``bootenv.full``, ``bootenv.io``, ``bootenv.write-failed``."""
+        path = os.path.realpath(self._path)
+        with locked(os.path.dirname(path), self._lock_timeout):
+            old = _read(path)
+            lines = fmt.decode(old)
+            now = fmt.variables(lines)
+            planned = plan(now)
+            changes = effective(now, planned)
+            if not changes:
+                return False
+            in_place = self._decide(path)
+            new = fmt.edited(lines, changes)
+            block = fmt.encode(fmt.ahead(new, planned) if in_place else new, len(old))
+            try:
+                (_overwrite if in_place else _replace)(path, block)
+            except OSError as error:
+                raise io_failed("the GRUB environment block cannot be written", error) from error
+            if _read(path) != block:
+                raise BootEnvError(
+                    "bootenv.write-failed",
+                    "the GRUB environment block was not stored as it was written",
+                    details=path,
+                    resolution="check the file system",
+                    retryable=True,
+                )
+            return True
+
+    def _decide(self, path: str) -> bool:
+        if self._in_place is not None:
+            return self._in_place
+        try:
+            return filesystem(path, self._mountinfo) in _WITHOUT_ATOMIC_RENAME
+        except OSError as error:
+            raise io_failed("the table of mounts cannot be read", error) from error
+
+
+def filesystem(path: str, mountinfo: str) -> str:
+    """Returns the type of the file system that holds an absolute path without symbolic links.
+
+    Raises:
+        BootEnvError: ``bootenv.io`` when the table of mounts does not tell.
+    """
+    best, kind = -1, ""
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.split()
+            if len(fields) < 10 or "-" not in fields[6:-3]:
+                continue
+            point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
+            inside = path == point or path.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= best:  # of two mounts on one point the later hides the earlier
+                best, kind = len(point), fields[fields.index("-", 6) + 1]
+    if not kind:
+        raise BootEnvError("bootenv.io", "the file system of the GRUB environment block is unknown", details=path)
+    return kind
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise BootEnvError(
+                    "bootenv.invalid", "the GRUB environment block is not valid", details=f"{path} is no regular file"
+                )
+            return os.pread(fd, fmt.MAX_SIZE + 1, 0)
+        finally:
+            os.close(fd)
+    except FileNotFoundError as error:
+        raise BootEnvError(
+            "bootenv.missing",
+            "there is no GRUB environment block",
+            details=path,
+            resolution=f"create it with: grub-editenv {path} create",
+        ) from error
+    except OSError as error:
+        raise io_failed("the GRUB environment block cannot be read", error) from error
+
+
+def _overwrite(path: str, block: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_SYNC | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if os.pwrite(fd, block, 0) != len(block):
+            raise OSError(f"{path} took only a part of the block")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _replace(path: str, block: bytes) -> None:
+    old = os.stat(path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(FileNotFoundError):  # a leftover of a power cut
+            os.unlink(_TEMPORARY, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(_TEMPORARY, flags, stat.S_IMODE(old.st_mode), dir_fd=folder)
+        try:
+            os.fchown(fd, old.st_uid, old.st_gid)
+            os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            if os.write(fd, block) != len(block):
+                raise OSError(f"{path} took only a part of the block")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(_TEMPORARY, os.path.basename(path), src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,200 @@
+"""The algebra of boot variables: what each operation changes. Pure: variables in, changes out.
+
+The variables are RAUC's, so that its boot scripts and its tools keep working beside us:
+
+- U-Boot: ``BOOT_ORDER`` ("B A") and ``BOOT_<n>_LEFT``, a hexadecimal count of the attempts that are left.
+- GRUB: ``ORDER``, ``<n>_OK`` and ``<n>_TRY``; a slot is tried when OK is 1 and TRY is 0, and GRUB sets TRY before booting it.
+
+``OTA_TRIAL`` is ours and unknown to the boot scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bootloader_env.errors import BootEnvError
+from bootloader_env.port import BootState, SlotBoot
+
+Variables = Mapping[str, str]
+Changes = dict[str, str | None]  # None removes the variable
+
+TRIAL = "OTA_TRIAL"
+MAX_TRIAL = 100  # characters: the GRUB block holds 1024 bytes in all
+MAX_NAMES = 32  # bootnames in an order
+_BOOTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_HEX = re.compile(r"(0[xX])?[0-9A-Fa-f]{1,8}")
+
+
+class Dialect(Protocol):
+    """How one bootloader writes down the order and the slots."""
+
+    @property
+    def order(self) -> str:
+        """The name of the variable that holds the order."""
+        ...
+
+    def attempts(self, variables: Variables, name: str) -> int:
+        """Boots left for a slot; 0 when its variables are missing or make no sense."""
+        ...
+
+    def fresh(self, name: str, *, primary: bool) -> Changes:
+        """Full attempts, as the slot to try next (``primary``) or as one that has proved itself."""
+        ...
+
+    def dead(self, name: str) -> Changes:
+        """No attempts."""
+        ...
+
+    @property
+    def dead_leaves_order(self) -> bool:
+        """Whether a slot that must not boot is also taken out of the order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UbootDialect:
+    """``BOOT_ORDER`` and ``BOOT_<n>_LEFT``.
+
+    RAUC's script gives all slots new attempts when none is left, but never changes the order: a bad slot must leave it.
+
+    Attributes:
+        good: attempts of a slot that has proved itself.
+        primary: attempts of a freshly activated slot.
+    """
+
+    good: int
+    primary: int
+    order: str = "BOOT_ORDER"
+    dead_leaves_order: bool = True
+
+    def attempts(self, variables: Variables, name: str) -> int:
+        """See Dialect."""
+        text = variables.get(f"BOOT_{name}_LEFT", "")
+        return int(text, 16) if _HEX.fullmatch(text) else 0
+
+    def fresh(self, name: str, *, primary: bool) -> Changes:
+        """See Dialect."""
+        return {f"BOOT_{name}_LEFT": f"{self.primary if primary else self.good:x}"}
+
+    def dead(self, name: str) -> Changes:
+        """See Dialect."""
+        return {f"BOOT_{name}_LEFT": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class GrubDialect:
+    """``ORDER``, ``<n>_OK`` and ``<n>_TRY``. There is one attempt, whatever is configured."""
+
+    order: str = "ORDER"
+    dead_leaves_order: bool = False
+
+    def attempts(self, variables: Variables, name: str) -> int:
+        """See Dialect."""
+        return int(variables.get(f"{name}_OK") == "1" and variables.get(f"{name}_TRY") == "0")
+
+    def fresh(self, name: str, *, primary: bool) -> Changes:
+        """See Dialect."""
+        return {f"{name}_OK": "1", f"{name}_TRY": "0"}
+
+    def dead(self, name: str) -> Changes:
+        """See Dialect."""
+        return {f"{name}_OK": "0", f"{name}_TRY": "0"}
+
+
+class Rules:
+    """What each operation of ``port.BootEnv`` changes.
+
+    Args:
+        bootnames: the slots that we manage, at least two.
+        dialect: how the bootloader writes them down.
+
+    Raises:
+        BootEnvError: ``bootenv.bootnames`` for names that do not work as parts of variables.
+    """
+
+    def __init__(self, bootnames: tuple[str, ...], dialect: Dialect) -> None:
+        wrong = [name for name in bootnames if not _BOOTNAME.fullmatch(name)]
+        if wrong or len(set(bootnames)) != len(bootnames) or not 2 <= len(bootnames) <= MAX_NAMES:
+            raise BootEnvError(
+                "bootenv.bootnames",
+                "the bootnames of the slots cannot be used",
+                details=" ".join(map(repr, wrong or bootnames)),
+                resolution="give at least two slots different bootnames of letters, digits, dot, dash and underscore",
+            )
+        self._bootnames = bootnames
+        self._dialect = dialect
+
+    def state(self, variables: Variables) -> BootState:
+        """Explains the variables."""
+        order = self._order(variables)
+        slots: dict[str, SlotBoot] = {}
+        for name in self._bootnames:
+            attempts = self._dialect.attempts(variables, name)
+            slots[name] = SlotBoot(name, name in order, attempts, name in order and attempts > 0)
+        return BootState(order, slots, variables.get(TRIAL, ""))
+
+    def activate(self, variables: Variables, target: str, fallback: str, trial: str) -> Changes:
+        """See ``port.BootEnv``."""
+        self._check(target, fallback)
+        if len(trial) > MAX_TRIAL or not trial.isascii() or not trial.isprintable():
+            raise ValueError(f"a trial must be printable ASCII of at most {MAX_TRIAL} characters, not {trial!r}")
+        changes = {
+            **self._dialect.fresh(fallback, primary=False),
+            **self._dialect.fresh(target, primary=True),
+            self._dialect.order: self._headed(variables, target, fallback),
+        }
+        return {**changes, TRIAL: trial or None}
+
+    def confirm(self, variables: Variables, bootname: str) -> Changes:
+        """See ``port.BootEnv``; a slot that had lost its place in the order gets the first one."""
+        self._check(bootname)
+        changes = {**self._dialect.fresh(bootname, primary=False), TRIAL: None}
+        if bootname not in self._order(variables):
+            changes[self._dialect.order] = self._headed(variables, bootname)
+        return changes
+
+    def revert(self, variables: Variables, bad: str, good: str) -> Changes:
+        """See ``port.BootEnv``."""
+        self._check(bad, good)
+        order = self._headed(variables, good).split()
+        if self._dialect.dead_leaves_order:
+            order = [name for name in order if name != bad]
+        return {
+            **self._dialect.dead(bad),
+            **self._dialect.fresh(good, primary=False),
+            self._dialect.order: " ".join(order),
+            TRIAL: None,
+        }
+
+    def mark_good(self, variables: Variables, bootname: str) -> Changes:
+        """See ``port.BootEnv``."""
+        self._check(bootname)
+        return self._dialect.fresh(bootname, primary=False)
+
+    def _order(self, variables: Variables) -> tuple[str, ...]:
+        names = variables.get(self._dialect.order, "").split()
+        return tuple(dict.fromkeys(names))[:MAX_NAMES]
+
+    def _headed(self, variables: Variables, *first: str) -> str:
+        """The order with some names in front. An order without names is healed with all of ours."""
+        return " ".join(dict.fromkeys((*first, *(self._order(variables) or self._bootnames))))
+
+    def _check(self, *names: str) -> None:
+        for name in names:
+            if name not in self._bootnames:
+                raise BootEnvError(
+                    "bootenv.unknown-bootname",
+                    "the bootloader knows no such slot",
+                    details=f"{name!r} is none of {' '.join(self._bootnames)}",
+                    resolution="compare the bootnames in the configuration with the boot script",
+                )
+        if len(set(names)) != len(names):
+            raise ValueError(f"the same slot {names[0]} cannot play both parts")
+
+
+def effective(variables: Variables, changes: Changes) -> Changes:
+    """Leaves out the changes that change nothing."""
+    return {name: value for name, value in changes.items() if variables.get(name) != value}

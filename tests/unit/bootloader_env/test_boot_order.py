@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootloader_env.errors import BootEnvError
+from bootloader_env.order import TRIAL, GrubDialect, Rules, UbootDialect, effective
+
+UBOOT = Rules(("A", "B", "C"), UbootDialect(good=3, primary=12))
+GRUB = Rules(("A", "B", "C"), GrubDialect())
+
+NAMES = st.sampled_from(["A", "B", "C"])
+PAIRS = st.permutations(["A", "B", "C"]).map(lambda names: names[:2])
+ORDERS = st.lists(st.sampled_from(["A", "B", "C", "R", "recovery"]), max_size=7).map(" ".join)
+COUNTS = st.sampled_from(["", "0", "1", "3", "a", "zz", "-1", "0x2", "ffffffff", "100000000000", " 1"])
+FLAGS = st.sampled_from(["", "0", "1", "2", "yes"])
+UBOOT_VARIABLES = st.fixed_dictionaries(
+    {}, optional={"BOOT_ORDER": ORDERS, **{f"BOOT_{n}_LEFT": COUNTS for n in "ABC"}, TRIAL: st.just("x")}
+)
+GRUB_VARIABLES = st.fixed_dictionaries(
+    {},
+    optional={"ORDER": ORDERS, **{f"{n}_{s}": FLAGS for n in "ABC" for s in ("OK", "TRY")}, TRIAL: st.just("x")},
+)
+CASES = st.one_of(st.tuples(st.just(UBOOT), UBOOT_VARIABLES), st.tuples(st.just(GRUB), GRUB_VARIABLES))
+
+
+def applied(variables, changes):
+    return {name: value for name, value in {**variables, **changes}.items() if value is not None}
+
+
+@pytest.mark.req("S02", "T26")
+@given(CASES, PAIRS)
+def test_from_any_variables_activation_leads_to_the_target_first_and_a_bootable_fallback(case, pair):
+    rules, variables = case
+    target, fallback = pair
+    after = rules.state(applied(variables, rules.activate(variables, target, fallback, "t")))
+    assert after.order[:2] == (target, fallback)
+    assert after.primary == target
+    assert after.slots[fallback].good
+    assert after.trial == "t"
+    before = rules.state(variables)
+    assert set(after.order) == set(before.order or "ABC") | {target, fallback}
+
+
+@given(CASES, PAIRS)
+def test_from_any_variables_a_revert_leads_to_the_good_slot(case, pair):
+    rules, variables = case
+    bad, good = pair
+    after = rules.state(applied(variables, rules.revert(variables, bad, good)))
+    assert (after.primary, after.order[0], after.trial) == (good, good, "")
+    assert not after.slots[bad].good
+
+
+@given(CASES, NAMES)
+def test_from_any_variables_a_confirmed_slot_is_good(case, name):
+    rules, variables = case
+    after = rules.state(applied(variables, rules.confirm(variables, name)))
+    assert after.slots[name].good
+    assert after.trial == ""
+
+
+@given(CASES, NAMES)
+def test_marking_good_touches_only_that_slots_attempts(case, name):
+    rules, variables = case
+    changes = rules.mark_good(variables, name)
+    assert all(name in variable and variable not in ("ORDER", "BOOT_ORDER", TRIAL) for variable in changes)
+
+
+@given(CASES, PAIRS)
+def test_every_operation_is_idempotent(case, pair):
+    rules, variables = case
+    one, two = pair
+    for plan in (
+        lambda now: rules.activate(now, one, two, "t"),
+        lambda now: rules.confirm(now, one),
+        lambda now: rules.revert(now, one, two),
+        lambda now: rules.mark_good(now, one),
+    ):
+        after = applied(variables, plan(variables))
+        assert effective(after, plan(after)) == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "attempts"),
+    [("3", 3), ("a", 10), ("0A", 10), ("0x2", 2), ("0", 0), ("", 0), ("zz", 0), ("-1", 0), (" 1", 0), ("1" * 9, 0)],
+)
+def test_attempts_are_hexadecimal_and_nonsense_counts_as_none(left, attempts):
+    state = UBOOT.state({"BOOT_ORDER": "A", "BOOT_A_LEFT": left})
+    assert state.slots["A"].attempts == attempts
+    assert state.slots["A"].good == (attempts > 0)
+
+
+def test_attempts_are_written_in_hexadecimal():
+    changes = UBOOT.activate({}, "A", "B", "")
+    assert (changes["BOOT_A_LEFT"], changes["BOOT_B_LEFT"]) == ("c", "3")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ORDER": "A", "A_OK": "1"},
+        {"ORDER": "A", "A_TRY": "0"},
+        {"A_OK": "1", "A_TRY": "0"},
+        {"ORDER": "A", "A_OK": "1", "A_TRY": "1"},
+        {"ORDER": "A", "A_OK": "01", "A_TRY": "0"},
+    ],
+)
+def test_a_grub_slot_is_good_only_with_all_three_variables_right(variables):
+    assert not GRUB.state(variables).slots["A"].good
+
+
+def test_a_bad_slot_leaves_the_order_of_uboot_and_keeps_its_place_in_grubs():
+    assert UBOOT.revert({"BOOT_ORDER": "B A C"}, "B", "A")["BOOT_ORDER"] == "A C"
+    assert GRUB.revert({"ORDER": "B A C"}, "B", "A")["ORDER"] == "A B C"
+
+
+def test_slots_that_we_do_not_manage_stay_in_the_order():
+    assert UBOOT.activate({"BOOT_ORDER": "recovery A B"}, "B", "A", "")["BOOT_ORDER"] == "B A recovery"
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("A",), ("A", "A"), ("A", ""), ("A", "b c"), ("A", "B=1"), ("A", "B\n"), ("A", "ü")]
+)
+def test_bootnames_that_cannot_be_parts_of_variables_are_refused(names):
+    with pytest.raises(BootEnvError) as caught:
+        Rules(names, GrubDialect())
+    assert caught.value.code == "bootenv.bootnames"
+    assert caught.value.resolution
