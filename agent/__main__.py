@@ -7,24 +7,21 @@ of ours. The directory that holds our packages is then the only thing added.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+
+_PROGRAMS = {"fetcher": "agent.fetcher.main", "installer": "agent.installer.main"}
 
 
 def main() -> int:
     """Runs the program named by the first argument; anything else goes to the command line."""
-    home = Path(__file__).resolve().parent.parent
-    if str(home) not in sys.path:
-        sys.path.insert(0, str(home))
-    program, *arguments = sys.argv[1:] or ["--help"]
-    if program == "fetcher":
-        from agent.fetcher.main import main as run
-    elif program == "installer":
-        from agent.installer.main import main as run
-    else:
-        from agent.cli.main import main as run
-
-        arguments = sys.argv[1:]
-    return run(arguments)
+    home = str(Path(__file__).resolve().parent.parent)
+    if home not in sys.path:
+        sys.path.insert(0, home)
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in _PROGRAMS:
+        return int(import_module(_PROGRAMS[arguments[0]]).main(arguments[1:]))
+    return int(import_module("agent.cli.main").main(arguments))
 
 
 if __name__ == "__main__":

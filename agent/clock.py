@@ -6,7 +6,7 @@ import ctypes
 import time
 from typing import Protocol
 
-_TIME_ERROR = 5   # adjtimex(2): the clock is not synchronised
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 
 class Clock(Protocol):
@@ -38,6 +38,6 @@ class SystemClock:
 
     def synchronised(self) -> bool:
         """See Clock; asks the kernel, which the time daemon tells (adjtimex(2))."""
-        timex = ctypes.create_string_buffer(512)   # struct timex is 208 bytes on 64 bit; modes = 0 only reads
-        state = ctypes.CDLL(None).adjtimex(timex)
+        timex = ctypes.create_string_buffer(512)  # struct timex is 208 bytes on 64 bit; modes = 0 only reads
+        state = int(ctypes.CDLL(None).adjtimex(timex))
         return 0 <= state != _TIME_ERROR

@@ -118,7 +118,10 @@ def spawn(kind: str, *, started: Callable[[str, int], None] | None = None) -> Ch
     try:
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-I", str(_ENTRY), kind], stdin=theirs, stdout=subprocess.DEVNULL, env=environment
+                [sys.executable, "-I", str(_ENTRY), kind],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=environment,
             )
     except OSError as error:
         ours.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 from agent.config import Config
 from agent.errors import ConfigError
@@ -63,12 +64,13 @@ def look_at(config: Config) -> Device:
     release = parse_os_release(_text(config.system.os_release))
     loader = config.bootloader
     env = open_env(
-        loader.type,
+        cast("Literal['uboot', 'grub']", loader.type),
         bootnames=tuple(group.bootname for group in groups),
         env_config=str(loader.fw_env_config),
         grubenv=str(loader.grubenv),
         attempts=loader.boot_attempts,
         attempts_primary=loader.boot_attempts_primary,
+        lock=str(loader.lock_file),
     )
     return Device(
         compatible=config.system.compatible,

@@ -20,7 +20,7 @@ class Content:
     state: str = ""
     version: str = ""
     manifest_hash: str = ""
-    changed: int = 0   # seconds since the epoch
+    changed: int = 0  # seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Ending:
     brief: str = ""
     details: str = ""
     resolution: str = ""
-    finished: int = 0   # seconds since the epoch
+    finished: int = 0  # seconds since the epoch
 
 
 class Knowledge:

@@ -12,18 +12,18 @@ from enum import StrEnum
 class State(StrEnum):
     """Where an update stands; the names are shown on D-Bus and written to the record."""
 
-    IDLE = "idle"                # nothing to do but to ask the server now and then
-    OFFERED = "offered"          # there is something: find out what exactly
-    INSPECTING = "inspecting"    # is it genuine, meant for us, new enough, and will it fit?
-    WAITING = "waiting"          # until the server's maintenance window (and later, consent) allows it
-    STAGING = "staging"          # verified blocks into the inactive slot, read back afterwards
-    STAGED = "staged"            # the last moment at which a cancellation is accepted
-    ACTIVATING = "activating"    # the one write that switches
-    REBOOTING = "rebooting"      # waiting for the reset
-    TRIAL = "trial"              # running the new system: is it healthy?
-    CONFIRMING = "confirming"    # yes: mark it good, raise the floor
-    REVERTING = "reverting"      # no: make the old slot the choice again, and go there
-    REPORTING = "reporting"      # tell the server how it ended
+    IDLE = "idle"  # nothing to do but to ask the server now and then
+    OFFERED = "offered"  # there is something: find out what exactly
+    INSPECTING = "inspecting"  # is it genuine, meant for us, new enough, and will it fit?
+    WAITING = "waiting"  # until the server's maintenance window (and later, consent) allows it
+    STAGING = "staging"  # verified blocks into the inactive slot, read back afterwards
+    STAGED = "staged"  # the last moment at which a cancellation is accepted
+    ACTIVATING = "activating"  # the one write that switches
+    REBOOTING = "rebooting"  # waiting for the reset
+    TRIAL = "trial"  # running the new system: is it healthy?
+    CONFIRMING = "confirming"  # yes: mark it good, raise the floor
+    REVERTING = "reverting"  # no: make the old slot the choice again, and go there
+    REPORTING = "reporting"  # tell the server how it ended
 
 
 class Event(StrEnum):

@@ -66,9 +66,7 @@ class Conversation:
         child.channel.send(session.opening())
         self._answer("ok")
 
-    def request(
-        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def request(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         """Makes one request with a small answer (at most 1 MiB).
 
         Raises:

@@ -123,7 +123,7 @@ def _compare_free(a: str, b: str) -> int:
 
 
 def _compare_numbers(first: str, second: str) -> int:
-    if not first or not second:   # a number is newer than a letter
+    if not first or not second:  # a number is newer than a letter
         return bool(first) - bool(second)
     one, two = int(first), int(second)
     return (one > two) - (one < two)

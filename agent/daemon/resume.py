@@ -23,7 +23,7 @@ def event_after_start(record: Record, *, boot_id: str, booted: str, trial: str) 
     if booted == record.target:
         return Event.BOOTED_TARGET if record.state in (State.ACTIVATING, State.REBOOTING) else None
     if record.boot_id == boot_id:
-        return None   # the reset has not happened yet
+        return None  # the reset has not happened yet
     if record.state is State.ACTIVATING and trial != record.trial_marker():
-        return None   # the power was cut before the one write took place: do it now
+        return None  # the power was cut before the one write took place: do it now
     return Event.BOOTED_FALLBACK

@@ -22,7 +22,7 @@ from agent.hawkbit.model import Base, Deployment, parse_base, parse_deployment
 from agent.hawkbit.outbox import Outbox, verdict
 
 _log = logging.getLogger(__name__)
-_CANCEL_WATCH = 15.0   # seconds: how often at least a running update looks whether it was cancelled
+_CANCEL_WATCH = 15.0  # seconds: how often at least a running update looks whether it was cancelled
 
 
 class Server:
@@ -44,7 +44,9 @@ class Server:
         clock: Clock,
         attributes: Callable[[], Mapping[str, str | None]],
     ) -> None:
-        self._base = f"{settings.url.rstrip('/')}/{quote(settings.tenant)}/controller/v1/{quote(settings.controller_id)}"
+        self._base = (
+            f"{settings.url.rstrip('/')}/{quote(settings.tenant)}/controller/v1/{quote(settings.controller_id)}"
+        )
         self._network = network
         self._store = store
         self._clock = clock
@@ -122,7 +124,7 @@ class Server:
             after = self._outbox.settle(entry, answer.status)
             self._keep(after)
             if verdict(entry, answer.status) == "kept":
-                document(answer)   # says which refusal it was
+                document(answer)  # says which refusal it was
 
     def _post(self, talk: Conversation, path: str, body: bytes) -> Response:
         return talk.request("POST", f"{self._base}/{path}", body, {"Content-Type": "application/json"})

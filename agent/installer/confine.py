@@ -7,8 +7,8 @@ import os
 import resource
 import signal
 
-_CLONE_NEWNET = 0x40000000   # linux/sched.h
-_PR_SET_PDEATHSIG = 1        # linux/prctl.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_NO_NEW_PRIVS = 38
 
 

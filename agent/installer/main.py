@@ -14,10 +14,12 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from agent.bundle.layout import read_trailer
+from agent.bundle.purpose import CheckPurpose
 from agent.bundle.source import FileSource, RemoteSource, Source
-from agent.bundle.trust import TrustPolicy, load_keyring
+from agent.bundle.trust import load_keyring
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
 from agent.installer.confine import confine
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
         while (frame := channel.recv()) is not None:
             _answer(channel, frame, restriction)
     except WireError:
-        return 1   # the daemon is gone: there is nobody to tell
+        return 1  # the daemon is gone: there is nobody to tell
     return 0
 
 
@@ -74,7 +76,7 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     else:
         source = FileSource(fd)
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
-    trust = TrustPolicy(anchors=load_keyring(Path(frame.text("keyring"))), check_purpose=frame.text("check_purpose"))
+    trust = load_keyring(frame.text("keyring"), cast("CheckPurpose", frame.text("check_purpose")))
     bundle = verify_bundle(source, trust, when)
     formats = frame.header.get("formats")
     if not isinstance(formats, list) or bundle.format not in formats:

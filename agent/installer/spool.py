@@ -11,8 +11,8 @@ from pathlib import Path
 from agent.bundle.source import FileSource, RemoteSource
 from agent.errors import BundleError, EnvironmentFault
 
-PLAIN_LIMIT = (1 << 31) - 1   # RAUC's limit for plain bundles since CVE-2026-34155
-_RESERVE = 16 * 1024 * 1024   # left free on the file system, for the state of everybody
+PLAIN_LIMIT = (1 << 31) - 1  # RAUC's limit for plain bundles since CVE-2026-34155
+_RESERVE = 16 * 1024 * 1024  # left free on the file system, for the state of everybody
 _SYNC_EVERY = 8 * 1024 * 1024
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.bundle.manifest import Image
@@ -72,16 +71,12 @@ def _write(bundle: VerifiedBundle, order: Order, target: Target, report: _Report
     file = bundle.image_file(order.image)
     return write_image(
         target,
-        _pieces(file.blocks(order.start)),
+        file.blocks(order.start),
         order.image.size,
         start=order.start,
         progress=report.wrote,
         checkpoint=report.checkpoint,
     )
-
-
-def _pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    yield from blocks
 
 
 def _lock(target: Target) -> None:
