@@ -3,7 +3,7 @@
 Before a byte can be written:
 
 1. The slot is not read-only.
-2. Its device exists, and is a block device or a regular file.
+2. Its device exists, is a block device or a regular file, and is not write-protected.
 3. It is not a device of the booted group, nor shares bytes with one.
 4. Nothing uses it: no mount, swap, loop device, device mapper or RAID, on it, its partitions or the disk around it.
 5. It is opened without following links, exclusively, and what was opened is what was looked at.
@@ -22,7 +22,7 @@ from types import TracebackType
 from slots import lookup
 from slots.errors import SlotError
 from slots.model import Slot
-from slots.usage import Identity, in_use, relatives
+from slots.usage import Identity, in_use, relatives, write_protected
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.ENOMEDIUM, errno.ELOOP)
@@ -121,6 +121,8 @@ def open_target(slot: Slot, *, booted: Sequence[str], size: int) -> Target:
     path = resolve(slot.device)  # 2
     status = _look(path)
     identity = Identity.of(status)
+    if write_protected(identity):
+        raise _readonly(slot, f"{path} is write-protected")
     _refuse_booted(slot, identity, booted)  # 3
     _refuse_used(slot, path, identity)  # 4
     fd, direct = _open(slot, path)  # 5

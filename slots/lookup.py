@@ -99,7 +99,7 @@ def _in_udev(rule: _Kind, name: str) -> tuple[set[str], str]:
     found = {
         str(device.device_node)
         for device in devices
-        if device.device_node and _same(rule, _decoded(str(device.get(rule.udev, ""))), name)
+        if device.device_node and _same(rule, _decoded(str(device.properties.get(rule.udev, ""))), name)
     }
     return found, ""
 

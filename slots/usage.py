@@ -64,6 +64,11 @@ def in_use(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") -> s
     return ""
 
 
+def write_protected(identity: Identity, sysfs: str = "/sys") -> bool:
+    """Whether the kernel refuses writes to the block device; it may still let it be opened for writing."""
+    return identity.rdev != 0 and _line(_entry(identity.rdev, sysfs) / "ro") == "1"
+
+
 def relatives(identity: Identity, sysfs: str = "/sys") -> Iterator[Identity]:
     """Block devices whose bytes are also bytes of this one: partitions, the disk around, loop devices over it."""
     if identity.rdev:

@@ -1,0 +1,63 @@
+"""Promises of the slot layout: what does not fit together is refused, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slots.errors import SlotError
+from slots.model import Slot, groups_of
+
+A = Slot("rootfs.0", "rootfs", 0, "/dev/vda2", "raw", bootname="A")
+B = Slot("rootfs.1", "rootfs", 1, "/dev/vda3", "ext4", bootname="B")
+APP_A = Slot("app.0", "app", 0, "/dev/vda4", "raw", parent="rootfs.0")
+APP_B = Slot("app.1", "app", 1, "/dev/vda5", "raw", parent="rootfs.1")
+
+
+def problems(*slots: Slot) -> str:
+    with pytest.raises(SlotError) as caught:
+        groups_of(slots)
+    assert caught.value.code == "slot.layout-invalid"
+    return caught.value.details
+
+
+def test_children_are_grouped_behind_their_root_slot() -> None:
+    first, second = groups_of([APP_A, A, APP_B, B])
+    assert (first.bootname, first.slots, first.root) == ("A", (A, APP_A), A)
+    assert (second.bootname, second.slots) == ("B", (B, APP_B))
+
+
+def test_a_group_with_a_read_only_child_is_read_only() -> None:
+    groups = groups_of([A, B, replace(APP_B, readonly=True)])
+    assert [group.readonly for group in groups] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("slots", "said"),
+    [
+        ((A, replace(B, bootname="A")), "several slots have the bootname A"),
+        ((A, replace(B, device="/dev/vda2")), "several slots have the device /dev/vda2"),
+        ((A, replace(B, name="rootfs.0")), "several slots have the name rootfs.0"),
+        ((A,), "at least two slots with a bootname are needed, there are 1"),
+        ((A, B, replace(APP_A, parent="rootfs.7")), "the parent rootfs.7 of app.0 is no slot with a bootname"),
+        ((A, B, APP_A, replace(APP_B, parent="app.0")), "the parent app.0 of app.1 is no slot with a bootname"),
+        ((A, B, replace(APP_A, parent=None)), "app.0 has neither a bootname nor a parent"),
+        ((A, replace(B, parent="rootfs.0")), "rootfs.1 has both a bootname and a parent"),
+        ((A, B, APP_A, replace(APP_B, parent="rootfs.0")), "group A has several slots of class app"),
+        ((A, replace(B, type="tar")), "rootfs.1 has the unknown type tar"),
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused(slots: tuple[Slot, ...], said: str) -> None:
+    assert said in problems(*slots)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    said = problems(A, replace(B, device=A.device, bootname="A"))
+    assert "bootname A" in said
+    assert "device /dev/vda2" in said
+
+
+def test_an_error_reads_as_a_sentence_with_its_code() -> None:
+    assert str(SlotError("slot.x", "it broke", details="badly")) == "it broke: badly [slot.x]"
+    assert str(SlotError("slot.x", "it broke")) == "it broke [slot.x]"
