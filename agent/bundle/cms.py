@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -235,7 +236,9 @@ def _certificates(data: asn1.SignedData) -> tuple[x509.Certificate, ...]:
         return ()
     _expect(len(found) <= MAX_CERTIFICATES, f"it carries {len(found)} certificates, more than {MAX_CERTIFICATES}")
     _expect(all(each.name == "certificate" for each in found), "it carries a certificate of an unknown kind")
-    return tuple(parse_fully(x509.load_der_x509_certificate(each.chosen.dump())) for each in found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what the library only warns about (RFC 5280) is refused here
+        return tuple(parse_fully(x509.load_der_x509_certificate(each.chosen.dump())) for each in found)
 
 
 def _find_signer(identifier: asn1.SignerIdentifier, certificates: tuple[x509.Certificate, ...]) -> x509.Certificate:
