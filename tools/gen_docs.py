@@ -1,0 +1,109 @@
+"""Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
+
+``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
+from agent.daemon import dbus_names as names  # noqa: E402
+
+_NOTE = "<!-- Made by tools/gen_docs.py; change the table, not this page. -->"
+
+
+def configuration() -> str:
+    """The page about the settings."""
+    parts = [
+        f"# Configuration\n\n{_NOTE}\n\n"
+        f"TOML files are read in this order, and later ones override earlier ones setting by setting: "
+        f"`{VENDOR_DIR}/*.toml` (the vendor's), `{MAIN_FILE}`, `{DROP_IN_DIR}/*.toml`. With `--config FILE` only the named "
+        "files are read.\n\nRelative paths start at the directory of the file that names them. An unknown section or key is an "
+        "error, and all problems are reported together:\n\n"
+        "```\nota-agent config check FILE          # is it right?\n"
+        "ota-agent config show --defaults     # what is in force, and where it comes from\n```\n"
+    ]
+    for section, text in SECTIONS.items():
+        title = "slot.CLASS.INDEX" if section == "slot" else section
+        rows = [_row(row) for row in SETTINGS if row.section == section]
+        parts.append(
+            f"## [{title}]\n\n{text}\n\n| Setting | Value | Default | Meaning | Since |\n|---|---|---|---|---|\n"
+            + "\n".join(rows)
+            + "\n"
+        )
+    return "\n".join(parts)
+
+
+def _row(row: Setting) -> str:
+    default = "required" if row.default is REQUIRED else f"`{json.dumps(row.default)}`"
+    name = "any key" if row.key == "*" else f"`{row.key}`"
+    default = "" if row.key == "*" else default
+    return f"| {name} | {row.kind.expected} | {default} | {row.help} | {row.since} |"
+
+
+def dbus() -> str:
+    """The page about the D-Bus interface."""
+    lines = [
+        f"# D-Bus interface\n\n{_NOTE}\n",
+        f"Bus name `{names.BUS_NAME}`, object `{names.OBJECT_PATH}`, interface `{names.MANAGER}`.",
+        "Everybody may read; only root and the user that the daemon runs as may call the methods.\n",
+        "```",
+        f"busctl introspect {names.BUS_NAME} {names.OBJECT_PATH}",
+        f"busctl get-property {names.BUS_NAME} {names.OBJECT_PATH} {names.MANAGER} State",
+        "```\n",
+        "## Properties\n\nAll are read-only, and all changes are announced by `PropertiesChanged`;",
+        "`Progress` at most twice a second.\n",
+        "| Property | Type | Meaning |\n|---|---|---|",
+        *(f"| `{row.name}` | `{row.signature}` | {row.help} |" for row in names.PROPERTIES),
+        "\n## Methods\n\nEach returns as soon as the request is accepted; how it goes is told by the properties.\n",
+        "| Method | Arguments | Meaning |\n|---|---|---|",
+        *_members(names.METHODS),
+        "\n## Signals\n",
+        "| Signal | Arguments | Meaning |\n|---|---|---|",
+        *_members(names.SIGNALS),
+        "\n## Errors\n",
+        f"The name of an error is `{names.ERROR_PREFIX}.` followed by its code in capitals and small letters:",
+        f"`policy.version-too-low` is `{names.error_name('policy.version-too-low')}`.",
+        "`internal.unexpected` is `Error.Internal`.",
+        "The first line of the message is the text with the code in brackets; details follow, and a last line `next: ...` says",
+        "what can be done about it.\n",
+    ]
+    return "\n".join(lines)
+
+
+def _members(rows: tuple[names.Member, ...]) -> list[str]:
+    return [
+        f"| `{row.name}` | {', '.join(f'{name} `{kind}`' for name, kind in row.arguments) or 'none'} | {row.help} |"
+        for row in rows
+    ]
+
+
+PAGES = {"docs/configuration.md": configuration, "docs/dbus.md": dbus}
+
+
+def main() -> int:
+    """Writes the pages, or tells with ``--check`` which are out of date."""
+    stale = []
+    for name, make in PAGES.items():
+        path = ROOT / name
+        text = make()
+        if path.exists() and path.read_text() == text:
+            continue
+        if "--check" in sys.argv:
+            stale.append(name)
+        else:
+            path.write_text(text)
+            print(f"wrote {name}")
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run: python tools/gen_docs.py")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
