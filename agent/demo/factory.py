@@ -1,0 +1,171 @@
+"""What leaves the factory: keys, a disk with one system on it, a boot environment, a configuration."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import agent
+from agent.bundle.keygen import DevelopmentPki, make_pki
+from agent.demo import images
+from agent.demo.bootscript import ATTEMPTS, COPY_SIZE, Flash
+from agent.errors import ConfigError
+
+COMPATIBLE = "ota-demo-board"
+CONTROLLER = "demo-device"
+BOOTNAMES = ("A", "B")
+_MARK = ".ota-demo"
+_SPARE = 4  # MiB that a slot is larger than the image from the factory
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How patient the device is, in seconds; far shorter than in the field, so that a demo is short."""
+
+    deadline: float = 6.0
+    soak: float = 0.5
+    interval: float = 0.1
+    retry: float = 0.2
+
+
+def claim(directory: Path) -> None:
+    """Takes an empty folder, or one of an earlier demo, which is emptied.
+
+    Raises:
+        ConfigError: ``demo.folder``: it holds something else, or its path cannot stand in fw_env.config.
+    """
+    if any(char.isspace() or not char.isprintable() for char in str(directory.absolute())):
+        raise ConfigError(
+            "demo.folder", "the path of the folder may not contain white space", details=str(directory.absolute()),
+            resolution="name another folder with --dir; fw_env.config(5) cannot express this one",
+        )  # fmt: skip
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()) and not (directory / _MARK).exists():
+        raise ConfigError(
+            "demo.folder", "the folder holds something that is not from a demo", details=str(directory),
+            resolution="name an empty or a new folder with --dir",
+        )  # fmt: skip
+    (directory / _MARK).touch()
+    for entry in directory.iterdir():
+        if entry.name == _MARK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    for name in ("run", "log", "slots", "bundles", "images"):
+        (directory / name).mkdir()
+
+
+def make_keys(directory: Path) -> dict[str, DevelopmentPki]:
+    """Two authorities that call themselves the same: ``vendor`` is the one that the device trusts, ``stranger`` is not."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {who: make_pki(directory / "pki" / who, name="demo", now=now) for who in ("vendor", "stranger")}
+
+
+def make_disk(directory: Path, image: Path, size: int) -> dict[str, Path]:
+    """Two slot files: the first holds the image, the second nothing yet.
+
+    Args:
+        directory: where ``slots/`` is.
+        image: the system from the factory.
+        size: MiB of an image; a slot is a little larger.
+    """
+    slots = {name: directory / "slots" / f"rootfs-{name.lower()}.img" for name in BOOTNAMES}
+    shutil.copyfile(image, slots["A"])
+    slots["B"].touch()
+    for path in slots.values():
+        os.truncate(path, (size + _SPARE) * images.MIB)
+    return slots
+
+
+def make_environment(directory: Path, flash: Flash) -> None:
+    """The boot environment, and the file that tells ``fw_printenv`` where it is. The empty slot has no attempts."""
+    flash.format({"bootcmd": "run boot_slot", "BOOT_ORDER": "A B", "BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"})
+    lines = [f"{flash.path.absolute()} {offset:#x} {COPY_SIZE:#x}\n" for offset in (0, COPY_SIZE)]
+    (directory / "fw_env.config").write_text("".join(lines), "ascii")
+
+
+def make_token(directory: Path) -> str:
+    """The device's own token for the server, in a file that only its owner may read."""
+    token = secrets.token_hex(16)
+    fd = os.open(directory / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    return token
+
+
+def write_config(
+    directory: Path, slots: Mapping[str, Path], url: str, timing: Timing, overrides: Mapping[str, object]
+) -> None:
+    """Writes ``device.toml`` and the program that restarts the device.
+
+    Args:
+        directory: of the device; relative paths in the file start there.
+        slots: boot name and file.
+        url: of the server.
+        timing: patience.
+        overrides: ``"section.key"`` and value, put in place of what stands here.
+    """
+    home = directory.absolute()
+    reset = home / "reset"
+    reset.write_text(
+        f"#!/bin/sh\n# The reset line of the board: whoever watches it cuts the power.\n: >{home}/run/reset-request\n"
+    )
+    values: dict[str, object] = {
+        "system.compatible": COMPATIBLE,
+        "system.state-dir": "state",
+        "system.runtime-dir": "run",
+        "system.os-release": "run/os-release",
+        "system.cmdline": "run/cmdline",
+        "system.boot-id": "run/boot-id",
+        "system.reboot-command": ["/bin/sh", str(reset)],
+        "system.bus": "none",
+        "keyring.path": "pki/vendor/root.pem",
+        "update.retry-delay": timing.retry,
+        "server.url": url,
+        "server.controller-id": CONTROLLER,
+        "server.target-token-file": "token",
+        "server.ca-file": "tls/ca.pem",
+        "server.poll-min": 1,
+        "server.poll-first-delay": 0,
+        "server.connect-timeout": 5,
+        "server.read-timeout": 10,
+        "fetcher.user": fetcher_user(),
+        "bootloader.type": "uboot",
+        "bootloader.fw-env-config": "fw_env.config",
+        "bootloader.lock-file": "run/fw_env.lock",
+        "bootloader.boot-attempts": ATTEMPTS,
+        "bootloader.boot-attempts-primary": ATTEMPTS,
+        "health.commands": [[str(home / "run" / "health")]],
+        "health.deadline": timing.deadline,
+        "health.soak": timing.soak,
+        "health.interval": timing.interval,
+        "health.check-timeout": timing.deadline,
+    }
+    for index, (bootname, path) in enumerate(slots.items()):
+        values |= {f"slot.rootfs.{index}.device": str(path.absolute()), f"slot.rootfs.{index}.bootname": bootname}
+    (directory / "device.toml").write_text(_toml({**values, **overrides}), "utf-8")
+
+
+def fetcher_user() -> str:
+    """``nobody`` for root, when that user can still read the program; else the same user."""
+    if os.geteuid() != 0:
+        return ""
+    home = Path(agent.__file__).absolute()
+    open_to_all = all(parent.stat().st_mode & 0o001 for parent in home.parents)
+    return "nobody" if open_to_all else ""
+
+
+def _toml(values: Mapping[str, object]) -> str:
+    sections: dict[str, list[str]] = {}
+    for name, value in values.items():
+        section, _, key = name.rpartition(".")
+        sections.setdefault(section, []).append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(f"[{section}]\n" + "\n".join(lines) + "\n" for section, lines in sections.items())
