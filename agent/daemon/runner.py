@@ -109,7 +109,7 @@ class Runner:
             return self._cancelled(self._memory.record, by_server=order.by_server)
         except Exception as error:  # noqa: BLE001 - whatever it is, the update must end explained and the daemon go on
             return self._after(self._memory.record, error)
-        return self._enter(step.record, step.event)
+        return self._enter(replace(step.record, state=record.state), step.event)
 
     def failed(self, record: Record, error: BaseException) -> Record:
         """Ends the update with a reason; the first reason stays."""
