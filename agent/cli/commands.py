@@ -8,8 +8,8 @@ from argparse import Namespace
 from collections.abc import Collection, Mapping
 
 from agent.cli.client import Client
-from agent.cli.output import Exit, say, say_error, say_json
-from agent.cli.status import status_lines
+from agent.cli.output import Exit, end_over, say, say_error, say_json, say_over
+from agent.cli.status import progress_line, status_lines
 from agent.errors import BundleError, OtaError
 
 
@@ -72,7 +72,7 @@ def _done(arguments: Namespace, text: str) -> None:
 def _follow(client: Client, path: str, *, as_json: bool) -> int:
     """Installs and shows what changes until the daemon is idle again or restarts the device."""
     began = False
-    shown: list[str] = []
+    shown = ""
     end: dict[str, object] = {}
 
     def seen(values: Mapping[str, object], changed: Collection[str]) -> bool:
@@ -82,15 +82,17 @@ def _follow(client: Client, path: str, *, as_json: bool) -> int:
             client.install(path)
             return True
         state = values.get("State")
-        lines = [line for line in status_lines(values, time.time()) if line.startswith(("state", "progress"))]
-        if not as_json and lines != shown and state != "idle":
-            shown = lines
-            say(lines[-1])
+        line = progress_line(values)
+        if not as_json and line != shown and state != "idle":
+            shown = line
+            say_over(line)
         if "State" in changed and state in ("idle", "rebooting"):
             end.update(values)
         return not end
 
     client.watch(seen)
+    if shown:
+        end_over()
     return _ending(end, as_json=as_json)
 
 

@@ -31,6 +31,21 @@ def say(lines: Sequence[str] | str) -> None:
     sys.stdout.flush()
 
 
+def say_over(line: str) -> None:
+    """Writes a line that the next one replaces on a terminal, and follows elsewhere."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"\r\x1b[K{line}")  # ECMA-48: erase to the end of the line
+        sys.stdout.flush()
+    else:
+        say(line)
+
+
+def end_over() -> None:
+    """Keeps the last line of ``say_over``."""
+    if sys.stdout.isatty():
+        say("")
+
+
 def say_json(value: object) -> None:
     """Writes one JSON document on one line."""
     sys.stdout.write(json.dumps(value, default=str) + "\n")

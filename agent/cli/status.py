@@ -41,6 +41,15 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
     return [f"{name:<9} {text}" for name, text in rows if text]
 
 
+def progress_line(values: Mapping[str, object]) -> str:
+    """The update under way in one line: how far it is, or what is being done where no amount can be told."""
+    state = _text(values, "State")
+    progress = _fields(values.get("Progress"), 3)
+    if progress and progress[2]:
+        return f"{state:<10} {_progress(progress)}"
+    return f"{state:<10} {_MEANING.get(state, '')}".rstrip()
+
+
 def progress_bar(fraction: float) -> str:
     """A bar with the percentage behind it."""
     part = min(1.0, max(0.0, fraction))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.status import amount, progress_bar, span, status_lines
+from agent.cli.status import amount, progress_bar, progress_line, span, status_lines
 from agent.daemon.dbus_names import PROPERTIES
 
 NOW = 1_800_000_000.0
@@ -62,6 +62,12 @@ def test_a_failed_update_tells_why_and_what_to_do():
     assert "last      failure 2.0.0: app.service is failed [health.failed]" in lines
     assert "next      look at its journal" in lines
     assert not any(line.startswith("problem") for line in lines), "not told twice"
+
+
+def test_progress_in_one_line_is_an_amount_or_what_is_being_done():
+    values = {"State": "staging", "Progress": (0.25, "rootfs", 5_000_000)}
+    assert progress_line(values) == "staging    [######------------------]  25 %  5.0 MB  rootfs"
+    assert progress_line({"State": "trial"}) == "trial      the new system must prove itself"
 
 
 def test_units_are_the_largest_that_say_enough():
