@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from agent.health.result import CheckResult, green, red
 from agent.process import run
 
-# systemd, src/shared/unit-def.c: the only states in which a unit does its work.
+# org.freedesktop.systemd1(5), ActiveState: the only states in which a unit does its work.
 _UP = ("active", "reloading", "refreshing")
 
 
