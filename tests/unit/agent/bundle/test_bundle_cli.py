@@ -1,0 +1,244 @@
+"""``ota-bundle`` as a person and as a script use it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from pki.build import shared_pki
+from support.bundles import make_bundle, make_content, some_image
+from support.tampering import Parts, flipped, parts_of
+
+import agent.bundle
+from agent.bundle.build import sign
+from agent.bundle.cli import main
+from agent.bundle.manifest import dump_manifest, parse_draft
+from agent.bundle.progress import ProgressBar
+
+PKI = shared_pki()
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> str:
+    return str(PKI.keyring(tmp_path))
+
+
+def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def test_the_first_five_minutes_work_as_the_help_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pki, bundle, out = tmp_path / "pki", tmp_path / "update.raucb", tmp_path / "out"
+    image = some_image(70_000)
+    content = make_content(tmp_path / "content", version="1", compatible="my-board", image=image)
+    assert main(["keygen", str(pki)]) == 0
+    assert "FOR DEVELOPMENT ONLY" in capsys.readouterr().err
+    signing = ["--cert", f"{pki}/signer.pem", "--key", f"{pki}/signer.key", "--intermediate", f"{pki}/ca.pem"]
+    assert main(["create", str(content), str(bundle), *signing, "--keyring", f"{pki}/root.pem"]) == 0
+    assert main(["verify", str(bundle), "--keyring", f"{pki}/root.pem"]) == 0
+    assert "every byte is good" in capsys.readouterr().out
+    assert main(["extract", str(bundle), str(out), "--keyring", f"{pki}/root.pem"]) == 0
+    assert (out / "rootfs.img").read_bytes() == image
+    assert stat.S_IMODE((out / "rootfs.img").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("kind", ["verity", "plain"])
+def test_info_tells_people_and_programs_the_same(
+    kind: str, tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(make_bundle(tmp_path, version="7", format=kind, image_type="raw", extra="[meta.ota]\nepoch=3\n"))
+    assert main(["info", bundle, "--keyring", keyring]) == 0
+    text = capsys.readouterr().out
+    assert main(["info", bundle, "--keyring", keyring, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["ok"] is True
+    assert facts["verified"] is True
+    assert facts["version"] == "7"
+    assert facts["format"] == kind
+    assert facts["meta"] == {"ota": {"epoch": "3"}}
+    for said in (facts["compatible"], facts["manifest_hash"], facts["images"][0]["sha256"], "CN=good", "ota.epoch=3"):
+        assert said in text
+    assert main(["info", bundle, "--no-verify", "--json"]) == 0
+    unverified = json.loads(capsys.readouterr().out)
+    assert unverified["verified"] is False
+    assert unverified["manifest_hash"] == facts["manifest_hash"]
+
+
+def test_an_unverified_bundle_is_shown_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(make_bundle(tmp_path, signer="other")), "--no-verify"]) == 0
+    captured = capsys.readouterr()
+    assert "demo-board" in captured.out
+    assert "NOT VERIFIED" in captured.err
+
+
+@pytest.mark.req("S05")
+def test_a_refusal_says_what_why_and_what_next(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(make_bundle(tmp_path, signer="server"))
+    lines = failed(capsys, "verify", bundle, "--keyring", keyring).splitlines()
+    assert lines[0].startswith("error: ")
+    assert lines[0].endswith("[bundle.certificate-purpose]")
+    assert "serverAuth" in lines[1]
+    assert lines[2].startswith("next: ")
+    assert main(["verify", bundle, "--keyring", keyring, "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert answer["error"]["code"] == "bundle.certificate-purpose"
+    assert main(["verify", bundle, "--keyring", keyring, "--check-purpose", "any"]) == 0
+
+
+def test_verify_answers_for_another_time(tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = str(make_bundle(tmp_path))
+    error = failed(capsys, "verify", bundle, "--keyring", keyring, "--time", "2100-01-01")
+    assert "[bundle.certificate-expired]" in error
+    assert "it is 2100-01-01T00:00:00Z here" in error
+
+
+@pytest.mark.req("C11")
+@pytest.mark.parametrize("kind", ["verity", "plain"])
+def test_verify_finds_one_wrong_byte_anywhere_in_the_payload(
+    kind: str, tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = parts_of(make_bundle(tmp_path, format=kind))
+    bundle = tmp_path / "wrong.raucb"
+    for position in range(0, len(parts.payload), len(parts.payload) // 7):
+        bundle.write_bytes(Parts(flipped(parts.payload, position), parts.cms).joined())
+        assert "[bundle.payload-corrupt]" in failed(capsys, "verify", str(bundle), "--keyring", keyring)
+
+
+@pytest.mark.parametrize("command", ["verify", "extract"])
+def test_an_image_that_is_not_the_named_one_is_found(
+    command: str, tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = parts_of(make_bundle(tmp_path))
+    text = parts.cms[parts.cms.index(b"[update]") :]
+    text = text[: text.index(b"\n", text.index(b"\nsize=") + 1) + 1]
+    manifest = parse_draft(text)
+    wrong = dump_manifest(manifest).replace(manifest.images[0].sha256.encode(), b"00" * 32)
+    bundle, out = tmp_path / "wrong.raucb", tmp_path / "out"
+    bundle.write_bytes(Parts(parts.payload, sign(wrong, PKI.signer().certificate, PKI.signer().key)).joined())
+    target = [str(out)] if command == "extract" else []
+    assert "[bundle.image-digest]" in failed(capsys, command, str(bundle), *target, "--keyring", keyring)
+    assert not out.exists()
+
+
+def test_extract_leaves_nothing_behind_when_the_bundle_is_damaged(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = some_image(3_000_000)
+    parts = parts_of(make_bundle(tmp_path, image=image))
+    bundle, out = tmp_path / "wrong.raucb", tmp_path / "out"
+    bundle.write_bytes(Parts(flipped(parts.payload, 20_000), parts.cms).joined())
+    assert "[bundle.payload-corrupt]" in failed(capsys, "extract", str(bundle), str(out), "--keyring", keyring)
+    assert not out.exists()
+
+
+def test_extract_never_writes_into_a_directory_that_exists(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("precious")
+    error = failed(capsys, "extract", str(make_bundle(tmp_path)), str(out), "--keyring", keyring)
+    assert "[extract.exists]" in error
+    assert (out / "mine").read_text() == "precious"
+
+
+def test_create_with_a_keyring_keeps_no_bundle_that_devices_would_refuse(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = make_content(tmp_path / "content", version="1", compatible="x", image=b"image")
+    cert, key = PKI.signer("server").write(tmp_path)
+    argv = ["create", str(content), str(tmp_path / "x.raucb"), "--cert", str(cert), "--key", str(key)]
+    assert "[bundle.certificate-purpose]" in failed(capsys, *argv, "--keyring", keyring)
+    assert not (tmp_path / "x.raucb").exists()
+    assert main(argv) == 0
+    assert "devices that check for codesign will refuse this bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("signer", ["rsa1024", "ed25519"])
+def test_create_refuses_keys_that_devices_refuse(
+    signer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = make_content(tmp_path / "content", version="1", compatible="x", image=b"image")
+    cert, key = PKI.signer(signer).write(tmp_path)
+    argv = ["create", str(content), str(tmp_path / "x.raucb"), "--cert", str(cert), "--key", str(key)]
+    assert "[bundle.signature-" in failed(capsys, *argv)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing.raucb" in failed(capsys, "info", "nothing.raucb", "--keyring", keyring)
+    assert "[trust.keyring-missing]" in failed(
+        capsys, "verify", str(make_bundle(tmp_path)), "--keyring", str(tmp_path / "missing.pem")
+    )
+    assert "[build.key-unreadable]" in failed(
+        capsys, "create", str(tmp_path), str(tmp_path / "x"), "--cert", keyring, "--key", keyring
+    )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["explode"],
+        ["info", "x"],
+        ["info", "x", "--no-verify", "--keyring", "k"],
+        ["verify", "x"],
+        ["create", "a", "b"],
+        ["verify", "x", "--keyring", "k", "--time", "soon"],
+        ["create", "a", "b", "--cert", "c", "--key", "k", "--compression", "rar"],
+    ],
+)
+def test_wrong_usage_is_status_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert "usage: ota-bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["keygen"], ["create"], ["info"], ["verify"], ["extract"]])
+def test_every_help_teaches_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert "ota-bundle " + (command[0] if command else "verify") in capsys.readouterr().out.split("usage:")[1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_progress_bar_shows_itself_only_for_long_work_on_a_terminal() -> None:
+    now = [0.0]
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        now[0] = 0.0
+        bar = ProgressBar(stream, lambda: now[0])
+        for done in range(0, 101, 10):
+            bar("hashing", done * 1_000_000, 100_000_000)
+            now[0] += 0.5
+        bar("packing", 0, 0)
+        bar.clear()
+    assert pipe.getvalue() == ""
+    assert "40%" in terminal.getvalue()
+    assert "30%" not in terminal.getvalue()
+    assert "packing ..." in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_the_host_tool_needs_nothing_of_a_device() -> None:
+    folder = Path(agent.bundle.__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & {"gi", "pydbus", "systemd", "pyudev", "requests"}
