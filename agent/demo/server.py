@@ -250,26 +250,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _exchange(self) -> None:
         dev = self.server.dev
         request = self._request()
+        seen = Seen(self.command, self.path, _lower(self.headers.items()))
+        dev.seen.append(seen)
         fault = dev.faults.take(self.command, self.path)
         if fault.delay:
             dev.stopping.wait(fault.delay)
-        status, sent = 0, 0
         try:
             if fault.status:
-                status, sent = self._send(Answer(fault.status, fault.body, "", fault.headers))
+                seen.status, seen.sent = self._send(Answer(fault.status, fault.body, "", fault.headers))
             else:
                 answer = dev.answer(request) if request is not None else as_error(413, "the body is too long")
                 if isinstance(answer, FileAnswer):
-                    status, sent = server_send.send_file(self, answer, fault, dev.stopping)
+                    seen.status, seen.sent = server_send.send_file(self, answer, fault, dev.stopping)
                 else:
-                    status, sent = self._send(answer, fault)
+                    seen.status, seen.sent = self._send(answer, fault)
         except server_send.Dropped as dropped:
-            status, sent = -1, dropped.sent
+            seen.status, seen.sent = -1, dropped.sent
             self._hang_up(fault)
         except OSError as error:  # the client has left
             dev.problems.append(type(error).__name__)
-            status, self.close_connection = -1, True
-        dev.seen.append(Seen(self.command, self.path, _lower(self.headers.items()), status, sent))
+            seen.status, self.close_connection = -1, True
 
     def _request(self) -> Request | None:
         length = int(self.headers.get("Content-Length") or 0)

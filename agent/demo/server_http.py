@@ -49,15 +49,15 @@ class FileAnswer:
     filename: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """A request as it arrived, for tests to look at."""
+    """A request as it arrived, for tests to look at; ``status`` and ``sent`` (body bytes) follow when it is answered."""
 
     method: str
     path: str
     headers: Mapping[str, str]
-    status: int
-    sent: int
+    status: int = 0
+    sent: int = 0
 
 
 def as_json(value: object, status: int = 200, *, hal: bool = False, cacheable: bool = False) -> Answer:

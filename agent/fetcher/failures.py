@@ -77,6 +77,8 @@ def _plain(cause: BaseException, where: str, *, in_body: bool) -> EnvironmentFau
     if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
         hint = "check the server's name and this device's name servers"
         return _fault("net.dns", "the server's name could not be resolved", where, "", hint)
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return None  # a kind of timeout in urllib3, whatever happened; the cause inside tells
     if isinstance(cause, DeadlinePassed | TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
         return _fault("net.timeout", "the server did not answer in time", where, "")
     if isinstance(cause, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):

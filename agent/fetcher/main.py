@@ -54,8 +54,8 @@ class Conversation:
                 _close(frame.fds)
             try:
                 self._channel.send(header, body)
-            except WireError:
-                return 1
+            except WireError as error:
+                return 0 if error.code == "ipc.peer-gone" else 1
 
     def _answer(self, frame: Frame) -> tuple[Mapping[str, object], bytes]:
         if frame.op == "session":
@@ -90,7 +90,7 @@ class Conversation:
         size = frame.number("size")
         if len(frame.fds) != 1 or not 0 < size <= MAX_SIZE:
             raise WireError("ipc.protocol", "a transfer needs a size and one descriptor", retryable=False)
-        reader = Channel(socket.fromfd(frame.fds[0], socket.AF_UNIX, socket.SOCK_STREAM), "installer")
+        reader = Channel(_socket(frame.fds[0]), "installer")
         try:
             end = Transfer(session, frame.text("url"), size, reader).run()
         finally:
@@ -105,6 +105,16 @@ def _headers(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > MAX_HEADERS or not all(isinstance(v, str) for v in value.values()):
         raise WireError("ipc.protocol", "the daemon sent headers that are no texts", retryable=False)
     return value
+
+
+def _socket(fd: int) -> socket.socket:
+    """A socket on a copy of ``fd``."""
+    copy = os.dup(fd)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError as error:
+        os.close(copy)
+        raise WireError("ipc.protocol", "the descriptor for a transfer is no socket", retryable=False) from error
 
 
 def _close(fds: Sequence[int]) -> None:

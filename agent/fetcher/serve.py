@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 import requests
+import urllib3.exceptions
 
 from agent.errors import EnvironmentFault, explain
 from agent.fetcher import address, ranges
@@ -26,7 +27,7 @@ from agent.wire import Channel, Frame, WireError
 
 FRAME = 256 * 1024  # bytes per message
 FILLED = 128 * 1024  # a message this full is not kept back for more
-HOLD = 0.25  # seconds; nor is an older one
+HOLD = 0.25  # seconds; nor is an older one, unless the server is silent
 _RETRIED = ("net.dns", "net.connect", "net.timeout", "net.short-body", "net.too-slow", "net.tls-failed", "net.protocol")
 
 
@@ -109,19 +110,18 @@ class Transfer:
                 self._retries += 1
                 self._pause(attempts.delay(self.chance(), asked))
 
-    def _attempt(self, position: int, end: int) -> Iterator[memoryview]:
+    def _attempt(self, position: int, end: int) -> Iterator[bytes]:
         """One request; yields what it brings, and raises when it ends early."""
         where = address.shown(self.url)
         headers = {"Range": f"bytes={position}-{end - 1}", **self._version.condition()}
         with self.session.open(self.url, headers) as response:
             count = self._expected(response, position, end, where)
-            left = count
-            while left > 0:
-                piece = self._fill(response, left)
-                if not piece:
-                    raise short_body(where, f"{count - left} of {count} bytes came")
-                left -= len(piece)
-                yield memoryview(piece)
+            came = 0
+            for piece in self._pieces(response, count):
+                came += len(piece)
+                yield piece
+            if came < count:
+                raise short_body(where, f"{came} of {count} bytes came")
 
     def _expected(self, response: requests.Response, position: int, end: int, where: str) -> int:
         try:
@@ -131,24 +131,37 @@ class Transfer:
                 raise _Refused(fault, _retry_after(response)) from fault
             raise
 
-    def _fill(self, response: requests.Response, most: int) -> bytes:
-        """Reads until there is enough for a message, or until it would be kept back for too long."""
-        pieces: list[bytes] = []
+    def _pieces(self, response: requests.Response, left: int) -> Iterator[bytes]:
+        """Yields the body in pieces of a good size; what has come before a failure is passed on before it is raised."""
+        failure: Exception | None = None
+        while left > 0 and failure is None:
+            pieces: list[bytes] = []
+            try:
+                self._fill(response, left, pieces)
+            except (urllib3.exceptions.HTTPError, OSError, EnvironmentFault) as error:
+                failure = error
+            if not pieces:
+                break
+            whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            left -= len(whole)
+            yield whole
+        if failure is not None:
+            raise failure
+
+    def _fill(self, response: requests.Response, most: int, pieces: list[bytes]) -> None:
+        """Reads until there is enough for a message, or until a part of it was kept back for long enough."""
         got, started = 0, self.clock()
         before = started
-        while got < min(FILLED, most):
+        while got < min(FILLED, most) and before - started <= HOLD:
             piece = response.raw.read1(min(FRAME - got, most - got), decode_content=False)
             after = self.clock()
             if not piece:
-                break
+                return
             pieces.append(piece)
             got += len(piece)
             if self._meter.count(len(piece), after - before):
                 raise _too_slow(self._meter)
             before = after
-            if after - started > HOLD:
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _send(self, header: dict[str, object], body: bytes | memoryview = b"") -> None:
         try:

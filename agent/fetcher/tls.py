@@ -27,7 +27,7 @@ def make_context(ca_pem: str) -> ssl.SSLContext:
         return context
     try:
         context.load_verify_locations(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:
         raise ConfigError(
             "net.bad-ca",
             "the configured certificate authority cannot be read",

@@ -81,6 +81,7 @@ class Fetcher:
                 command or FETCHER, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
             )
         self.channel = Channel(ours, "fetcher")
+        self._sources: list[Channel] = []
 
     def ask(self, header: Mapping[str, Any], body: bytes = b"", timeout: float = 60) -> Frame:
         self.channel.send(header, body)
@@ -103,11 +104,13 @@ class Fetcher:
         with theirs:
             self.channel.send({"op": "serve", "url": url, "size": size}, fds=[theirs.fileno()])
         self.source_channel = Channel(ours, "fetcher")
+        self._sources.append(self.source_channel)
         return RemoteSource(self.source_channel, size)
 
     def end(self) -> tuple[int, bytes]:
         """Ends the conversation; returns exit status and everything that was printed."""
-        self.channel.close()
+        for channel in (self.channel, *self._sources):
+            channel.close()
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out + err
 
@@ -118,12 +121,13 @@ def running_fetcher(**options: Any) -> Iterator[Fetcher]:
     fetcher = Fetcher(**options)
     try:
         yield fetcher
-        status, printed = fetcher.end()
-        assert (status, printed) == (0, b"")
+        ended = fetcher.end()
+        if ended != (0, b""):
+            raise AssertionError(f"the fetcher ended with {ended}")
     finally:
         if fetcher.process.poll() is None:
             fetcher.process.kill()
-            fetcher.process.communicate()
+            fetcher.end()
 
 
 def error_of(frame: Frame) -> dict[str, Any]:
