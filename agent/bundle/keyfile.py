@@ -39,7 +39,7 @@ def read_keyfile(data: bytes) -> dict[str, dict[str, str]]:
     groups: dict[str, dict[str, str]] = {}
     group: dict[str, str] | None = None
     for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r").lstrip(" \t\v\f\r")  # what g_ascii_isspace skips
+        line = line.removesuffix("\r").lstrip(" \t\f\r")  # what g_ascii_isspace skips
         if not line or line.startswith("#"):
             continue
         if line.startswith("["):
@@ -97,7 +97,7 @@ def _pair(line: str, number: int) -> tuple[str, str]:
     key = key.rstrip(" \t")
     if not equals or not key:
         raise invalid(f"line {number} is neither a [group] nor key=value")
-    value = _unescape(value.lstrip(" \t\v\f\r"), number)
+    value = _unescape(value.lstrip(" \t\f\r"), number)
     if not value:
         raise invalid(f"line {number}: the value of {key!r} is empty")
     if _has_control(value.replace("\n", "").replace("\t", "").replace("\r", "")):
