@@ -59,9 +59,13 @@ def perform(act: Act, world: World) -> Result:
         world.wait_settled()
         findings = act.play(world)
     except OtaError as error:
-        findings = Findings(seen=error.brief, broken=[error.details[:1000] or error.code])
-    seen = findings.seen if not findings.broken else f"{findings.seen}; but not: {'; '.join(findings.broken)}"
-    return Result(act.number, act.title, act.expected, seen, not findings.broken, time.monotonic() - began)
+        return Result(
+            act.number, act.title, act.expected, f"{error.brief} [{error.code}]", ok=False,
+            seconds=time.monotonic() - began, details=error.details,
+        )  # fmt: skip
+    ok = not findings.broken
+    seen = findings.seen if ok else f"it does not hold that {', that '.join(findings.broken)}"
+    return Result(act.number, act.title, act.expected, seen, ok, time.monotonic() - began)
 
 
 def update(world: World) -> Findings:
@@ -225,6 +229,11 @@ def _runs(world: World, findings: Findings, published: Published, target: str) -
     findings.claim("it is first in the boot order", environment.get("BOOT_ORDER", "").split()[:1] == [target])
     findings.claim("it has all its boot attempts", environment.get(f"BOOT_{target}_LEFT") == "3")
     findings.claim("no trial is left over", not environment.get("OTA_TRIAL"))
+    if world.bus:
+        said = world.properties()
+        findings.claim(
+            "D-Bus tells the same", (said.get("Slot"), said.get("CurrentVersion")) == (target, published.version)
+        )
 
 
 def _finished(world: World, findings: Findings, action_id: str) -> float:

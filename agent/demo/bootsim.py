@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import agent
-from agent.demo import images
+from agent.demo import images, tools
 from agent.demo.bootscript import ATTEMPTS, Flash, choose
 from agent.demo.processes import everyone, kill_everyone, written_by
 from agent.errors import EnvironmentFault
@@ -187,7 +187,7 @@ class Board:
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "TZ", "LD_LIBRARY_PATH") if key in os.environ}
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(
-                [*self.program, "--config", str(self.config)],
+                [*tools.bound_to_us(), *self.program, "--config", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, start_new_session=True,
             )  # fmt: skip
 

@@ -121,7 +121,6 @@ def write_config(
     values: dict[str, object] = {
         "system.compatible": COMPATIBLE,
         "system.state-dir": "state",
-        "system.runtime-dir": "run",
         "system.os-release": "run/os-release",
         "system.cmdline": "run/cmdline",
         "system.boot-id": "run/boot-id",

@@ -113,7 +113,11 @@ def read_file(image: Path, name: str) -> bytes:
     """Reads a file out of an image or a slot; empty when there is no ext4 or no such file."""
     if not is_ext4(image):
         return b""
-    return tools.run("debugfs", "-R", f"cat {name}", str(image.absolute()))
+    # Not "cat": debugfs mixes its complaints about a damaged file system into standard output.
+    with tempfile.TemporaryDirectory(prefix="ota-demo-") as scratch:
+        tools.run("debugfs", "-R", f"dump {name} out", str(image.absolute()), cwd=Path(scratch))
+        out = Path(scratch) / "out"
+        return out.read_bytes() if out.exists() else b""
 
 
 def is_ext4(image: Path) -> bool:

@@ -20,6 +20,10 @@ _STATES: Mapping[str, str] = {
     "reverting": "not healthy: slot {fallback} becomes the choice again",
     "reporting": "the server is told how it ended",
 }
+_PATH = (
+    "idle",
+    *(state for state in _STATES if state != "reverting"),
+)  # of an update that goes well, without "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,12 @@ class News:
         """Tells what has changed since the last look at the daemon's record and at the server's histories."""
         state = str(record.get("state", ""))
         if state != self._state:
+            texts = {key: record.get(key, "") for key in ("version", "target", "fallback")}
+            for each in (*passed(self._state, state, str(record.get("outcome", ""))), state):
+                if each in _STATES:
+                    tone = {"confirming": "good", "reverting": "bad"}.get(each, "plain")
+                    self.tell("device", _STATES[each].format(**texts), tone)
             self._state = state
-            if state in _STATES:
-                texts = {key: record.get(key, "") for key in ("version", "target", "fallback")}
-                tone = {"confirming": "good", "reverting": "bad"}.get(state, "plain")
-                self.tell("device", _STATES[state].format(**texts), tone)
         with server.lock:
             fresh = {
                 action.id: action.entries[self._told.get(action.id, 0) :] for action in server.state.actions.values()
@@ -68,3 +73,16 @@ class News:
                 tone = {"FINISHED": "good", "ERROR": "bad"}.get(entry.type, "plain")
                 if lines:
                     self.tell("server", f"hears {entry.type}: {' / '.join(lines)}", tone)
+
+
+def passed(before: str, now: str, outcome: str) -> tuple[str, ...]:
+    """The states between two looks that were left again too soon to be seen.
+
+    Args:
+        before: state at the look before; empty when there was none.
+        now: state at this look.
+        outcome: of the update, as recorded; only a successful one has taken the whole way to ``reporting``.
+    """
+    if now not in _PATH or (before or "idle") not in _PATH or (now == "reporting" and outcome != "success"):
+        return ()
+    return _PATH[_PATH.index(before or "idle") + 1 : _PATH.index(now)]

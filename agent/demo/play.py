@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from agent.cli.status import status_lines
 from agent.demo import tools
 from agent.demo.acts import ACTS, Act, perform
 from agent.demo.screen import Result, Screen
@@ -86,7 +86,8 @@ def _play(screen: Screen, directory: Path, acts: Sequence[Act], size: int) -> di
     began = time.monotonic()
     screen.title("ota-agent demo", f"A device, a server and an operator in {directory}; only the reset is simulated.")
     results: list[Result] = []
-    with World(directory, size=size, listen=screen.event, progress=screen.progress) as world:
+    bus = bool(tools.find("dbus-daemon"))
+    with World(directory, size=size, bus=bus, listen=screen.event, progress=screen.progress) as world:
         for act in acts:
             screen.act(act.number, act.title, act.why)
             result = perform(act, world)
@@ -94,15 +95,32 @@ def _play(screen: Screen, directory: Path, acts: Sequence[Act], size: int) -> di
             results.append(result)
             if not result.ok:  # the next act would begin on unknown ground
                 break
+        status = status_lines(world.properties(), time.time()) if bus else []
     results += [_unplayed(act) for act in acts[len(results) :]]
     report: dict[str, object] = {
-        "acts": [asdict(result) for result in results],
+        "acts": [_reported(result) for result in results],
         "ok": all(result.ok for result in results),
         "seconds": round(time.monotonic() - began, 3),
     }
     (directory / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     screen.table(results)
+    if status:
+        screen.say("")
+        screen.say("What `ota-agent status` said on the device at the end:")
+        for line in status:
+            screen.command(line)
     return report
+
+
+def _reported(result: Result) -> dict[str, object]:
+    return {
+        "act": result.act,
+        "title": result.title,
+        "expected": result.expected,
+        "seen": result.seen,
+        "ok": result.ok,
+        "seconds": round(result.seconds, 3),
+    }
 
 
 def _unplayed(act: Act) -> Result:

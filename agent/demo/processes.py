@@ -15,7 +15,8 @@ _PROC = Path("/proc")
 def everyone(leader: int) -> set[int]:
     """The living processes of the leader's session and everybody descended from them.
 
-    The leader may be gone: the kernel does not give its number away while the session lives. A child that began a session of its own (a health check, the restart command) is found as a descendant.
+    The leader may be gone: the kernel does not give its number away while the session lives. A child that began a
+    session of its own (a health check, the restart command) is found as a descendant.
     """
     sessions: dict[int, int] = {}
     parents: dict[int, int] = {}

@@ -17,13 +17,14 @@ _COLOURS: Mapping[str, str] = {
     "good": "32", "bad": "31", "dim": "2", "bold": "1",
     "operator": "35", "device": "36", "board": "33", "server": "34", "network": "31",
 }  # fmt: skip
+_SHORTEST_BAR = 8
 _STEP = 25  # per cent between two lines of progress where nothing can be redrawn
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an act ended: what should be, what was, and whether that is the same."""
+    """How an act ended: what should be, what was, and whether that is the same; ``details`` are for whoever must find out."""
 
     act: int
     title: str
@@ -31,6 +32,7 @@ class Result:
     seen: str
     ok: bool
     seconds: float
+    details: str = ""
 
 
 class Screen:
@@ -83,10 +85,10 @@ class Screen:
         percent = 100 * done // max(total, 1)
         amount = f"{percent:3d} %  {done / _MIB:.1f} of {total / _MIB:.1f} MiB written"
         if self._live:
-            room = self._width - 22 - len(amount)
+            room = self._width - 23 - len(amount)
             full = max(0, room) * percent // 100
             bar = ("#" * full).ljust(room, ".") if self._plain else ("█" * full).ljust(room, "░")
-            self._stream.write(f"\r{'':20}{bar}  {amount}")
+            self._stream.write(f"\r{'':20}{bar}  {amount}" if room >= _SHORTEST_BAR else f"\r  {amount}")
             self._stream.flush()
             self._drawn = True
             return
@@ -106,6 +108,8 @@ class Screen:
         self._line(self._paint(f"  {mark} {lines[0]}", "good" if result.ok else "bad"))
         for line in lines[1:]:
             self._line(self._paint(indent + line, "good" if result.ok else "bad"))
+        for line in result.details.splitlines():
+            self._line(self._paint(f"    | {self._text(line)}", "dim"))
 
     def table(self, results: Sequence[Result]) -> None:
         """All acts: what was to happen, what did."""
@@ -113,6 +117,7 @@ class Screen:
         widths = (3, rest // 2, rest - rest // 2, 7, 3)
         self._line("")
         self._row(("act", "expected", "seen", "time", "ok"), widths, "bold")
+        self._row(["-" * width for width in widths], widths, "dim")
         for result in results:
             tone = "" if result.ok else "bad"
             cells = (

@@ -15,6 +15,7 @@ PACKAGES: Mapping[str, str] = {
     "debugfs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
     "fw_printenv": "libubootenv-tool",
+    "dbus-daemon": "dbus",
 }
 REQUIRED = ("mke2fs", "debugfs", "mksquashfs")
 # Debian's PATH of an ordinary user has no sbin, where the file system tools are.
@@ -25,6 +26,12 @@ _PATIENCE = 120.0  # seconds
 def find(name: str) -> str:
     """Returns the path of a program, or an empty string."""
     return shutil.which(name, path=_PATH) or ""
+
+
+def bound_to_us() -> list[str]:
+    """What to put before a command that must not outlive this process, even when this one is killed."""
+    setpriv = find("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def require(names: Iterable[str] = REQUIRED) -> None:

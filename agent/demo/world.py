@@ -22,6 +22,7 @@ from agent.bundle.build import create
 from agent.demo import factory, images, tools
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.bootsim import Board, Boot
+from agent.demo.bus import PrivateBus, properties
 from agent.demo.factory import CONTROLLER, Timing
 from agent.demo.news import Event, News
 from agent.demo.server import DevServer
@@ -55,6 +56,7 @@ class World:
         size: MiB of a root file system.
         timing: the device's patience.
         overrides: of settings in ``device.toml``, for example ``{"update.allow-downgrade": True}``.
+        bus: gives the device a message bus of its own; without it the device serves no D-Bus.
         listen: told what happens.
         progress: told how many bytes of an image are in its slot, and how many it has, while one is written.
 
@@ -70,6 +72,7 @@ class World:
         size: int = 24,
         timing: Timing | None = None,
         overrides: Mapping[str, object] | None = None,
+        bus: bool = False,
         listen: Callable[[Event], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> None:
@@ -91,16 +94,32 @@ class World:
         self._look_again = 0.0
         self.board = Board(self.directory, slots, lambda text: self._news.tell("board", text))
         factory.make_environment(self.directory, self.board.flash)
-        factory.write_config(self.directory, slots, self.server.url, timing or Timing(), overrides or {})
+        self._slots, self._timing = slots, timing or Timing()
+        self._overrides, self._wants_bus = dict(overrides or {}), bus
+        self._bus: PrivateBus | None = None
 
     def __enter__(self) -> World:
-        self.server.start()
-        self.board.power_on()
+        try:
+            self._bus = PrivateBus(self.directory) if self._wants_bus else None
+            settings = {"system.bus": self.bus or "none", **self._overrides}
+            factory.write_config(self.directory, self._slots, self.server.url, self._timing, settings)
+            self.server.start()
+            self.board.power_on()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cuts the power, and ends the server and the bus."""
         self.board.power_cut()
         self.server.stop()
+        if self._bus is not None:
+            self._bus.stop()
+            self._bus = None
 
     def _watch_writer(self) -> None:
         if self.state != "staging":
@@ -208,6 +227,15 @@ class World:
         status = self.server.action_status
         self.wait_for(lambda: status(action_id) in ("FINISHED", "ERROR", "CANCELED"), timeout, "the action ends")
         return status(action_id)
+
+    @property
+    def bus(self) -> str:
+        """Address of the device's message bus; empty when it has none."""
+        return self._bus.address if self._bus is not None else ""
+
+    def properties(self) -> Mapping[str, object]:
+        """What the device says of itself on D-Bus; empty without a bus, or while the daemon is not there."""
+        return properties(self.bus) if self.bus else {}
 
     @property
     def state(self) -> str:

@@ -1,4 +1,4 @@
-"""A real device, a real server and an operator for tests: ``agent.demo.world`` with small images and the power off at the end."""
+"""A real device, a real server and an operator for tests: ``agent.demo.world`` with small images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ def stage(
     size: int = 8,
     timing: Timing | None = None,
     overrides: Mapping[str, object] | None = None,
+    bus: bool = False,
     listen: Callable[[Event], None] = lambda _: None,
 ) -> Iterator[World]:
-    """A world whose server runs and whose device runs 1.0.0 in slot A, slot B being empty.
+    """A world whose server runs and whose device runs 1.0.0 in slot A, slot B being empty; the power is off at the end.
 
     Args:
         directory: a folder that does not exist yet is made in it.
         size: MiB of a root file system; a checkpoint is written every 8 MiB.
         timing: the device's patience.
         overrides: of settings, for example ``{"update.attempts": 2}``.
+        bus: gives the device a message bus of its own, see ``World.bus``.
         listen: told what happens.
     """
-    with World(directory / "world", size=size, timing=timing, overrides=overrides, listen=listen) as world:
+    with World(directory / "world", size=size, timing=timing, overrides=overrides, bus=bus, listen=listen) as world:
         yield world
 
 
