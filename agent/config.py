@@ -34,7 +34,6 @@ class SystemSettings:
 
     compatible: str
     state_dir: Path
-    runtime_dir: Path
     os_release: Path
     version_key: str
     cmdline: Path

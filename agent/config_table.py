@@ -65,7 +65,6 @@ SECTIONS: Mapping[str, str] = {
 SETTINGS: tuple[Setting, ...] = (
     Setting("system", "compatible", kind.COMPATIBLE, REQUIRED, "Bundles must be made for exactly this name."),
     Setting("system", "state-dir", kind.PATH, "/var/lib/ota-agent", "Lasting state; must be shared by all slots."),
-    Setting("system", "runtime-dir", kind.PATH, "/run/ota-agent", "Files that a reboot may remove."),
     Setting("system", "os-release", kind.PATH, "/etc/os-release", "Tells the version of the running system."),
     Setting(
         "system",

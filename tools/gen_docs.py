@@ -1,6 +1,7 @@
 """Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
 
-``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``.
+``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``,
+``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from agent.codes import CODES  # noqa: E402
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
 from agent.daemon import dbus_names as names  # noqa: E402
+from agent.daemon.machine import TRANSITIONS  # noqa: E402
 
 _NOTE = "<!-- Made by tools/gen_docs.py; change the table, not this page. -->"
 
@@ -84,7 +87,43 @@ def _members(rows: tuple[names.Member, ...]) -> list[str]:
     ]
 
 
-PAGES = {"docs/configuration.md": configuration, "docs/dbus.md": dbus}
+def states() -> str:
+    """The page about the life of an update."""
+    lines = [
+        f"# States of an update\n\n{_NOTE}\n",
+        "One state is one idempotent activity; its record is durable before it starts. Until `staged` an update can be",
+        "cancelled; from `activating` on only the trial decides.\n",
+        "```mermaid\nstateDiagram-v2\n    [*] --> idle",
+    ]
+    for state, events in TRANSITIONS.items():
+        targets: dict[str, list[str]] = {}
+        for event, target in events.items():
+            targets.setdefault(target.value, []).append(event.value)
+        lines += [f"    {state.value} --> {target}: {', '.join(names_)}" for target, names_ in targets.items()]
+    return "\n".join([*lines, "```\n"])
+
+
+def errors() -> str:
+    """The page about the error codes."""
+    rows = [f"| `{code}` | {number} | {meaning} |" for code, (number, meaning) in sorted(CODES.items())]
+    return "\n".join(
+        [
+            f"# Error codes\n\n{_NOTE}\n",
+            "The code is the same on D-Bus, in the journal (`OTA_ERROR_CODE`), on the command line and in the lines that",
+            "the server shows; the number is the `code` of the feedback to the server. Codes and numbers never change.\n",
+            "| Code | Number | Meaning |\n|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+PAGES = {
+    "docs/configuration.md": configuration,
+    "docs/dbus.md": dbus,
+    "docs/errors.md": errors,
+    "docs/states.md": states,
+}
 
 
 def main() -> int:

@@ -127,7 +127,7 @@ class Daemon:
             worker.join()
             self.presence.stop()
             self._store.close()
-        return status
+        return 1 if self.presence.lost else status
 
     def _entered(self, record: Record) -> None:
         self.presence.entered(record)
@@ -194,7 +194,10 @@ def reset(command: Sequence[str]) -> None:
 
 
 def run(paths: Sequence[Path] | None = None) -> int:
-    """Runs the daemon with this configuration; returns the exit status (2: it cannot start as configured)."""
+    """Runs the daemon with this configuration; returns the exit status.
+
+    2: it cannot start as configured, so starting it again would not help. 1: it ended for another reason.
+    """
     from agent import journal
 
     journal.setup()
@@ -207,5 +210,5 @@ def run(paths: Sequence[Path] | None = None) -> int:
         )
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
-        return 2
+        return 1 if parts["retryable"] else 2
     return daemon.run()

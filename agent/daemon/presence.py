@@ -50,19 +50,25 @@ class Presence:
         self._service: BusService | None = None
         self._loop: GLib.MainLoop | None = None
         self._end = threading.Event()
+        self._lost = False
 
     def start(self) -> None:
         """Takes the name on the bus; commands are accepted from here on.
 
-        Raises:
-            EnvironmentFault: the bus or the name cannot be had.
+        Updates matter more than being seen: without a bus, or without the name, the work goes on and the log tells.
         """
         if self._bus == "none":
             return
         from agent.daemon.dbus_service import BusService
 
-        self._service = BusService(self._bus, self, self._initial())
-        self._service.start()
+        service = BusService(self._bus, self, self._initial(), on_lost=self._bus_lost)
+        try:
+            service.start()
+        except EnvironmentFault as error:
+            _log.error("working without D-Bus: %s", error, extra={"OTA_ERROR_CODE": error.code})
+            service.stop()
+        else:
+            self._service = service
 
     def stop(self) -> None:
         """Leaves the bus."""
@@ -113,6 +119,8 @@ class Presence:
         elif record.reason is not None:
             changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
         self.tell(changes)
+        if self._lost and record.state is State.IDLE:
+            self._inbox.stop()
 
     def tell(self, changes: Mapping[str, object]) -> None:
         """Publishes changed properties; ``Finished`` is the signal."""
@@ -176,6 +184,16 @@ class Presence:
             "LastResult": (ending.outcome, ending.version, ending.code, ending.brief),
             "LastError": (ending.code, ending.brief, ending.resolution),
         }
+
+    @property
+    def lost(self) -> bool:
+        """Whether the bus went away: there is no way back to it but a new process."""
+        return self._lost
+
+    def _bus_lost(self) -> None:
+        self._lost = True
+        if self._state is State.IDLE:  # otherwise the update under way is finished first
+            self._inbox.stop()
 
     def _end_loop(self) -> bool:
         if self._loop is not None:

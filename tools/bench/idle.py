@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-GOALS = {"Rss": 28.0, "Pss": 18.0}   # MiB, on Debian's Python
-_SETTLE = 5.0   # seconds after the start
+GOALS = {"Rss": 28.0, "Pss": 18.0}  # MiB, on Debian's Python
+_SETTLE = 5.0  # seconds after the start
 
 
 def measure(build: Path) -> dict[str, object]:

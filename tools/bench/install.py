@@ -7,6 +7,7 @@ that the kernel does for it (loop device, squashfs), which ours does in the proc
 
 from __future__ import annotations
 
+import datetime
 import os
 import random
 import re
@@ -98,12 +99,15 @@ def _prepare(build: Path, size: int) -> Path:
     (root / "usr").mkdir(parents=True)
     content.mkdir()
     _fill(root / "usr", (size * 7 // 8) << 20)
-    subprocess.run(["mke2fs", "-q", "-m", "0", "-t", "ext4", "-d", root, content / "rootfs.ext4", f"{size}M"], check=True)
+    subprocess.run(
+        ["mke2fs", "-q", "-F", "-m", "0", "-t", "ext4", "-d", root, content / "rootfs.ext4", f"{size}M"],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
     shutil.rmtree(root)
     (content / "manifest.raucm").write_text(
         "[update]\ncompatible=bench\nversion=1.1.0\n\n[bundle]\nformat=plain\n\n[image.rootfs]\nfilename=rootfs.ext4\n"
     )
-    make_pki(build / "pki")
+    make_pki(build / "pki", now=datetime.datetime.now(datetime.UTC))
     pki = build / "pki"
     subprocess.run(
         ["rauc", "bundle", f"--cert={pki / 'signer.pem'}", f"--key={pki / 'signer.key'}", f"--intermediate={pki / 'ca.pem'}",
@@ -158,7 +162,14 @@ def _ours(build: Path, bundle: Path, slots: list[str]) -> Sample:
     manifest_hash = _final(child).text("manifest_hash")
     slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
     child.channel.send(
-        {"op": "install", "manifest_hash": manifest_hash, "booted": [slots[0]], "starts": {}, "slots": [slot], **common},
+        {
+            "op": "install",
+            "manifest_hash": manifest_hash,
+            "booted": [slots[0]],
+            "starts": {},
+            "slots": [slot],
+            **common,
+        },
         fds=(fd,),
     )
     answer = _final(child)
@@ -191,14 +202,16 @@ def _same(image: Path, device: str) -> None:
 
 
 def _blank(device: str) -> None:
-    subprocess.run(["blkdiscard", "-z", device], check=True)
+    subprocess.run(["blkdiscard", "-f", "-z", device], check=True)
 
 
 def _table(size: int, bundle_size: int, theirs: list[Sample], ours: list[Sample]) -> dict[str, object]:
     def median(samples: list[Sample], key: str) -> float:
         return statistics.median(getattr(sample, key) for sample in samples)
 
-    print(f"\ninstallation of a {size} MiB ext4 image from a plain bundle of {bundle_size >> 20} MiB, median of {len(ours)}")
+    print(
+        f"\ninstallation of a {size} MiB ext4 image from a plain bundle of {bundle_size >> 20} MiB, median of {len(ours)}"
+    )
     print(f"{'':22}{'rauc 1.8':>10}{'ota-agent':>11}{'ratio':>8}")
     for key, unit in (("wall", "s"), ("cpu", "s"), ("peak", "MiB")):
         one, two = median(theirs, key), median(ours, key)

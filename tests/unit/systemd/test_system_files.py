@@ -43,11 +43,10 @@ def test_the_service_is_confined_and_can_still_do_its_work():
         assert forbidden not in service
 
 
-def test_state_and_runtime_directories_are_those_of_the_settings():
+def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}
     assert defaults["state-dir"] == f"/var/lib/{service['StateDirectory']}"
-    assert defaults["runtime-dir"] == f"/run/{service['RuntimeDirectory']}"
     assert service["StateDirectoryMode"] == "0700"
 
 
