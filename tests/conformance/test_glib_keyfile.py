@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gi.repository import GLib
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bundle.keyfile import read_keyfile, write_keyfile
@@ -45,6 +45,7 @@ def glib_reads(data: bytes) -> dict[str, dict[str, str]]:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, *SPACES]), max_size=30).map(lambda parts: "".join(parts).encode()))
 def test_what_we_accept_glib_reads_in_the_same_way(data: bytes) -> None:
     try:
@@ -54,6 +55,7 @@ def test_what_we_accept_glib_reads_in_the_same_way(data: bytes) -> None:
     assert glib_reads(data) == ours
 
 
+@settings(deadline=None)
 @given(groups)
 def test_what_we_write_glib_reads(found: dict[str, dict[str, str]]) -> None:
     assert glib_reads(write_keyfile(found.items())) == found

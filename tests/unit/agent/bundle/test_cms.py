@@ -180,7 +180,7 @@ def test_an_envelope_is_called_unsupported_rather_than_broken() -> None:
 
 
 @pytest.mark.req("T09", "T16")
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_no_changed_byte_survives(position: int, mask: int) -> None:
     """Either the message is refused, or what it says is what was signed."""
@@ -199,6 +199,7 @@ def test_no_changed_byte_survives(position: int, mask: int) -> None:
 
 
 @pytest.mark.req("T16")
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda tail: GOOD[:200] + tail))
 def test_arbitrary_bytes_are_refused_and_nothing_else(data: bytes) -> None:
     with pytest.raises(BundleError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bundle.layout import MAX_SIGNATURE, CachedTail, read_trailer
@@ -60,6 +60,7 @@ def test_a_file_too_short_for_a_signature_is_truncated(length: int) -> None:
 
 
 @pytest.mark.req("T16")
+@settings(deadline=None)
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda head: head + bytes(7) + b"\x20"))
 def test_any_bytes_give_a_trailer_within_the_file_or_a_refusal(data: bytes) -> None:
     length = int.from_bytes(data[-8:], "big")

@@ -6,7 +6,7 @@ import dataclasses
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bundle.keyfile import MAX_SIZE, read_keyfile
@@ -210,6 +210,7 @@ images = st.builds(
 metas = st.dictionaries(word, st.dictionaries(word, block, max_size=4), max_size=4)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Manifest,
@@ -241,6 +242,7 @@ grammar = st.lists(st.sampled_from(PIECES.split("|")), max_size=40).map(lambda p
 
 
 @pytest.mark.req("T16")
+@settings(deadline=None)
 @given(st.binary(max_size=200) | grammar)
 def test_arbitrary_bytes_are_a_manifest_or_a_refusal(data: bytes) -> None:
     try:

@@ -91,6 +91,7 @@ def test_nothing_beyond_the_payload_is_read(offset: int, length: int) -> None:
 
 @pytest.mark.req("C11", "T16")
 @pytest.mark.parametrize("lazily", [False, True])
+@settings(deadline=None)
 @given(position=st.integers(0, len(TREE) - 1), mask=st.integers(1, 255))
 def test_a_flipped_byte_in_the_tree_is_refused(lazily: bool, position: int, mask: int) -> None:
     with pytest.raises(BundleError) as caught:
@@ -100,6 +101,7 @@ def test_a_flipped_byte_in_the_tree_is_refused(lazily: bool, position: int, mask
 
 
 @pytest.mark.req("C11")
+@settings(deadline=None)
 @given(position=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255))
 def test_a_flipped_byte_in_the_data_is_never_returned(position: int, mask: int) -> None:
     payload = opened_payload(flipped(DATA, position, mask))
