@@ -73,8 +73,9 @@ class DevServer:
         self._uploads = tempfile.TemporaryDirectory(prefix="ota-devserver-")
         self.secure = cert is not None
         self._http = _Http(address, _Handler, self)
+        self._tls: ssl.SSLContext | None = None
         if cert is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context = self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(cert, key)
             if configure is not None:
                 configure(context)
@@ -92,6 +93,12 @@ class DevServer:
     def url(self) -> str:
         """Scheme, host and port."""
         return f"{'https' if self.secure else 'http'}://{self._name}:{self.port}"
+
+    def show_certificate(self, cert: Path, key: Path) -> None:
+        """Presents another certificate from the next connection on, as if somebody else had taken the server's place."""
+        if self._tls is None:
+            raise ValueError("a server without TLS has no certificate")
+        self._tls.load_cert_chain(cert, key)
 
     def start(self) -> DevServer:
         """Begins to answer."""

@@ -1,0 +1,218 @@
+"""The development server serves files with ranges like hawkBit, and can be operated with its Management API."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from agent.demo.server import DevServer
+from agent.demo.server_faults import Fault
+
+DATA = bytes(range(256)) * 40
+SHA1 = hashlib.sha1(DATA).hexdigest()
+
+
+@pytest.fixture
+def server() -> Iterator[DevServer]:
+    with DevServer(target_token="tok", password="pw") as running:
+        running.add_target("dev1")
+        yield running
+
+
+@pytest.fixture
+def device() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = "TargetToken tok"
+        yield session
+
+
+@pytest.fixture
+def offer(server: DevServer, tmp_path: Path) -> tuple[str, str]:
+    (tmp_path / "b.raucb").write_bytes(DATA)
+    module = server.upload(tmp_path / "b.raucb")
+    action = server.assign("dev1", module)
+    return action, f"{server.controller_url('dev1')}/softwaremodules/{module.id}/artifacts/b.raucb"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-", 0, 10239),
+        ("bytes=5-9", 5, 9),
+        ("bytes=10239-", 10239, 10239),
+        ("bytes=10000-99999", 10000, 10239),
+        ("bytes=-8", 10232, 10239),
+        ("bytes=-99999", 0, 10239),
+    ],
+)
+def test_a_range_is_answered_exactly(
+    device: requests.Session, offer: tuple[str, str], asked: str, first: int, last: int
+) -> None:
+    answer = device.get(offer[1], headers={"Range": asked}, timeout=10)
+    assert answer.status_code == 206
+    assert answer.content == DATA[first : last + 1]
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(DATA)}"
+    assert answer.headers["ETag"] == f'"{SHA1}"'
+
+
+@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=9-5", "bytes=-0", "bytes=-"])
+def test_a_range_that_cannot_be_is_416(device: requests.Session, offer: tuple[str, str], asked: str) -> None:
+    answer = device.get(offer[1], headers={"Range": asked}, timeout=10)
+    assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(DATA)}")
+
+
+def test_conditions_on_ranges(device: requests.Session, offer: tuple[str, str]) -> None:
+    def ask(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return device.get(offer[1], headers={"Range": "bytes=1-", **named}, timeout=10).status_code
+
+    assert ask(If_Range=f'"{SHA1}"') == 206
+    assert ask(If_Range='"other"') == 200
+    assert ask(If_Match=f'"{SHA1}"') == 412
+    assert ask(If_Match=SHA1) == 206
+
+
+def test_head_has_the_length_and_no_body(device: requests.Session, offer: tuple[str, str]) -> None:
+    answer = device.head(offer[1], timeout=10)
+    assert (answer.status_code, answer.headers["Content-Length"], answer.content) == (200, "10240", b"")
+
+
+def test_only_a_download_without_range_is_noted(
+    server: DevServer, device: requests.Session, offer: tuple[str, str]
+) -> None:
+    device.get(offer[1], headers={"Range": "bytes=0-"}, timeout=10)
+    assert "DOWNLOAD" not in [entry.type for entry in server.history(offer[0])]
+    assert device.get(offer[1], timeout=10).content == DATA
+    assert [entry.type for entry in server.history(offer[0])][-1] == "DOWNLOAD"
+
+
+def test_files_come_only_for_an_open_action(
+    server: DevServer, device: requests.Session, offer: tuple[str, str]
+) -> None:
+    assert device.get(f"{offer[1]}.MD5SUM", timeout=10).text == f"{hashlib.md5(DATA).hexdigest()}  b.raucb\n"
+    assert device.get(f"{offer[1]}x", timeout=10).status_code == 404
+    listed = device.get(offer[1].rsplit("/", 1)[0], timeout=10).json()
+    assert listed[0]["hashes"]["sha256"] == hashlib.sha256(DATA).hexdigest()
+    server.cancel(offer[0])
+    assert device.get(offer[1], timeout=10).status_code == 404
+
+
+def test_faults_strike_as_often_as_told(server: DevServer, device: requests.Session, offer: tuple[str, str]) -> None:
+    server.faults.corrupt(3, times=1)
+    changed = device.get(offer[1], timeout=10).content
+    assert (changed[3], changed[:3], changed[4:]) == (DATA[3] ^ 0xFF, DATA[:3], DATA[4:])
+    assert device.get(offer[1], timeout=10).content == DATA
+    server.faults.add(Fault(method="HEAD", status=503, path="."))
+    assert device.get(offer[1], timeout=10).status_code == 200
+    assert device.head(offer[1], timeout=10).status_code == 503
+    server.faults.drop(10)
+    server.faults.clear()
+    assert server.faults.left == 0
+    server.faults.drop(10)
+    with pytest.raises(requests.RequestException):
+        device.get(offer[1], timeout=10)
+
+
+@pytest.fixture
+def operator(server: DevServer) -> Iterator[Any]:
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def call(method: str, path: str, status: int = 200, **options: Any) -> Any:
+            answer = session.request(method, f"{server.url}/rest/v1{path}", auth=("admin", "pw"), timeout=10, **options)
+            assert answer.status_code == status, answer.text
+            return answer.json() if answer.content else None
+
+        yield call
+
+
+@pytest.mark.parametrize("multipart", [True, False])
+def test_an_operator_can_do_it_all(server: DevServer, device: requests.Session, operator: Any, multipart: bool) -> None:
+    made = operator("POST", "/targets", 201, json=[{"controllerId": "d2", "name": "d2", "securityToken": "t2"}])
+    assert made[0]["updateStatus"] == "unknown"
+    module = operator("POST", "/softwaremodules", 201, json=[{"name": "rootfs", "version": "1", "type": "os"}])[0]["id"]
+    pair = {"key": "cra.severity", "value": "low", "targetVisible": True}
+    operator("POST", f"/softwaremodules/{module}/metadata", 201, json=[pair])
+    path = f"/softwaremodules/{module}/artifacts?filename=b.raucb&sha256sum={hashlib.sha256(DATA).hexdigest()}"
+    upload = {"files": {"file": ("x", DATA)}} if multipart else {"data": DATA}
+    assert operator("POST", path, 201, **upload)["size"] == len(DATA)
+    made = operator(
+        "POST", "/distributionsets", 201, json=[{"name": "fw", "version": "1", "modules": [{"id": module}]}]
+    )
+    assigned = operator("POST", f"/distributionsets/{made[0]['id']}/assignedTargets", json=[{"id": "d2"}])
+    again = operator("POST", f"/distributionsets/{made[0]['id']}/assignedTargets", json=[{"id": "d2"}])
+    assert (assigned["assigned"], again["assigned"], again["alreadyAssigned"]) == (1, 0, 1)
+    action = assigned["assignedActions"][0]["id"]
+    device.headers["Authorization"] = "TargetToken t2"
+    document = device.get(f"{server.controller_url('d2')}/deploymentBase/{action}", timeout=10).json()
+    chunk = document["deployment"]["chunks"][0]
+    assert chunk["metadata"] == [{"key": "cra.severity", "value": "low"}]
+    assert device.get(chunk["artifacts"][0]["_links"]["download-http"]["href"], timeout=10).content == DATA
+    assert operator("PUT", f"/targets/d2/actions/{action}", json={"forceType": "soft"})["forceType"] == "soft"
+    assert operator("GET", f"/targets/d2/actions/{action}")["status"] == "pending"
+    assert operator("GET", "/targets/d2/actions")["total"] == 1
+    listed = operator("GET", f"/targets/d2/actions/{action}/status?limit=2")
+    assert [entry["type"] for entry in listed["content"]] == ["download", "retrieved"]
+    operator("DELETE", f"/targets/d2/actions/{action}", 204)
+    assert operator("GET", f"/targets/d2/actions/{action}")["type"] == "cancel"
+    operator("DELETE", f"/targets/d2/actions/{action}?force=true", 204)
+    operator("DELETE", f"/targets/d2/actions/{action}", 405)
+    assert operator("GET", "/targets/d2/attributes") == {}
+    assert operator("GET", "/targets/d2/installedDS", 204) is None
+    operator("DELETE", "/targets/d2")
+    operator("GET", "/targets/d2", 404)
+
+
+def test_an_operator_without_the_password_is_refused(server: DevServer) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        for auth in (None, ("admin", "admin"), ("x", "pw")):
+            assert session.get(f"{server.url}/rest/v1/targets", auth=auth, timeout=10).status_code == 401
+
+
+def test_requests_that_make_no_sense_are_400_404_405_409(server: DevServer, operator: Any) -> None:
+    operator("POST", "/targets", 400, data=b"{")
+    operator("POST", "/targets", 400, json=[{}])
+    operator("POST", "/targets", 409, json=[{"controllerId": "dev1"}])
+    operator("PUT", "/targets", 405)
+    operator("GET", "/nothing", 404)
+    operator("POST", "/softwaremodules/99/artifacts?filename=x", 404, data=b"x")
+    operator("POST", "/distributionsets/99/assignedTargets", 404, json=[])
+    module = operator("POST", "/softwaremodules", 201, json=[{"name": "n", "version": "1", "type": "os"}])[0]["id"]
+    operator("POST", f"/softwaremodules/{module}/artifacts", 400, data=b"x")
+    operator("POST", f"/softwaremodules/{module}/artifacts?filename=x&sha256sum=00", 400, data=b"x")
+    operator("POST", f"/softwaremodules/{module}/artifacts?filename=../x", 400, data=b"x")
+
+
+def test_it_says_that_it_is_a_test_double(server: DevServer) -> None:
+    command = [sys.executable, "-m", "agent.demo.server", "--help"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert "NOT FOR PRODUCTION" in printed
+    with requests.Session() as session:
+        session.trust_env = False
+        assert "test double" in session.get(server.url, timeout=10).headers["Server"]
+
+
+def test_curl_can_operate_it_standing_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-u", "-m", "agent.demo.server", "--listen", "127.0.0.1:0", "--password", "pw"]
+    process = subprocess.Popen(
+        [*command, "--tls", str(tmp_path / "tls"), "--target", "dev9=t9"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        url = lines[2].split()[-1]
+        curl = ["curl", "-fsS", "--cacert", str(tmp_path / "tls" / "ca.pem"), "-u", "admin:pw", url]
+        assert '"dev9"' in subprocess.run(curl, capture_output=True, text=True, check=True, timeout=30).stdout
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    assert process.returncode == 0
