@@ -1,0 +1,84 @@
+"""Bundles for the device of ``agent.demo.world``, of every kind, and how a test hands them to it.
+
+``trust(world)`` makes the device believe the certificates of ``pki.build`` too, before it is switched on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pki.build import pem, shared_pki
+from support.bundles import make_bundle
+from support.tampering import Parts, parts_of
+
+from agent.bundle.build import sign
+from agent.bundle.cms import parse_signed_data
+from agent.demo import images
+from agent.demo.factory import COMPATIBLE, CONTROLLER
+from agent.demo.world import World
+
+
+class Shelf:
+    """Makes bundles, and each root file system only once.
+
+    Args:
+        directory: for everything that is made.
+        size: MiB of a root file system.
+    """
+
+    def __init__(self, directory: Path, size: int = 8) -> None:
+        self.directory = directory
+        self._size = size
+
+    def image(self, version: str, *, sick: str = "", bootable: bool = True) -> Path:
+        """A root file system; see ``agent.demo.images``."""
+        path = self.directory / f"{version}{'-sick' if sick else ''}{'' if bootable else '-dead'}.img"
+        if not path.exists():
+            images.make_image(path, images.RootFs(version, self._size, sick, bootable))
+        return path
+
+    def bundle(self, version: str, *, image: Path | bytes | None = None, **how: Any) -> Path:
+        """A signed bundle; what is not said is right for the device (see ``bundles.make_bundle``)."""
+        name = how.pop("name", "") or f"{version}.raucb"
+        content = self.image(version) if image is None else image
+        return make_bundle(
+            self.directory, version=version, image=content, name=name, **{"compatible": COMPATIBLE, **how}
+        )
+
+
+def trust(world: World) -> World:
+    """Adds the root of ``pki.build`` to the device's keyring."""
+    with world.keys["vendor"].root.open("ab") as keyring:
+        keyring.write(pem(shared_pki().root))
+    return world
+
+
+def offer(world: World, bundle: Path, version: str = "9") -> str:
+    """Gives a bundle to the device and has it ask at once; returns the action's id."""
+    action_id = world.server.assign(CONTROLLER, world.server.upload(bundle, version=version))
+    ask_now(world)
+    return action_id
+
+
+def ask_now(world: World) -> None:
+    """Makes a settled device ask its server without waiting for the planned time (SIGHUP)."""
+    os.kill(world.board.daemon_pid, signal.SIGHUP)
+
+
+def manifest_of(bundle: Path) -> bytes:
+    """The signed manifest of a verity bundle."""
+    content = parse_signed_data(parts_of(bundle).cms).content
+    if content is None:
+        raise ValueError("a plain bundle has its manifest elsewhere")
+    return content
+
+
+def signed_again(bundle: Path, change: Callable[[bytes], bytes], signer: str = "good") -> bytes:
+    """A verity bundle with another manifest under a valid signature, which no honest tool would make."""
+    identity = shared_pki().signer(signer)
+    cms = sign(change(manifest_of(bundle)), identity.certificate, identity.key)  # type: ignore[arg-type]  # no Ed25519
+    return Parts(parts_of(bundle).payload, cms).joined()
