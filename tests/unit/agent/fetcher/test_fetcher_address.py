@@ -89,7 +89,7 @@ def test_error_texts_show_no_query() -> None:
     assert address.shown("https://h/a?X-Amz-Signature=secret") == "https://h/a"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="https:/@\\[]%?#.ab1\t é", max_size=40))
 def test_any_text_is_an_origin_or_refused(text: str) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.fetcher.patience import BARREN_ATTEMPTS, ENOUGH, LONGEST_DELAY, MEAGRE_ATTEMPTS, Attempts, Meter
@@ -51,6 +51,7 @@ def test_slow_attempts_count_as_nothing_whatever_they_brought() -> None:
     assert [attempts.failed(ENOUGH, slow=True) for _ in range(BARREN_ATTEMPTS)][-1] is False
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 30), st.one_of(st.none(), st.floats(0, 100)))
 def test_a_pause_is_bounded_and_never_shorter_than_asked(random: float, failures: int, asked: float | None) -> None:
     attempts = Attempts()

@@ -97,7 +97,7 @@ def test_the_beginning_of_a_whole_file_is_of_use_but_not_its_middle() -> None:
     assert code(Version(1000), 200, first=5, last=9, content_length="1000") == "net.range-unsupported"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([200, 206, 416, 404]),
     st.dictionaries(

@@ -39,7 +39,7 @@ def test_the_first_hundred_pairs_stay() -> None:
     assert len(found.altered) == 50
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.text(max_size=200), st.one_of(st.none(), st.text(max_size=200)), max_size=20))
 def test_any_attributes_fit(attributes: dict[str, str | None]) -> None:
     found = config_data.sanitise(attributes)

@@ -63,7 +63,7 @@ def test_too_many_lines_are_cut_and_counted() -> None:
     assert sent.details[-1] == "(21 more lines)"
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(max_size=700), max_size=50))
 def test_details_always_fit_and_are_printable_ascii(lines: list[str]) -> None:
     sent = feedback.proceeding("1", *lines)

@@ -229,7 +229,7 @@ names = st.sampled_from(["id", "deployment", "chunks", "artifacts", "hashes", "_
 
 
 @pytest.mark.req("T24")
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(names, values, max_size=6),
     st.sampled_from([model.parse_base, model.parse_deployment, model.parse_cancel]),
@@ -238,7 +238,7 @@ def test_any_object_is_read_or_refused_as_a_document(value: Any, parse: Any) -> 
     assert read_or_refused(parse, dumps(value))
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_mutated_deployment_is_read_or_refused_as_a_document(data: Any) -> None:
     document = deployment(artifact(), artifact("x"))
@@ -252,7 +252,7 @@ def test_any_mutated_deployment_is_read_or_refused_as_a_document(data: Any) -> N
     assert read_or_refused(model.parse_deployment, dumps(document))
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_as_a_document(data: bytes) -> None:
     with pytest.raises(EnvironmentFault, match=r"ddi\.invalid-document"):

@@ -146,7 +146,7 @@ messages = st.builds(
 answers = st.sampled_from([None, 200, 404, 410, 409, 429, 500, 401, 400])
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(messages, answers), max_size=80))
 def test_whatever_happens_order_and_verdicts_are_kept(history: list[Any]) -> None:
     outbox = Outbox()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.hawkbit import schedule
@@ -13,11 +13,13 @@ LIMITS = Limits(minimum=10, maximum=3600, default=300)
 randoms = st.floats(0, 1, exclude_max=True)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.integers(0, 10**12)), randoms)
 def test_a_poll_never_leaves_the_bounds(sleep: int | None, random: float) -> None:
     assert 10 <= schedule.next_poll(LIMITS, sleep, random) <= 3600
 
 
+@settings(deadline=None)
 @given(randoms)
 def test_the_server_interval_is_spread_by_a_tenth(random: float) -> None:
     assert 90 <= schedule.next_poll(LIMITS, 100, random) < 110.001
@@ -27,11 +29,13 @@ def test_the_default_counts_while_the_server_says_nothing() -> None:
     assert schedule.next_poll(LIMITS, None, 0.5) == 300
 
 
+@settings(deadline=None)
 @given(randoms)
 def test_the_first_poll_comes_within_a_minute(random: float) -> None:
     assert 0 <= schedule.first_poll(LIMITS, random) < 60
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6), randoms, st.one_of(st.none(), st.floats(0, 10**9)))
 def test_failures_back_off_within_the_bounds(failures: int, random: float, asked: float | None) -> None:
     delay = schedule.after_failure(LIMITS, failures, random, asked)
@@ -65,6 +69,7 @@ def test_retry_after_is_read_as_seconds_or_against_the_servers_own_date(
     assert schedule.retry_after(value, date) == seconds
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_retry_after_is_read_or_ignored(value: str, date: str) -> None:
     found = schedule.retry_after(value, date)
