@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
 import secrets
@@ -34,11 +35,14 @@ class Timing:
     retry: float = 0.2
 
 
-def claim(directory: Path) -> None:
+def claim(directory: Path) -> int:
     """Takes an empty folder, or one of an earlier demo, which is emptied.
 
+    Returns:
+        A descriptor that keeps others out of the folder until it is closed.
+
     Raises:
-        ConfigError: ``demo.folder``: it holds something else, or its path cannot stand in fw_env.config.
+        ConfigError: ``demo.folder``: it holds something else, is in use, or its path cannot stand in fw_env.config.
     """
     if any(char.isspace() or not char.isprintable() for char in str(directory.absolute())):
         raise ConfigError(
@@ -51,7 +55,7 @@ def claim(directory: Path) -> None:
             "demo.folder", "the folder holds something that is not from a demo", details=str(directory),
             resolution="name an empty or a new folder with --dir",
         )  # fmt: skip
-    (directory / _MARK).touch()
+    lock = _lock(directory / _MARK)
     for entry in directory.iterdir():
         if entry.name == _MARK:
             continue
@@ -61,6 +65,20 @@ def claim(directory: Path) -> None:
             entry.unlink()
     for name in ("run", "log", "slots", "bundles", "images"):
         (directory / name).mkdir()
+    return lock
+
+
+def _lock(mark: Path) -> int:
+    fd = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigError(
+            "demo.folder", "another demo is being played in this folder", details=str(mark.parent),
+            resolution="wait for its end, or name another folder with --dir",
+        ) from None  # fmt: skip
+    return fd
 
 
 def make_keys(directory: Path) -> dict[str, DevelopmentPki]:

@@ -53,6 +53,9 @@ def main(argv: list[str]) -> int:
         if parts["resolution"]:
             screen.say(f"next: {parts['resolution']}")
         return 2
+    except OSError as error:
+        screen.say(f"the demo cannot go on: {error}", "bad")
+        return 2
     if options.json:
         print(json.dumps(report, indent=1))
     return 0 if report["ok"] else 1
@@ -104,8 +107,11 @@ def _play(screen: Screen, directory: Path, acts: Sequence[Act], size: int) -> di
     }
     (directory / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     screen.table(results)
+    screen.gap()
+    good, seconds = sum(result.ok for result in results), time.monotonic() - began
+    screen.say(f"{good} of {len(results)} acts ended as told, in {seconds:.0f} s", "good" if report["ok"] else "bad")
     if status:
-        screen.say("")
+        screen.gap()
         screen.say("What `ota-agent status` said on the device at the end:")
         for line in status:
             screen.command(line)
@@ -128,7 +134,7 @@ def _unplayed(act: Act) -> Result:
 
 
 def _try_it(screen: Screen, directory: Path) -> None:
-    screen.say("")
+    screen.gap()
     screen.say("See for yourself what is left:")
     if tools.find("fw_printenv"):
         screen.command(f"fw_printenv -c {directory / 'fw_env.config'}")
@@ -161,7 +167,8 @@ def _terminable() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    # Under nohup(1) a hangup is ignored, and stays so.
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield

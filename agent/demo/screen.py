@@ -125,6 +125,10 @@ class Screen:
             )  # fmt: skip
             self._row(cells, widths, tone)
 
+    def gap(self) -> None:
+        """An empty line."""
+        self._line("")
+
     def say(self, text: str, tone: str = "") -> None:
         """A paragraph."""
         self._wrapped(text, tone)

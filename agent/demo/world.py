@@ -7,6 +7,7 @@ runs behind the caller's back but the device's own processes and the server's th
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ class World:
         tools.require()
         self.directory = directory.absolute()
         self.size = size
-        factory.claim(self.directory)
+        self._lock: int | None = factory.claim(self.directory)
         self.keys = factory.make_keys(self.directory)
         first = images.make_image(self.directory / "images" / "factory.img", images.RootFs(FACTORY_VERSION, size))
         slots = factory.make_disk(self.directory, first, size)
@@ -114,12 +115,15 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Cuts the power, and ends the server and the bus."""
+        """Cuts the power, ends the server and the bus, and gives the folder free."""
         self.board.power_cut()
         self.server.stop()
         if self._bus is not None:
             self._bus.stop()
             self._bus = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _watch_writer(self) -> None:
         if self.state != "staging":

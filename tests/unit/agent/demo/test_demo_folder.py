@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,29 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
 
 
 def test_a_folder_of_an_earlier_demo_is_emptied(tmp_path: Path) -> None:
-    factory.claim(tmp_path / "demo")
+    os.close(factory.claim(tmp_path / "demo"))
     (tmp_path / "demo" / "log" / "boot-1.log").write_text("old")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_text("mine")
     (tmp_path / "demo" / "link").symlink_to(tmp_path / "elsewhere")
 
-    factory.claim(tmp_path / "demo")
+    os.close(factory.claim(tmp_path / "demo"))
 
     assert not (tmp_path / "demo" / "log" / "boot-1.log").exists()
     assert (tmp_path / "elsewhere" / "file").read_text() == "mine"
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
+    lock = factory.claim(tmp_path)
+    (tmp_path / "log" / "boot-1.log").write_text("being written")
+
+    with pytest.raises(ConfigError) as caught:
+        factory.claim(tmp_path)
+    assert caught.value.code == "demo.folder"
+    assert (tmp_path / "log" / "boot-1.log").exists()
+
+    os.close(lock)
+    os.close(factory.claim(tmp_path))
 
 
 def test_a_path_that_fw_env_config_cannot_express_is_refused(tmp_path: Path) -> None:
@@ -43,7 +57,7 @@ def test_a_path_that_fw_env_config_cannot_express_is_refused(tmp_path: Path) -> 
 
 
 def test_the_configuration_of_the_device_is_accepted_by_the_agent(tmp_path: Path) -> None:
-    factory.claim(tmp_path)
+    os.close(factory.claim(tmp_path))
     slots = {name: tmp_path / name for name in factory.BOOTNAMES}
     factory.make_token(tmp_path)
     factory.make_environment(tmp_path, Flash(tmp_path / "uboot.env", {}))
