@@ -201,8 +201,10 @@ def run(paths: Sequence[Path] | None = None) -> int:
     from agent import journal
 
     journal.setup()
+    config = None
     try:
-        daemon = Daemon(load(paths))
+        config = load(paths)
+        daemon = Daemon(config)
     except Exception as error:  # noqa: BLE001 - whatever it is, the start failed and a person must learn why
         parts = explain(error)
         _log.critical(
@@ -210,5 +212,18 @@ def run(paths: Sequence[Path] | None = None) -> int:
         )
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
+        if config is not None:
+            _leave_trial(config)
         return 1 if parts["retryable"] else 2
     return daemon.run()
+
+
+def _leave_trial(config: Config) -> None:
+    """A new system whose agent cannot start must not stay: restarts use up its attempts, then the old one boots."""
+    try:
+        device = look_at(config)
+        if device.env.read().trial.startswith(f"{device.booted.bootname},"):
+            _log.critical("this system is on trial and its agent cannot start: restarting")
+            reset(config.system.reboot_command)
+    except Exception:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
+        _log.exception("it is not known whether this system is on trial")

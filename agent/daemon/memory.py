@@ -47,8 +47,8 @@ class Memory:
             self._store.quarantine("record")
             record, stored = Record(), None
         if record.state is State.IDLE and trial:
+            _log.warning("the record was lost; the marker in the boot environment says: %s", trial)
             record = from_marker(trial, booted, others)
-            _log.warning("the record was lost; going on from the marker in the boot environment: %s", trial)
         self._saved = record if stored is not None else None
         self.record = record
         return record
@@ -61,6 +61,9 @@ def from_marker(trial: str, booted: str, others: tuple[str, ...]) -> Record:
     """
     target, action_id, manifest_hash = (*trial.split(","), "", "")[:3]
     fallback = next((name for name in (booted, *others) if name != target), "")
+    if target not in (booted, *others) or not fallback:
+        _log.error("the marker names no slot of this device; it is ignored")
+        return Record()
     reason = None
     if booted != target:
         reason = Reason("boot.fallback", "the new system did not come up, and the record of the update was lost")

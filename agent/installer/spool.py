@@ -14,6 +14,7 @@ from agent.errors import BundleError, EnvironmentFault
 PLAIN_LIMIT = (1 << 31) - 1  # RAUC's limit for plain bundles since CVE-2026-34155
 _RESERVE = 16 * 1024 * 1024  # left free on the file system, for the state of everybody
 _SYNC_EVERY = 8 * 1024 * 1024
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int, int], None]) -> FileSource:
@@ -37,8 +38,12 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
             "bundle.too-large", "a plain bundle may not be larger than 2 GiB", details=f"{source.size} bytes",
             resolution="build a verity bundle, which is streamed and has no such limit",
         )  # fmt: skip
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    done = min(os.fstat(fd).st_size, source.size)
+    if path.exists():
+        return FileSource(os.open(path, _OPEN))
+    part = path.with_suffix(".part")
+    fd = os.open(part, _OPEN | os.O_CREAT, 0o600)
+    # What was written since the last sync may be gone after a power cut although the file is long enough.
+    done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 1) * _SYNC_EVERY)
     free = shutil.disk_usage(path.parent).free
     if source.size - done + _RESERVE > free:
         raise EnvironmentFault(
@@ -51,15 +56,17 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
     except OSError as error:
         raise EnvironmentFault("storage.write-failed", "the bundle cannot be stored", details=str(error)) from error
     if sha256 and _digest(fd) != sha256:
-        os.ftruncate(fd, 0)
+        part.unlink()
         raise BundleError(
-            "bundle.hash-mismatch", "the transferred bundle is not the announced one",
+            "bundle.hash-mismatch", "the transferred bundle is not the announced one", retryable=done > 0,
             details=f"the server announced sha256 {sha256[:16]}...", resolution="upload the bundle again",
         )  # fmt: skip
+    part.rename(path)
     return FileSource(fd)
 
 
 def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int], None]) -> None:
+    os.ftruncate(fd, done)
     os.lseek(fd, done, os.SEEK_SET)
     synced = done
     for piece in source.stream(done, source.size - done):
@@ -71,7 +78,6 @@ def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int
         if done - synced >= _SYNC_EVERY:
             os.fdatasync(fd)
             synced = done
-    os.ftruncate(fd, source.size)
     os.fsync(fd)
 
 

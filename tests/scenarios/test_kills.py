@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,8 @@ CASES = [(state, process, moment) for state in State for process in PROCESSES fo
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    yield World(tmp_path / "world", size=8, timing=Timing())
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "world", size=8, timing=Timing())
 
 
 def test_no_state_is_left_out() -> None:

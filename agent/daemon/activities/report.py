@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.codes import number
+from agent.daemon.activities.work import spools
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event
@@ -32,7 +33,10 @@ def reporting(context: Context, record: Record) -> Step:
         _log.info("update to %s confirmed", record.version, extra={"OTA_BUNDLE_VERSION": record.version})
     else:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
-    context.tell({"Finished": (record.outcome, record.version, reason.code)})
+    for leftover in spools(context.config.system.state_dir):
+        leftover.unlink(missing_ok=True)
+    result = (record.outcome, record.version, reason.code)
+    context.tell({"LastResult": (*result, reason.brief), "Finished": result})
     return Step(Event.DONE, Record())
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from agent.daemon.activities.watch import Watch
 from agent.daemon.children import Child
@@ -16,6 +17,7 @@ from agent.daemon.record import Record
 from agent.errors import BundleError, ConfigError, EnvironmentFault, from_explained
 from agent.wire import Frame
 
+_SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
 
@@ -92,12 +94,17 @@ def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversatio
             yield near.fileno(), talk
 
 
+def spools(directory: Path) -> Iterator[Path]:
+    """The plain bundles (and parts of them) that were fetched into the state directory."""
+    return directory.glob(f"{_SPOOL}*")
+
+
 def _common(context: Context, record: Record) -> dict[str, object]:
     config = context.config
     return {
         "size": record.size,
         "sha256": record.sha256,
-        "spool": str(config.system.state_dir / f"spool-{record.sha256[:32] or record.action_id}.raucb"),
+        "spool": str(config.system.state_dir / f"{_SPOOL}{record.sha256[:32] or record.action_id}.raucb"),
         "keyring": str(config.keyring.path),
         "check_purpose": config.keyring.check_purpose,
         "formats": list(config.bundle.formats),

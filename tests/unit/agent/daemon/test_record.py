@@ -97,3 +97,9 @@ def test_an_idle_record_is_not_written_again_and_again(store: Store) -> None:
     before = (store.directory / "record.json").stat().st_ino
     memory.save(Record(attempts=2))
     assert (store.directory / "record.json").stat().st_ino == before
+
+
+@pytest.mark.req("T26")
+@pytest.mark.parametrize("marker", ["C,7,ff", "garbage", ",,", "\x00"])
+def test_a_marker_that_names_no_slot_is_ignored(store: Store, marker: str) -> None:
+    assert load(store, trial=marker, booted="B").state is State.IDLE

@@ -1,0 +1,51 @@
+"""An agent that cannot start: on an ordinary boot it says why, on a trial it gives the device back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.demo.factory import Timing
+from agent.demo.world import World
+
+ENTRY = Path(__file__).parents[2] / "agent" / "__main__.py"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A device without power whose state directory is unusable: a file stands in its place."""
+    world = World(tmp_path / "world", size=8, timing=Timing())
+    world.board.power_on()
+    world.board.power_cut()
+    state = world.directory / "state"
+    if state.exists():
+        for path in state.iterdir():
+            path.unlink()
+        state.rmdir()
+    state.write_text("in the way")
+    yield world
+    world.server.stop()
+
+
+def start(world: World) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", str(ENTRY), "daemon", "--config", str(world.board.config)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_start_that_cannot_work_ends_with_its_reason(world: World) -> None:
+    done = start(world)
+    assert done.returncode == 2
+    assert "state.directory" in done.stderr
+    assert not world.board.reset_request.exists()
+
+
+@pytest.mark.req("S07")
+def test_a_new_system_whose_agent_cannot_start_gives_the_device_back(world: World) -> None:
+    variables = {**world.board.flash.load().variables, "OTA_TRIAL": f"{world.running.bootname},7,{'ab' * 8}"}
+    world.board.flash.save(variables)
+    assert start(world).returncode == 2
+    assert world.board.reset_request.exists()
