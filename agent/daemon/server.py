@@ -10,14 +10,13 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from random import random
-from urllib.parse import quote, urljoin
 
 from agent.clock import Clock
 from agent.config import ServerSettings
 from agent.daemon.network import Conversation, Network, Response, document
 from agent.daemon.store import Store
 from agent.errors import EnvironmentFault, OtaError
-from agent.hawkbit import config_data, feedback, schedule
+from agent.hawkbit import config_data, feedback, links, schedule
 from agent.hawkbit.model import Base, Deployment, parse_base, parse_deployment
 from agent.hawkbit.outbox import Outbox, verdict
 
@@ -44,9 +43,7 @@ class Server:
         clock: Clock,
         attributes: Callable[[], Mapping[str, str | None]],
     ) -> None:
-        self._base = (
-            f"{settings.url.rstrip('/')}/{quote(settings.tenant)}/controller/v1/{quote(settings.controller_id)}"
-        )
+        self._base = links.controller_base(settings.url, settings.tenant, settings.controller_id)
         self._network = network
         self._store = store
         self._clock = clock
@@ -70,14 +67,20 @@ class Server:
         Raises:
             OtaError: what stopped it; ``next_poll`` is then later than it would be after a success.
         """
+        asked_to_wait: float | None = None
         try:
             with self._network.conversation() as talk:
                 self._flush(talk)
-                base = parse_base(document(talk.request("GET", self._base, headers={"Accept": "application/hal+json"})))
+                answer = talk.request("GET", self._base, headers={"Accept": "application/hal+json"})
+                asked_to_wait = schedule.retry_after(
+                    answer.headers.get("retry-after", ""), answer.headers.get("date", "")
+                )
+                base = parse_base(document(answer))
                 self._report_attributes(talk, wanted=base.config_data)
         except OtaError:
             self._failures += 1
-            self.next_poll = self._clock.boottime() + schedule.after_failure(self._limits, self._failures, random())  # noqa: S311
+            delay = schedule.after_failure(self._limits, self._failures, random(), asked_to_wait)  # noqa: S311
+            self.next_poll = self._clock.boottime() + delay
             raise
         self._failures = 0
         self._sleep = base.sleep_seconds
@@ -92,11 +95,11 @@ class Server:
     def deployment(self, href: str) -> Deployment:
         """Reads a deployment document that a poll linked to; OtaError when that fails."""
         with self._network.conversation() as talk:
-            return parse_deployment(document(talk.request("GET", urljoin(self._base, href))))
+            return parse_deployment(document(talk.request("GET", self.absolute(href))))
 
     def absolute(self, href: str) -> str:
         """Resolves a link of the server."""
-        return urljoin(self._base, href)
+        return links.resolve(self._base, href)
 
     def transfer(self) -> Network:
         """Where a download is started."""
@@ -107,13 +110,20 @@ class Server:
         stamp = int(self._clock.wall() * 1000) if self._clock.synchronised() else None
         self._keep(self._outbox.add(message, stamp))
 
-    def deliver(self) -> bool:
-        """Tries to empty the outbox now; returns whether it is empty. A failure is logged: the next poll tries again."""
+    def deliver(self, talk: Conversation | None = None) -> bool:
+        """Tries to empty the outbox now; returns whether it is empty. A failure is logged: the next poll tries again.
+
+        Args:
+            talk: a conversation to use; without one a fetcher is started when there is something to say.
+        """
         if self._outbox.next() is None:
             return True
         try:
-            with self._network.conversation() as talk:
+            if talk is not None:
                 self._flush(talk)
+            else:
+                with self._network.conversation() as own:
+                    self._flush(own)
         except OtaError as error:
             _log.warning("the server cannot be told yet: %s", error, extra={"OTA_ERROR_CODE": error.code})
         return self._outbox.next() is None

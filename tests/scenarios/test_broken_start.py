@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,17 +19,12 @@ ENTRY = Path(__file__).parents[2] / "agent" / "__main__.py"
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A device without power whose state directory is unusable: a file stands in its place."""
-    world = World(tmp_path / "world", size=8, timing=Timing())
-    world.board.power_on()
-    world.board.power_cut()
-    state = world.directory / "state"
-    if state.exists():
-        for path in state.iterdir():
-            path.unlink()
-        state.rmdir()
-    state.write_text("in the way")
-    yield world
-    world.server.stop()
+    with World(tmp_path / "world", size=8, timing=Timing()) as world:
+        world.board.power_cut()
+        state = world.directory / "state"
+        shutil.rmtree(state, ignore_errors=True)
+        state.write_text("in the way")
+        yield world
 
 
 def start(world: World) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,10 @@ from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
-from agent.errors import BundleError, ConfigError
+from agent.daemon.server import Server
+from agent.errors import BundleError, ConfigError, OtaError
 from agent.hawkbit import feedback
-from agent.hawkbit.model import choose_artifact, download_link
+from agent.hawkbit.model import Deployment, choose_artifact, download_link
 
 
 def offered(context: Context, record: Record) -> Step:
@@ -28,7 +29,7 @@ def offered(context: Context, record: Record) -> Step:
     server = context.server
     if server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
-    deployment = server.deployment(record.href)
+    deployment = _deployment(server, Watch(context, record), record)
     chunk, artifact = choose_artifact(deployment)
     server.say(
         feedback.proceeding(record.action_id, f"{artifact.filename}: looking at the bundle before anything is written")
@@ -53,5 +54,15 @@ def waiting(context: Context, record: Record) -> Step:
     while record.origin == "server" and record.update == "skip":
         watch.wait(watch.interval)
         if context.server is not None:
-            record = replace(record, update=context.server.deployment(record.href).update)
+            record = replace(record, update=_deployment(context.server, watch, record).update)
     return Step(Event.DONE, record)
+
+
+def _deployment(server: Server, watch: Watch, record: Record) -> Deployment:
+    """Reads the document; when it is gone, the server is asked whether it has taken the action back."""
+    try:
+        return server.deployment(record.href)
+    except OtaError as error:
+        if error.code == "net.not-found":
+            watch.ask()
+        raise

@@ -39,6 +39,8 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
         Cancelled: the update was taken back meanwhile.
     """
     watch = Watch(context, record)
+    if record.origin == "server" and record.attempts > 1:
+        watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
     with _source(context, record) as (fd, talk), context.spawn("installer") as installer:
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
         while True:
@@ -87,6 +89,7 @@ def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversatio
     if context.server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     with context.server.transfer().conversation() as talk:
+        context.server.deliver(talk)
         near, far = socket.socketpair()
         with far:
             talk.serve(record.url, record.size, far.fileno())
