@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pki.build import pem, shared_pki
-from support.bundles import make_bundle
-from support.tampering import Parts, parts_of
 
 from agent.bundle.build import sign
 from agent.bundle.cms import parse_signed_data
 from agent.demo import images
 from agent.demo.factory import COMPATIBLE, CONTROLLER
 from agent.demo.world import World
+from support.bundles import make_bundle
+from support.tampering import Parts, parts_of
 
 
 class Shelf:
