@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 ATTEMPTS = 3
 COPY_SIZE = 0x4000
@@ -25,6 +26,20 @@ class Loaded:
     variables: Mapping[str, str]
     copy: int | None
     generation: int
+
+
+class Storage(Protocol):
+    """Where a bootloader keeps its environment."""
+
+    path: Path
+
+    def load(self) -> Loaded:
+        """Reads it as the bootloader does."""
+        ...
+
+    def save(self, variables: Mapping[str, str]) -> None:
+        """Writes it as the bootloader does."""
+        ...
 
 
 class Flash:

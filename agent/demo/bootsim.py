@@ -14,13 +14,16 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import agent
-from agent.demo import images, tools
-from agent.demo.bootscript import ATTEMPTS, Flash, choose
+from agent.demo import bootscript, grubscript, images, tools
+from agent.demo.bootscript import ATTEMPTS, Flash, Storage
+from agent.demo.grubscript import GrubBlock
 from agent.demo.processes import everyone, kill_everyone, written_by
 from agent.errors import EnvironmentFault
 
+Bootloader = Literal["uboot", "grub"]
 _ENTRY = Path(agent.__file__).with_name("__main__.py")
 _MAX_RESETS = 16  # failed boots in a row: two slots with three attempts each, twice, and some
 _MAX_RESTARTS = 5  # of the daemon in one boot, as a service manager would allow
@@ -45,15 +48,25 @@ class Board:
         directory: holds everything: ``device.toml``, the flash, ``run/``, ``state/``, ``log/``.
         slots: boot name and file of each slot, in the boot script's order of preference.
         say: told what happens, one sentence each.
+        bootloader: ``uboot`` or ``grub``.
 
     ``program`` is what the service manager starts, followed by ``--config FILE``; a test may put another in its place.
     """
 
-    def __init__(self, directory: Path, slots: Mapping[str, Path], say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        slots: Mapping[str, Path],
+        say: Callable[[str], None] = lambda _: None,
+        bootloader: Bootloader = "uboot",
+    ) -> None:
         self.directory = directory
         self.slots = dict(slots)
         defaults = {"BOOT_ORDER": " ".join(slots), **{f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}" for name in slots}}
-        self.flash = Flash(directory / "uboot.env", defaults)
+        self.bootloader = bootloader
+        grub = bootloader == "grub"
+        self.flash: Storage = GrubBlock(directory / "grubenv") if grub else Flash(directory / "uboot.env", defaults)
+        self._script = grubscript.choose if grub else bootscript.choose
         self.program = [sys.executable, "-I", str(_ENTRY), "daemon"]
         self.program = [sys.executable, "-I", str(_ENTRY), "daemon"]
         self.boots: list[Boot] = []
@@ -101,7 +114,7 @@ class Board:
             raise RuntimeError("the power is on already")
         self.reset_request.unlink(missing_ok=True)
         for _ in range(_MAX_RESETS):
-            choice = choose(self.flash.load().variables, tuple(self.slots))
+            choice = self._script(self.flash.load().variables, tuple(self.slots))
             if choice is None:
                 break
             if choice.refilled:

@@ -15,7 +15,8 @@ from pathlib import Path
 import agent
 from agent.bundle.keygen import DevelopmentPki, make_pki
 from agent.demo import images
-from agent.demo.bootscript import ATTEMPTS, COPY_SIZE, Flash
+from agent.demo.bootscript import ATTEMPTS, COPY_SIZE, Flash, Storage
+from agent.demo.grubscript import GrubBlock
 from agent.errors import ConfigError
 
 COMPATIBLE = "ota-demo-board"
@@ -103,11 +104,15 @@ def make_disk(directory: Path, image: Path, size: int) -> dict[str, Path]:
     return slots
 
 
-def make_environment(directory: Path, flash: Flash) -> None:
-    """The boot environment, and the file that tells ``fw_printenv`` where it is. The empty slot has no attempts."""
-    flash.format({"bootcmd": "run boot_slot", "BOOT_ORDER": "A B", "BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"})
-    lines = [f"{flash.path.absolute()} {offset:#x} {COPY_SIZE:#x}\n" for offset in (0, COPY_SIZE)]
-    (directory / "fw_env.config").write_text("".join(lines), "ascii")
+def make_environment(directory: Path, flash: Storage) -> None:
+    """The boot environment, and for U-Boot the file that tells ``fw_printenv`` where it is; the empty slot is not good."""
+    if isinstance(flash, GrubBlock):
+        flash.format({"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"})
+    elif isinstance(flash, Flash):
+        full = f"{ATTEMPTS:x}"
+        flash.format({"bootcmd": "run boot_slot", "BOOT_ORDER": "A B", "BOOT_A_LEFT": full, "BOOT_B_LEFT": "0"})
+        lines = [f"{flash.path.absolute()} {offset:#x} {COPY_SIZE:#x}\n" for offset in (0, COPY_SIZE)]
+        (directory / "fw_env.config").write_text("".join(lines), "ascii")
 
 
 def make_token(directory: Path) -> str:
@@ -157,6 +162,7 @@ def write_config(
         "fetcher.user": fetcher_user(),
         "bootloader.type": "uboot",
         "bootloader.fw-env-config": "fw_env.config",
+        "bootloader.grubenv": "grubenv",
         "bootloader.lock-file": "run/fw_env.lock",
         "bootloader.boot-attempts": ATTEMPTS,
         "bootloader.boot-attempts-primary": ATTEMPTS,

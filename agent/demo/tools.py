@@ -15,6 +15,7 @@ PACKAGES: Mapping[str, str] = {
     "debugfs": "e2fsprogs",
     "mksquashfs": "squashfs-tools",
     "fw_printenv": "libubootenv-tool",
+    "grub-editenv": "grub-common",
     "dbus-daemon": "dbus",
 }
 REQUIRED = ("mke2fs", "debugfs", "mksquashfs")

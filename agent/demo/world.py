@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from agent.bundle.build import create
 from agent.demo import factory, images, tools
 from agent.demo.bootscript import ATTEMPTS
-from agent.demo.bootsim import Board, Boot
+from agent.demo.bootsim import Board, Boot, Bootloader
 from agent.demo.bus import PrivateBus, properties
 from agent.demo.factory import CONTROLLER, Timing
 from agent.demo.news import Event, News
@@ -57,6 +57,7 @@ class World:
         size: MiB of a root file system.
         timing: the device's patience.
         overrides: of settings in ``device.toml``, for example ``{"update.allow-downgrade": True}``.
+        bootloader: of the board.
         bus: gives the device a message bus of its own; without it the device serves no D-Bus.
         listen: told what happens.
         progress: told how many bytes of an image are in its slot, and how many it has, while one is written.
@@ -73,6 +74,7 @@ class World:
         size: int = 24,
         timing: Timing | None = None,
         overrides: Mapping[str, object] | None = None,
+        bootloader: Bootloader = "uboot",
         bus: bool = False,
         listen: Callable[[Event], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -93,10 +95,10 @@ class World:
         self._progress = progress
         self._writer = (0, 0)  # process id of an installer, and where in the image it began
         self._look_again = 0.0
-        self.board = Board(self.directory, slots, lambda text: self._news.tell("board", text))
+        self.board = Board(self.directory, slots, lambda text: self._news.tell("board", text), bootloader)
         factory.make_environment(self.directory, self.board.flash)
         self._slots, self._timing = slots, timing or Timing()
-        self._overrides, self._wants_bus = dict(overrides or {}), bus
+        self._overrides, self._wants_bus = {"bootloader.type": bootloader, **(overrides or {})}, bus
         self._bus: PrivateBus | None = None
 
     def __enter__(self) -> World:
@@ -220,10 +222,14 @@ class World:
     def wait_settled(self, timeout: float = 30) -> None:
         """Ticks until the device rests and its running system has proved itself: nothing on it changes any more."""
         self.wait_idle(timeout)
-        left = f"BOOT_{self.running.bootname}_LEFT"
-        full = f"{ATTEMPTS:x}"
+        name = self.running.bootname
+        proved = {f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}"}
+        if self.board.bootloader == "grub":
+            proved = {f"{name}_OK": "1", f"{name}_TRY": "0"}
         self.wait_for(
-            lambda: self.board.flash.load().variables.get(left) == full, timeout, "the boot attempts are given back"
+            lambda: proved.items() <= self.board.flash.load().variables.items(),
+            timeout,
+            "the boot attempts are given back",
         )
 
     def wait_ended(self, action_id: str, timeout: float = 90) -> str:
@@ -276,9 +282,12 @@ class World:
 
     def environment(self) -> Mapping[str, str]:
         """The boot environment, as the usual tool shows it when it is installed."""
-        if not tools.find("fw_printenv"):
+        call = ("fw_printenv", "-c", str(self.directory / "fw_env.config"))
+        if self.board.bootloader == "grub":
+            call = ("grub-editenv", str(self.board.flash.path), "list")
+        if not tools.find(call[0]):
             return self.board.flash.load().variables
-        text = tools.run("fw_printenv", "-c", str(self.directory / "fw_env.config")).decode("utf-8", "replace")
+        text = tools.run(*call).decode("utf-8", "replace")
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def sent(self, published: Published, since: int = 0) -> int:
