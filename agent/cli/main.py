@@ -104,7 +104,7 @@ def _parser() -> ArgumentParser:
 
     def add(name: str, call: str, text: str, *, bus: bool = False, where: Any = commands) -> ArgumentParser:  # noqa: ANN401 - argparse keeps the type private
         command: ArgumentParser = where.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.set_defaults(command=lambda arguments: _load(call)(arguments))
+        command.set_defaults(command=lambda arguments: _load(call)(arguments))  # noqa: PLW0108 - imports only when called
         if call != "main:_daemon":  # it answers nobody: it logs
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if bus:

@@ -7,7 +7,6 @@ Intervals are counted on a clock that does not jump (``CLOCK_BOOTTIME``), never 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 JITTER = 0.1  # a tenth more or less keeps a fleet from polling in step
 FIRST_WITHIN = 60.0
@@ -81,6 +80,10 @@ def retry_after(value: str, date: str = "") -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit() and len(value) <= 9:
         return float(value)
+    if not value or not date:
+        return None
+    from email.utils import parsedate_to_datetime  # almost a MiB that an idle daemon has no use for
+
     try:
         return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -49,7 +49,8 @@ before=$(cat /proc/$service/stat | cut -d' ' -f14,15)
 start=$(date +%s%N)
 rauc -c {work}/system.conf install {bundle} >{work}/rauc.log 2>&1 || {{ cat {work}/rauc.log >&2; kill $service; exit 1; }}
 end=$(date +%s%N)
-echo "RESULT $((end-start)) $before $(cat /proc/$service/stat | cut -d' ' -f14,15) $(grep VmHWM /proc/$service/status | tr -dc 0-9)"
+after=$(cat /proc/$service/stat | cut -d' ' -f14,15)
+echo "RESULT $((end-start)) $before $after $(grep VmHWM /proc/$service/status | tr -dc 0-9)"
 kill $service
 """
 
