@@ -89,6 +89,9 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
 
 def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, object]:
     manifest, signer = bundle.manifest, bundle.signer
+    # The daemon takes this as the earliest possible time. A time at which the signer could not sign any more is a wrong
+    # clock; believed, it would make every later bundle look expired.
+    signed = signer.signing_time if signer.signing_time and signer.signing_time <= signer.not_after else None
     return {
         "op": "inspected",
         "compatible": manifest.compatible,
@@ -97,7 +100,7 @@ def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, objec
         "manifest_hash": bundle.manifest_hash,
         "size": bundle.size,
         "signer": signer.subject,
-        "signed_at": int(signer.signing_time.timestamp()) if signer.signing_time else 0,
+        "signed_at": int(signed.timestamp()) if signed else 0,
         "meta": {label: dict(values) for label, values in manifest.meta.items()},
         "images": [
             {"class": image.slot_class, "filename": image.filename, "size": image.size, "sha256": image.sha256}

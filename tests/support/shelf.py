@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import cms as asn1
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from pki.build import pem, shared_pki
 
 from agent.bundle.build import sign
@@ -82,3 +86,19 @@ def signed_again(bundle: Path, change: Callable[[bytes], bytes], signer: str = "
     identity = shared_pki().signer(signer)
     cms = sign(change(manifest_of(bundle)), identity.certificate, identity.key)  # type: ignore[arg-type]  # no Ed25519
     return Parts(parts_of(bundle).payload, cms).joined()
+
+
+def dated(bundle: Path, when: dt.datetime, signer: str = "good") -> bytes:
+    """A verity bundle whose signer claims to have signed it at another time, before 2050."""
+    identity = shared_pki().signer(signer)
+    parts = parts_of(bundle)
+    content = asn1.ContentInfo.load(parts.cms)
+    info = content["content"]["signer_infos"][0]
+    for attribute in info["signed_attrs"]:
+        if attribute["type"].native == "signing_time":
+            attribute["values"] = [asn1.Time(name="utc_time", value=when)]
+    attributes = info["signed_attrs"].untag()  # what is signed is a SET OF, without the tag (RFC 5652, 5.4)
+    if not isinstance(identity.key, ec.EllipticCurvePrivateKey):
+        raise TypeError("only for signers on an elliptic curve")
+    info["signature"] = identity.key.sign(attributes.dump(force=True), ec.ECDSA(hashes.SHA256()))
+    return Parts(parts.payload, content.dump(force=True)).joined()
