@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from gi.repository import Gio, GLib
 from support.bus import connect
-from support.shelf import Shelf, offer, trust
+from support.shelf import Shelf, half_written, offer, trust
 
 import agent
 from agent.codes import number
@@ -67,8 +67,8 @@ def cut_off(world: World) -> None:
     world.server.faults.respond(503, times=10_000, path=".")
 
 
-def before_and_environment(world: World) -> tuple[object, ...]:
-    return (world.running, world.slot_sha256(world.running.bootname), world.environment())
+def running(world: World) -> tuple[object, ...]:
+    return (world.running, len(world.board.boots), world.slot_sha256(world.running.bootname))
 
 
 def slowed(world: World, bundle: Path) -> str:
@@ -118,7 +118,7 @@ def test_a_file_with_a_sick_system_goes_back_and_says_why(world: World, shelf: S
 @pytest.mark.timeout(60)
 @pytest.mark.req("S04", "S05")
 def test_a_file_that_is_refused_is_refused_with_its_code(world: World, shelf: Shelf, tmp_path: Path) -> None:
-    before = before_and_environment(world)
+    before = (running(world), world.environment())
     no_bundle = tmp_path / "photo.jpg"
     no_bundle.write_bytes(b"\xff\xd8" * 5000)
     for path, code in (
@@ -131,7 +131,7 @@ def test_a_file_that_is_refused_is_refused_with_its_code(world: World, shelf: Sh
         world.wait_settled()
         _, values = cli(world, "status")
         assert (values["LastError"][0], values["LastResult"][2]) == (code, code)
-    assert before_and_environment(world) == before
+    assert (running(world), world.environment()) == before
 
 
 def called(world: World, method: str, arguments: GLib.Variant | None = None) -> str:
@@ -166,7 +166,7 @@ def test_what_makes_no_sense_is_answered_with_code_and_exit_status(world: World,
 @pytest.mark.timeout(90)
 @pytest.mark.req("S01")
 def test_the_server_takes_an_update_back_while_it_is_written(world: World, shelf: Shelf) -> None:
-    before, boots = before_and_environment(world), len(world.board.boots)
+    before = running(world)
     bundle = shelf.bundle("1.4.0")
     action_id = slowed(world, bundle)
     world.server.cancel(action_id)
@@ -175,7 +175,8 @@ def test_the_server_takes_an_update_back_while_it_is_written(world: World, shelf
     world.wait_settled()
     history = world.history(action_id)
     assert [entry.type for entry in history if entry.type in ENDS] == ["CANCELED"]
-    assert (before_and_environment(world), len(world.board.boots)) == (before, boots)
+    assert running(world) == before
+    assert half_written(world)
     assert world.board.document("ending")["outcome"] == "cancelled"
 
     assert world.wait_ended(offer(world, bundle)) == "FINISHED"
@@ -185,7 +186,7 @@ def test_the_server_takes_an_update_back_while_it_is_written(world: World, shelf
 @pytest.mark.timeout(90)
 @pytest.mark.req("S01")
 def test_a_person_gives_an_update_up_while_it_is_written(world: World, shelf: Shelf) -> None:
-    before, boots = before_and_environment(world), len(world.board.boots)
+    before = running(world)
     bundle = shelf.bundle("1.5.0")
     action_id = slowed(world, bundle)
     status, said = cli(world, "install", bundle)
@@ -198,7 +199,8 @@ def test_a_person_gives_an_update_up_while_it_is_written(world: World, shelf: Sh
     assert len(last) == 1
     assert last[0].messages[0].startswith("[update.cancelled] ")
     assert last[0].code == number("update.cancelled")
-    assert (before_and_environment(world), len(world.board.boots)) == (before, boots)
+    assert running(world) == before
+    assert half_written(world)
     _, values = cli(world, "status")
     assert (values["State"], values["LastResult"][0], values["LastResult"][2]) == (
         "idle", "cancelled", "update.cancelled",
@@ -211,11 +213,11 @@ def test_a_person_gives_an_update_up_while_it_is_written(world: World, shelf: Sh
 @pytest.mark.timeout(60)
 @pytest.mark.req("S01")
 def test_an_update_taken_back_before_it_was_looked_at_is_cancelled_not_failed(world: World, shelf: Shelf) -> None:
-    before = before_and_environment(world)
+    before = (running(world), world.environment())
     world.server.faults.add(Fault("deploymentBase", method="GET", delay=1.0))
     action_id = offer(world, shelf.bundle("1.6.0", image=shelf.image("1.1.0")))
     world.wait_for(lambda: world.state == "offered", 30, "the device reads the deployment")
     world.server.cancel(action_id)
     assert world.wait_ended(action_id, 30) == "CANCELED", world.messages(action_id)
     world.wait_settled()
-    assert before_and_environment(world) == before
+    assert (running(world), world.environment()) == before

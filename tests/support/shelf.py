@@ -68,6 +68,16 @@ def offer(world: World, bundle: Path, version: str = "9") -> str:
     return action_id
 
 
+def half_written(world: World) -> bool:
+    """Whether the environment is that of a device whose other slot must not boot, not even in need."""
+    running, other, environment = world.running.bootname, world.other, world.environment()
+    return (
+        environment["BOOT_ORDER"] == running
+        and (environment[f"BOOT_{running}_LEFT"], environment[f"BOOT_{other}_LEFT"]) == ("3", "0")
+        and "OTA_TRIAL" not in environment
+    )
+
+
 def ask_now(world: World) -> None:
     """Makes a settled device ask its server without waiting for the planned time (SIGHUP)."""
     os.kill(world.board.daemon_pid, signal.SIGHUP)
