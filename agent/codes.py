@@ -132,6 +132,7 @@ CODES: dict[str, tuple[int, str]] = {
     "config.token-readable": (1906, "others than its owner may read the token file"),
     "child.died": (2001, "a process of ours ended before it had answered"),
     "child.not-started": (2002, "a process of ours cannot be started"),
+    "child.silent": (2003, "a process of ours does not get on"),
     "ipc.peer-gone": (2011, "the other process is gone"),
     "ipc.protocol": (2012, "the other process broke the protocol between them"),
     "ipc.timeout": (2013, "the other process did not answer in time"),

@@ -89,6 +89,12 @@ class Inbox:
             raise Stopped
         return [item for item in wanted if item.fileno() in ready]
 
+    def await_one(self, source: HasFileno, seconds: float) -> None:
+        """Waits until something is readable, or the time is over; raises Stopped when the daemon must end."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.wait(left, (source,)):
+            pass
+
     def pause(self, seconds: float) -> None:
         """Lets time pass, all of it; raises Stopped when the daemon must end."""
         end = time.monotonic() + seconds
@@ -101,8 +107,10 @@ class Inbox:
 
     def take_check(self) -> bool:
         """Whether a check was asked for since the last call."""
-        asked, self._check = self._check, False
-        return asked
+        if self._check:  # False is not written back: the other thread may just be setting it
+            self._check = False
+            return True
+        return False
 
     def cancel_asked(self) -> bool:
         """Whether a cancellation is waiting to be taken."""
@@ -110,13 +118,21 @@ class Inbox:
 
     def take_cancel(self) -> bool:
         """Whether a cancellation was asked for since the last call."""
-        asked, self._cancel = self._cancel, False
-        return asked
+        if self._cancel:
+            self._cancel = False
+            return True
+        return False
 
     def take_install(self) -> str:
         """The path of a bundle to install, once; or an empty string."""
-        path, self._install = self._install, ""
+        path = self._install
+        if path:  # an empty one is not written back: the other thread may just be putting something there
+            self._install = ""
         return path
+
+    def install_asked(self) -> bool:
+        """Whether a bundle is waiting to be taken."""
+        return bool(self._install)
 
     def _ring(self) -> None:
         os.eventfd_write(self._event, 1)

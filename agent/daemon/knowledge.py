@@ -25,7 +25,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an update ended, kept for ``status``."""
+    """How an update ended, kept for ``status``.
+
+    ``repeats`` counts how often the same action of the server ended before this time.
+    """
 
     outcome: str = ""
     version: str = ""
@@ -34,6 +37,8 @@ class Ending:
     details: str = ""
     resolution: str = ""
     finished: int = 0  # seconds since the epoch
+    action_id: str = ""  # the server's
+    repeats: int = 0
 
 
 class Knowledge:
@@ -50,7 +55,7 @@ class Knowledge:
     def content(self, bootname: str) -> Content:
         """What the slot group ``bootname`` is known to hold; empty fields when that is not known."""
         entry = self._document("slots").get(bootname)
-        return _typed(Content, entry) if isinstance(entry, dict) else Content()
+        return self._typed(Content, "slots", entry) if isinstance(entry, dict) else Content()
 
     def set_content(self, bootname: str, content: Content) -> None:
         """Remembers what a slot group holds; no write when nothing changes but the time."""
@@ -77,7 +82,7 @@ class Knowledge:
 
     def ending(self) -> Ending:
         """How the last update ended; empty fields before the first."""
-        return _typed(Ending, self._document("ending"))
+        return self._typed(Ending, "ending", self._document("ending"))
 
     def set_ending(self, ending: Ending) -> None:
         """Remembers how an update ended."""
@@ -86,10 +91,15 @@ class Knowledge:
     def _document(self, name: str) -> dict[str, object]:
         return self._store.load(name) or {}
 
-
-def _typed(kind: type[_T], values: Mapping[str, object]) -> _T:
-    known = {item.name: type(item.default) for item in fields(kind)}  # type: ignore[arg-type]  # only for dataclasses
-    for key, value in values.items():
-        if key not in known or type(value) is not known[key]:
-            raise EnvironmentFault("state.unreadable", "a state document holds something unknown", details=key[:80])
-    return kind(**values)
+    def _typed(self, kind: type[_T], name: str, values: Mapping[str, object]) -> _T:
+        """What is known of the fields; unknown ones were written by a newer agent in the other slot."""
+        known = {item.name: type(item.default) for item in fields(kind)}  # type: ignore[arg-type]  # only for dataclasses
+        found = {key: value for key, value in values.items() if key in known}
+        for key, value in found.items():
+            if type(value) is not known[key]:
+                self._store.quarantine(name)
+                raise EnvironmentFault(
+                    "state.unreadable", f"the state document {name} cannot be read",
+                    details=f"{key} is no {known[key].__name__}; the document was put aside",
+                )  # fmt: skip
+        return kind(**found)

@@ -55,7 +55,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     S.TRIAL:      {E.DONE: S.CONFIRMING, **_UNDO},
     S.CONFIRMING: {E.DONE: S.REPORTING, **_UNDO},
     S.REVERTING:  {E.DONE: S.REPORTING},
-    S.REPORTING:  {E.DONE: S.IDLE},
+    S.REPORTING:  {E.DONE: S.IDLE, E.BOOTED_FALLBACK: S.REVERTING},
 }  # fmt: skip
 
 # States whose activity may be started only so often for one update, over crashes and reboots too. A trial is limited by

@@ -68,9 +68,10 @@ class Daemon:
         self._memory = Memory(self._store)
         self._resume()
         self.presence = Presence(
-            self.inbox, self._device, self._knowledge, config.system.bus, has_server=bool(config.server.url)
-        )
-        network = Network(spawn, lambda: session(config))
+            self.inbox, self._device, self._knowledge, config.system.bus,
+            has_server=bool(config.server.url), record=self._memory.record,
+        )  # fmt: skip
+        network = Network(spawn, lambda: session(config), self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
         )
@@ -215,15 +216,22 @@ def run(paths: Sequence[Path] | None = None) -> int:
         if config is not None:
             _leave_trial(config)
         return 1 if parts["retryable"] else 2
-    return daemon.run()
+    try:
+        status = daemon.run()
+    except Exception:  # noqa: BLE001 - a library of the new system may be missing or broken
+        _log.critical("the daemon ended unexpectedly", exc_info=True)
+        status = 1
+    if status != 0:
+        _leave_trial(config)
+    return status
 
 
 def _leave_trial(config: Config) -> None:
-    """A new system whose agent cannot start must not stay: restarts use up its attempts, then the old one boots."""
+    """A new system whose agent cannot work must not stay: restarts use up its attempts, then the old one boots."""
     try:
         device = look_at(config)
         if device.env.read().trial.startswith(f"{device.booted.bootname},"):
-            _log.critical("this system is on trial and its agent cannot start: restarting")
+            _log.critical("this system is on trial and its agent cannot work: restarting")
             reset(config.system.reboot_command)
     except Exception:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
         _log.exception("it is not known whether this system is on trial")

@@ -49,7 +49,7 @@ class Memory:
         if record.state is State.IDLE and trial:
             _log.warning("the record was lost; the marker in the boot environment says: %s", trial)
             record = from_marker(trial, booted, others)
-        self._saved = record if stored is not None else None
+        self._saved = record if stored is not None or _is_idle(record) else None  # no document means idle
         self.record = record
         return record
 

@@ -13,6 +13,9 @@ from agent.errors import EnvironmentFault, from_explained
 from agent.wire import Frame
 
 MAX_DOCUMENT = 1024 * 1024
+_REST = 5.0  # seconds for the rest of an answer that has begun
+
+Await = Callable[[Child, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,12 @@ class Conversation:
     Args:
         child: a started fetcher.
         session: sent first.
+        await_one: waits for an answer, at most so many seconds; may raise to end the conversation.
     """
 
-    def __init__(self, child: Child, session: Session) -> None:
+    def __init__(self, child: Child, session: Session, await_one: Await) -> None:
         self.child = child
+        self._await = await_one
         self._patience = session.connect_timeout + session.read_timeout + 30
         child.channel.send(session.opening())
         self._answer("ok")
@@ -87,7 +92,8 @@ class Conversation:
         self.child.channel.send({"op": "serve", "url": url, "size": size}, fds=(fd,))
 
     def _answer(self, expected: str) -> Frame:
-        frame = self.child.receive(self._patience)
+        self._await(self.child, self._patience)
+        frame = self.child.receive(_REST)
         if frame.op == "error":
             parts = frame.header.get("error")
             raise from_explained(parts if isinstance(parts, dict) else {})
@@ -102,18 +108,20 @@ class Network:
     Args:
         spawn: starts a fetcher.
         session: reads the configuration's secrets; called once for each conversation.
+        await_one: see Conversation.
     """
 
-    def __init__(self, spawn: Callable[[str], Child], session: Callable[[], Session]) -> None:
+    def __init__(self, spawn: Callable[[str], Child], session: Callable[[], Session], await_one: Await) -> None:
         self._spawn = spawn
         self._session = session
+        self._await = await_one
 
     @contextmanager
     def conversation(self) -> Iterator[Conversation]:
         """One fetcher; ended with the block."""
         session = self._session()
         with self._spawn("fetcher") as child:
-            yield Conversation(child, session)
+            yield Conversation(child, session, self._await)
 
 
 def document(response: Response) -> bytes:

@@ -38,15 +38,19 @@ class Presence:
         knowledge: what it holds, and how the last update ended.
         bus: ``system``, ``session``, an address, or ``none``.
         has_server: whether checking makes sense.
+        record: where the update stands that this start goes on with.
     """
 
-    def __init__(self, inbox: Inbox, device: Device, knowledge: Knowledge, bus: str, *, has_server: bool) -> None:
+    def __init__(
+        self, inbox: Inbox, device: Device, knowledge: Knowledge, bus: str, *, has_server: bool, record: Record
+    ) -> None:
         self._inbox = inbox
         self._device = device
         self._knowledge = knowledge
         self._bus = bus
         self._has_server = has_server
-        self._state = State.IDLE
+        self._state = record.state
+        self._record = record
         self._service: BusService | None = None
         self._loop: GLib.MainLoop | None = None
         self._end = threading.Event()
@@ -128,8 +132,10 @@ class Presence:
             return
         properties = dict(changes)
         finished = properties.pop("Finished", None)
-        if properties:
+        try:
             self._service.publish(properties)
+        except ValueError as error:  # a text that D-Bus cannot carry, from a process that is not trusted
+            _log.error("a property was not published: %s", error)
         if isinstance(finished, tuple):
             self._service.finished(*finished)
 
@@ -150,7 +156,7 @@ class Presence:
             EnvironmentFault: ``update.busy``.
             BundleError: ``bundle.not-found``.
         """
-        if self._state is not State.IDLE:
+        if self._state is not State.IDLE or self._inbox.install_asked():
             raise EnvironmentFault(
                 "update.busy", "another update is under way", details=f"state {self._state.value}",
                 resolution="wait for it to end, or cancel it",
@@ -174,11 +180,16 @@ class Presence:
         server = {"ServerState": "unknown"} if self._has_server else {}
         return {
             "Slot": self._device.booted.bootname, "BootId": self._device.boot_id, **server, **self._results(),
+            "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
         }  # fmt: skip
 
     def _results(self) -> dict[str, object]:
-        ending = self._knowledge.ending()
-        held = self._knowledge.content(self._device.booted.bootname)
+        try:
+            ending = self._knowledge.ending()
+            held = self._knowledge.content(self._device.booted.bootname)
+        except EnvironmentFault as error:  # to be seen is not worth a failure
+            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
+            return {}
         return {
             "CurrentVersion": held.version or self._device.version,
             "LastResult": (ending.outcome, ending.version, ending.code, ending.brief),

@@ -77,7 +77,7 @@ def from_json(values: Mapping[str, object]) -> Record:
     Raises:
         EnvironmentFault: ``state.unreadable``: another schema, a missing or unknown key, or a value of another type.
     """
-    if values.get("schema") != SCHEMA:
+    if values.get("schema") != SCHEMA or isinstance(values["schema"], bool):
         raise _unreadable(f"schema {values.get('schema')!r}, expected {SCHEMA}")
     known = {item.name for item in dataclasses.fields(Record)}
     strange = (set(values) - {"schema"}) ^ known

@@ -18,6 +18,8 @@ def event_after_start(record: Record, *, boot_id: str, booted: str, trial: str) 
     Returns:
         The event to apply first, or None to run the activity of the recorded state again.
     """
+    if record.state is State.REPORTING and record.outcome == "success" and booted != record.target:
+        return Event.BOOTED_FALLBACK  # it was confirmed, but it is gone before anybody was told: that is no success
     if record.state not in (State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING):
         return None
     if booted == record.target:

@@ -21,6 +21,9 @@ from agent.errors import EnvironmentFault, OtaError, explain
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600.0  # seconds
 _UNSAVED_PAUSE = 5.0  # seconds
+# A state directory that cannot be written must neither keep a new system on trial for ever, nor an old one from being
+# marked good and from asking the server. What the medium holds of these states leads back to them after any crash.
+_EVEN_UNSAVED = frozenset({State.IDLE, State.TRIAL, State.REVERTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,15 @@ class Runner:
             boot_id=self._boot_id,
             entered=self._clock.boottime() if fresh else record.entered,
         )
-        self._memory.save(record)
+        try:
+            self._memory.save(record)
+        except OtaError as error:
+            if record.state is State.CONFIRMING:  # what cannot be remembered cannot be confirmed
+                return self._after(record, error)
+            if record.state not in _EVEN_UNSAVED:
+                raise
+            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code, "OTA_STATE": record.state.value})
+            self._memory.record = record
         self._observe(record)
         try:
             step = self._activities[record.state](record)
@@ -134,13 +145,16 @@ class Runner:
         )  # fmt: skip
         record = after_failure(record, str(parts["code"]))
         if endless or record.attempts < self._patience.attempts:
-            self._pause(record.attempts)
+            self._pause(record)
             return record
         return self.failed(record, error)
 
-    def _pause(self, attempts: int) -> None:
-        end = self._clock.boottime() + min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(attempts - 1, 16))
-        while (left := end - self._clock.boottime()) > 0 and not self._inbox.cancel_asked():
+    def _pause(self, record: Record) -> None:
+        pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(record.attempts - 1, 16))
+        end = self._clock.boottime() + pause
+        while (left := end - self._clock.boottime()) > 0:
+            if record.state in CANCELLABLE and self._inbox.cancel_asked():
+                return
             self._inbox.wait(left)
 
     @staticmethod

@@ -59,7 +59,12 @@ class Server:
     @property
     def watch_interval(self) -> float:
         """Seconds between two looks for a cancellation while an update is under way."""
-        return min(_CANCEL_WATCH, self._limits.clamp(self._sleep or _CANCEL_WATCH))
+        return self._limits.clamp(min(_CANCEL_WATCH, self._sleep or _CANCEL_WATCH))
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two polls as the server wants them, within the configured bounds."""
+        return self._limits.clamp(self._sleep or self._limits.default)
 
     def poll(self) -> Base:
         """Delivers what is in the outbox, asks what is new, reports attributes when they are wanted or have changed.

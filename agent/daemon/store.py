@@ -6,14 +6,19 @@ directory. After a power cut there is the old document or the new one. One daemo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 
 from agent.errors import ConfigError, EnvironmentFault
 
 MAX_DOCUMENT = 1024 * 1024
+_MISCONFIGURED = (errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EPERM)  # a full or read-only medium may pass
+
+_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -35,6 +40,7 @@ class Store:
             raise ConfigError(
                 "state.directory", "the state directory cannot be used", details=str(error),
                 resolution="make system.state-dir a writable directory that both slots share",
+                retryable=error.errno not in _MISCONFIGURED,
             ) from error  # fmt: skip
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,7 +48,7 @@ class Store:
             os.close(self._lock)
             raise ConfigError(
                 "state.locked", "another ota-agent is using the state directory", details=str(directory),
-                resolution="stop the other one first: systemctl stop ota-agent",
+                resolution="stop the other one first: systemctl stop ota-agent", retryable=True,
             ) from error  # fmt: skip
 
     def close(self) -> None:
@@ -54,6 +60,7 @@ class Store:
 
         Raises:
             EnvironmentFault: ``state.unreadable`` when it is no JSON object; it has been put aside as ``NAME.broken``.
+                Also when the medium does not give it; then it stays where it is.
         """
         path = self._path(name)
         try:
@@ -61,6 +68,11 @@ class Store:
                 data = file.read(MAX_DOCUMENT + 1)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise EnvironmentFault(
+                "state.unreadable", f"the state document {name} cannot be read", details=str(error),
+                resolution="check the file system of system.state-dir",
+            ) from error  # fmt: skip
         try:
             values = json.loads(data) if len(data) <= MAX_DOCUMENT else None
         except (ValueError, RecursionError):
@@ -99,11 +111,14 @@ class Store:
             ) from error  # fmt: skip
 
     def quarantine(self, name: str) -> None:
-        """Puts a document aside, so that it can be looked at and is not read again."""
+        """Puts a document aside, so that it can be looked at and is not read again; on a read-only medium it stays."""
         path = self._path(name)
-        if path.exists():
-            path.rename(path.with_suffix(".json.broken"))
-            self._sync_directory()
+        try:
+            if path.exists():
+                path.rename(path.with_suffix(".json.broken"))
+                self._sync_directory()
+        except OSError as error:
+            _log.error("%s cannot be put aside: %s", path, error, extra={"OTA_ERROR_CODE": "state.write-failed"})
 
     def _path(self, name: str) -> Path:
         return self.directory / f"{name}.json"

@@ -51,14 +51,13 @@ def _answer(channel: Channel, frame: Frame, restriction: str) -> None:
         if handler is None or len(frame.fds) != 1:
             raise WireError("ipc.protocol", "the daemon asked for something unknown", details=frame.op[:60])
         reply = handler(channel, frame, _open(channel, frame))
+        channel.send({**reply, "restriction": restriction})
     except WireError as error:
         if error.code == "ipc.peer-gone" and "daemon" in error.brief:
             raise
         channel.send({"op": "error", "error": explain(error)})
     except Exception as error:  # noqa: BLE001 - the boundary of the process: whatever it is, the daemon must hear of it
         channel.send({"op": "error", "error": explain(error)})
-    else:
-        channel.send({**reply, "restriction": restriction})
     finally:
         for fd in frame.fds:
             os.close(fd)

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.daemon.activities.idle import Idle
 from agent.daemon.activities.offer import offered, waiting
 from agent.daemon.activities.report import reporting
+from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.stage import inspecting, staged, staging
 from agent.daemon.activities.switch import activating, confirming, rebooting, reverting, trial
 from agent.daemon.context import Context
 from agent.daemon.machine import State
-from agent.daemon.runner import Activity
+from agent.daemon.record import Record
+from agent.daemon.runner import Activity, Step
 
 
 def activities(context: Context) -> dict[State, Activity]:
     """Binds every activity to its collaborators."""
+    settle = Settle(context)
+
+    def settled(activity: Callable[[Context, Record], Step]) -> Activity:
+        def run(record: Record) -> Step:
+            settle()
+            return activity(context, record)
+
+        return run
+
+    def report(record: Record) -> Step:
+        if record.attempts > 1:  # the report is not delayed, but what delays it must not use up the slot's attempts
+            settle()
+        return reporting(context, record)
+
     return {
-        State.IDLE: Idle(context),
-        State.OFFERED: lambda record: offered(context, record),
-        State.INSPECTING: lambda record: inspecting(context, record),
-        State.WAITING: lambda record: waiting(context, record),
-        State.STAGING: lambda record: staging(context, record),
-        State.STAGED: lambda record: staged(context, record),
+        State.IDLE: Idle(context, settle),
+        State.OFFERED: settled(offered),
+        State.INSPECTING: settled(inspecting),
+        State.WAITING: settled(waiting),
+        State.STAGING: settled(staging),
+        State.STAGED: settled(staged),
         State.ACTIVATING: lambda record: activating(context, record),
         State.REBOOTING: lambda record: rebooting(context, record),
         State.TRIAL: lambda record: trial(context, record),
         State.CONFIRMING: lambda record: confirming(context, record),
         State.REVERTING: lambda record: reverting(context, record),
-        State.REPORTING: lambda record: reporting(context, record),
+        State.REPORTING: report,
     }

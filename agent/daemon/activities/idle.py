@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from agent.daemon.activities.settle import Settle
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
@@ -14,21 +15,29 @@ from agent.hawkbit import feedback
 from agent.hawkbit.model import Base
 
 _log = logging.getLogger(__name__)
+_BRAKE = 60.0  # seconds, doubled each time that the same action has ended
+_LONGEST_BRAKE = 86400.0
 
 
 class Idle:
-    """The activity of IDLE; it remembers only whether this boot was marked good already."""
+    """The activity of IDLE.
 
-    def __init__(self, context: Context) -> None:
+    Args:
+        context: the collaborators.
+        settle: marks this boot good.
+    """
+
+    def __init__(self, context: Context, settle: Settle) -> None:
         self._context = context
-        self._marked = False
+        self._settle = settle
+        self._answered = ""
 
     def __call__(self, record: Record) -> Step:
         """Returns when there is something to do."""
         context = self._context
         context.inbox.take_cancel()  # there is nothing to cancel
-        self._mark_good()
         while True:
+            self._settle()
             if path := context.inbox.take_install():
                 return Step(Event.OFFERED, Record(origin="local", url=path, name=Path(path).name))
             server = context.server
@@ -42,22 +51,6 @@ class Idle:
             else:
                 context.tell({"NextCheck": int(context.clock.wall() + server.next_poll - context.clock.boottime())})
                 context.inbox.wait(server.next_poll - context.clock.boottime())
-
-    def _mark_good(self) -> None:
-        """An ordinary boot uses up one of the slot's attempts; a healthy one gives them back."""
-        context = self._context
-        if self._marked:
-            return
-        health = context.config.health
-        verdict = context.boot_checks.evaluate(
-            deadline=health.deadline, soak=health.soak, interval=health.interval,
-            clock=context.clock.boottime, sleep=context.inbox.pause,
-        )  # fmt: skip
-        if verdict.ok:
-            context.device.env.mark_good(context.device.booted.bootname)
-        else:
-            _log.error("the running system is not healthy: %s", verdict.text, extra={"OTA_ERROR_CODE": "health.failed"})
-        self._marked = True
 
     def _poll(self) -> Record | None:
         context, server = self._context, self._context.server
@@ -80,7 +73,28 @@ class Idle:
             # No update is under way, so nothing has changed on the device and nothing can be undone.
             server.say(feedback.cancel_accepted(base.cancel.action_id, "nothing was installed for this action"))
             server.deliver()
-            server.next_poll = self._context.clock.boottime()  # there may be another action behind it
+            if base.cancel.action_id != self._answered:  # there may be another action behind it
+                self._answered = base.cancel.action_id
+                server.next_poll = self._context.clock.boottime()
             return None
         link = base.deployment
-        return None if link is None else Record(origin="server", action_id=link.action_id, href=link.href)
+        if link is None or self._too_soon(link.action_id):
+            return None
+        return Record(origin="server", action_id=link.action_id, href=link.href)
+
+    def _too_soon(self, action_id: str) -> bool:
+        """Whether this action ended here more than once, and not long ago.
+
+        Some servers use their ids again, so that a known id may be a new action. A server that does not understand how
+        it ended offers the same action for ever, which would wear out the storage.
+        """
+        ending, clock = self._context.knowledge.ending(), self._context.clock
+        if action_id != ending.action_id or not ending.repeats:
+            return False
+        passed = clock.wall() - ending.finished
+        if passed < 0:  # the clock was set back, or starts anew with each boot
+            passed = clock.boottime()
+        soon = passed < min(_LONGEST_BRAKE, _BRAKE * float(1 << min(ending.repeats, 16)))
+        if soon:
+            _log.warning("action %s is offered again although it has ended %d times", action_id, ending.repeats + 1)
+        return soon

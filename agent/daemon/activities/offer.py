@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from agent.daemon.server import Server
 from agent.errors import BundleError, ConfigError, OtaError
 from agent.hawkbit import feedback
 from agent.hawkbit.model import Deployment, choose_artifact, download_link
+
+_log = logging.getLogger(__name__)
 
 
 def offered(context: Context, record: Record) -> Step:
@@ -49,13 +52,25 @@ def offered(context: Context, record: Record) -> Step:
 
 def waiting(context: Context, record: Record) -> Step:
     """Waits while the server offers the action but does not allow the installation (a closed maintenance window)."""
-    watch = Watch(context, record)
+    server = context.server
+    watch = Watch(context, record, server.poll_interval if server is not None else None)
     watch.look()
     while record.origin == "server" and record.update == "skip":
         watch.wait(watch.interval)
-        if context.server is not None:
-            record = replace(record, update=_deployment(context.server, watch, record).update)
+        if server is not None:
+            record = _reread(server, watch, record)
     return Step(Event.DONE, record)
+
+
+def _reread(server: Server, watch: Watch, record: Record) -> Record:
+    """What the server allows now; a window may be days away, and hours without a network are no reason to give up."""
+    try:
+        return replace(record, update=_deployment(server, watch, record).update)
+    except OtaError as error:
+        if not error.retryable:
+            raise
+        _log.warning("still waiting: %s", error, extra={"OTA_ERROR_CODE": error.code})
+        return record
 
 
 def _deployment(server: Server, watch: Watch, record: Record) -> Deployment:

@@ -23,10 +23,13 @@ def reporting(context: Context, record: Record) -> Step:
     if record.origin == "server" and context.server is not None and record.action_id not in ("", "-"):
         context.server.say(last_word(record))
         context.server.deliver()
+    before = context.knowledge.ending()
+    again = record.origin == "server" and record.action_id == before.action_id
     context.knowledge.set_ending(
         Ending(
             outcome=record.outcome, version=record.version, code=reason.code, brief=reason.brief,
             details=reason.details, resolution=reason.resolution, finished=int(context.clock.wall()),
+            action_id=record.action_id, repeats=before.repeats + 1 if again else 0,
         )
     )  # fmt: skip
     if record.outcome == "success":

@@ -65,6 +65,9 @@ def staging(context: Context, record: Record) -> Step:
     held = context.knowledge.content(group.bootname)
     if held.state != "pending" or held.manifest_hash != record.manifest_hash:
         record = replace(record, checkpoints={})  # the slot holds something else: nothing of it can be kept
+        context.memory.save(record)
+    # Until it is complete the slot must not boot, not even when the running one has used up its attempts.
+    context.device.env.revert(group.bootname, context.device.booted.bootname)
     _remember(context, record, "pending")
     progressed = record
 

@@ -50,6 +50,7 @@ def trial(context: Context, record: Record) -> Step:
     )  # fmt: skip
     if verdict.ok:
         return Step(Event.DONE, record)
+    context.inbox.wait(0)  # a system on its way down is not sick: the next start judges again
     reason = Reason(
         "health.failed", "the new system failed its health check", verdict.text[:2000],
         "the device goes back to the version before; fix the cause and deploy a new version",
@@ -71,11 +72,11 @@ def confirming(context: Context, record: Record) -> Step:
 def reverting(context: Context, record: Record) -> Step:
     """Makes the old slot the choice again in one write; when the new one still runs, restarts out of it."""
     context.device.env.revert(record.target, record.fallback)
-    bad = Content("bad", record.version, record.manifest_hash, int(context.clock.wall()))
-    context.knowledge.set_content(record.target, bad)
-    if context.device.booted.bootname == record.target:
+    if context.device.booted.bootname == record.target:  # a bad system may not be able to write; the old one goes on
         _reset(context)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
+    bad = Content("bad", record.version, record.manifest_hash, int(context.clock.wall()))
+    context.knowledge.set_content(record.target, bad)
     return Step(Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record)))
 
 

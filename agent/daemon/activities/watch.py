@@ -19,16 +19,20 @@ class Watch:
     Args:
         context: the collaborators.
         record: the update that may be cancelled.
+        interval: seconds between two looks at the server; without it, as often as an update under way deserves.
     """
 
-    def __init__(self, context: Context, record: Record) -> None:
+    def __init__(self, context: Context, record: Record, interval: float | None = None) -> None:
         self._context = context
         self._record = record
+        self._interval = interval
         self._next = context.clock.boottime() + self.interval
 
     @property
     def interval(self) -> float:
         """Seconds between two looks at the server."""
+        if self._interval is not None:
+            return self._interval
         server = self._context.server
         return server.watch_interval if server is not None else 3600.0
 

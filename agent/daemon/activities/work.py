@@ -20,6 +20,9 @@ from agent.wire import Frame
 _SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
+# Seconds without a word from the installer. The fetcher's patience with one read ends long before, also when the server
+# asks it to wait; and a plain bundle of 2 GiB is digested in this time by a medium that gives 1 MiB per second.
+_SILENCE = 2400.0
 
 
 def work(context: Context, record: Record, request: Mapping[str, object], hear: Callable[[Frame], None]) -> Frame:
@@ -43,10 +46,14 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
     with _source(context, record) as (fd, talk), context.spawn("installer") as installer:
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
+        heard = context.clock.boottime()
         while True:
             children: list[HasFileno] = [installer] if talk is None else [installer, talk.child]
             ready = context.inbox.wait(_TICK, children)
+            if context.clock.boottime() - heard > _SILENCE and not ready:
+                raise _hanging()
             if installer in ready:
+                heard = context.clock.boottime()
                 frame = installer.receive(_ANSWER)
                 if frame.op == "error":
                     raise _reported(frame)
@@ -66,6 +73,13 @@ def _fetcher_spoke(talk: Conversation, installer: Child) -> Conversation | None:
     if frame.op != "served":
         raise EnvironmentFault("ipc.protocol", "the fetcher said something unexpected", details=frame.op[:60])
     return None
+
+
+def _hanging() -> EnvironmentFault:
+    return EnvironmentFault(
+        "child.silent", "the installer does not get on", details=f"it said nothing for {_SILENCE:.0f} s",
+        resolution="the work is tried again; if this repeats, the storage may hang",
+    )  # fmt: skip
 
 
 def _reported(frame: Frame) -> EnvironmentFault | Exception:

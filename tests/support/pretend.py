@@ -1,0 +1,202 @@
+"""The surroundings of the daemon in memory, with real rules: for tests of what happens at each moment of an update.
+
+Time passes only by waiting. A strike, set by a test, falls before or after any durable write.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from agent.daemon.context import Context
+from agent.daemon.device import Device
+from agent.daemon.inbox import HasFileno, Inbox, Stopped
+from agent.daemon.knowledge import Knowledge
+from agent.daemon.memory import Memory
+from agent.errors import EnvironmentFault
+from agent.hawkbit.feedback import Feedback
+from agent.health.result import CheckResult, green, red
+from agent.health.suite import Suite
+from bootloader_env.errors import BootEnvError
+from bootloader_env.order import Changes, Rules, UbootDialect, effective
+from bootloader_env.port import BootState
+from slots.model import Slot, groups_of
+
+FULL = EnvironmentFault("state.write-failed", "no space left")
+
+
+class Clock:
+    """Moves when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def boottime(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.now
+
+    def synchronised(self) -> bool:
+        return True
+
+
+class Patient(Inbox):
+    """An inbox whose waits move the clock instead of taking time."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
+        if self._stop:
+            raise Stopped
+        self._clock.now += 3600.0 if seconds is None else max(0.0, seconds)
+        return []
+
+    def pause(self, seconds: float) -> None:
+        self.wait(seconds)
+
+
+class Disk:
+    """Documents in memory, with the interface of the store."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, object]] = {}
+        self.full = False
+        self.strike: Callable[[], None] = lambda: None
+
+    def load(self, name: str) -> dict[str, object] | None:
+        return copy.deepcopy(self.documents.get(name))
+
+    def save(self, name: str, values: dict[str, object]) -> None:
+        if self.full:
+            raise FULL
+        self.strike()
+        self.documents[name] = copy.deepcopy(values)
+        self.strike()
+
+    def quarantine(self, name: str) -> None:
+        self.documents.pop(name, None)
+
+
+class Environment:
+    """A boot environment in memory with RAUC's variables for U-Boot, by the real rules."""
+
+    def __init__(self) -> None:
+        self.variables = {"BOOT_ORDER": "A B", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "3"}
+        self.broken: BootEnvError | None = None
+        self.strike: Callable[[], None] = lambda: None
+        self.calls: list[tuple[str, ...]] = []
+        self._rules = Rules(("A", "B"), UbootDialect(3, 3))
+
+    def read(self) -> BootState:
+        return self._rules.state(self.variables)
+
+    def activate(self, target: str, *, fallback: str, trial: str) -> None:
+        self._write(("activate", target), self._rules.activate(self.variables, target, fallback, trial))
+
+    def confirm(self, bootname: str) -> None:
+        self._write(("confirm", bootname), self._rules.confirm(self.variables, bootname))
+
+    def revert(self, bad: str, good: str) -> None:
+        self._write(("revert", bad, good), self._rules.revert(self.variables, bad, good))
+
+    def mark_good(self, bootname: str) -> None:
+        self._write(("mark_good", bootname), self._rules.mark_good(self.variables, bootname))
+
+    def _write(self, call: tuple[str, ...], changes: Changes) -> None:
+        if self.broken is not None:
+            raise self.broken
+        changes = effective(self.variables, changes)
+        self.strike()
+        for name, value in changes.items():
+            if value is None:
+                self.variables.pop(name, None)
+            else:
+                self.variables[name] = value
+        self.calls.append(call)
+        self.strike()
+
+
+class Probe:
+    """A health check that a test turns red."""
+
+    name = "probe"
+
+    def __init__(self) -> None:
+        self.sick = False
+        self.on_run: Callable[[], None] = lambda: None
+
+    def run(self) -> CheckResult:
+        self.on_run()
+        return red(self.name, "sick") if self.sick else green(self.name)
+
+
+class Office:
+    """The server as the activities see it: what is said to it is noted."""
+
+    watch_interval = 15.0
+    poll_interval = 300.0
+
+    def __init__(self) -> None:
+        self.said: list[Feedback] = []
+        self.next_poll = 0.0
+        self.polls = 0
+        self.on_say: Callable[[Feedback], None] = lambda _: None
+        self.on_poll: Callable[[], Any] = lambda: None
+
+    def say(self, message: Feedback) -> None:
+        self.on_say(message)
+        self.said.append(message)
+
+    def deliver(self, _talk: object = None) -> bool:
+        return True
+
+    def poll(self) -> Any:
+        self.polls += 1
+        return self.on_poll()
+
+    def absolute(self, href: str) -> str:
+        return href
+
+
+def device(environment: Environment, booted: str = "A", boot_id: str = "boot-1") -> Device:
+    """A device with the slots A and B."""
+    slots = tuple(
+        Slot(name=f"rootfs.{index}", slot_class="rootfs", index=index, device=f"/dev/{name}", type="raw", bootname=name)
+        for index, name in enumerate("AB")
+    )
+    groups = groups_of(slots)
+    running = next(group for group in groups if group.bootname == booted)
+    return Device("demo", boot_id, groups, running, environment, {}, "1.0.0")
+
+
+def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
+    """Collaborators that all work, and what a test puts in their place."""
+    clock = changes.get("clock") or Clock()
+    suite = Suite([changes.pop("probe", Probe())])
+    config = SimpleNamespace(
+        system=SimpleNamespace(state_dir=Path("/nonexistent"), reboot_command=("true",)),
+        update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True),
+        health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0),
+    )
+    parts: dict[str, Any] = {
+        "config": config,
+        "device": device(environment),
+        "knowledge": Knowledge(disk),  # type: ignore[arg-type]  # the same interface
+        "server": Office(),
+        "spawn": lambda _: None,
+        "inbox": Patient(clock),
+        "clock": clock,
+        "boot_checks": suite,
+        "trial_checks": suite,
+        "memory": Memory(disk),  # type: ignore[arg-type]  # the same interface
+        "tell": lambda _: None,
+        "reset": lambda: None,
+        **changes,
+    }
+    return Context(**parts)

@@ -1,0 +1,151 @@
+"""The daemon's side of its children: real processes that die, fall silent, or lie."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pretend import Disk, Environment, context
+
+from agent.daemon import children
+from agent.daemon.activities import work
+from agent.daemon.children import Child
+from agent.daemon.inbox import Inbox, Stopped
+from agent.daemon.network import Network, Session
+from agent.daemon.record import Record
+from agent.errors import EnvironmentFault, OtaError
+from agent.wire import Channel, pair
+
+SESSION = Session("https://127.0.0.1:1", None, "", "", 0.2, 0.2)
+
+
+def script(text: str) -> Callable[[str], Child]:
+    """Starts a child that does what the text says, with a channel as ``c``."""
+    head = "import os, signal, sys, time\nfrom agent.wire import Channel\nc = Channel.from_fd(0)\n"
+
+    def spawn(kind: str) -> Child:
+        ours, theirs = pair("daemon", kind)
+        process = subprocess.Popen([sys.executable, "-c", head + text], stdin=theirs.fileno())
+        theirs.close()
+        return Child(kind, process, ours)
+
+    return spawn
+
+
+def conversation(spawn: Callable[[str], Child], inbox: Inbox | None = None) -> AbstractContextManager[Any]:
+    return Network(spawn, lambda: SESSION, (inbox or Inbox()).await_one).conversation()
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [("sys.exit(3)", "exit status 3"), ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV")],
+)
+def test_a_child_that_dies_says_how(text: str, how: str) -> None:
+    with script(text)("installer") as child, pytest.raises(EnvironmentFault) as caught:
+        child.receive(10)
+    assert (caught.value.code, caught.value.details, caught.value.retryable) == ("child.died", how, True)
+
+
+def test_a_child_that_does_not_listen_is_killed_and_nothing_is_left_open() -> None:
+    before = open_fds()
+    child = script("signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)")("fetcher")
+    began = time.monotonic()
+    child.close()
+    assert time.monotonic() - began < 5
+    assert open_fds() == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+
+
+def test_a_child_inherits_its_socket_and_nothing_else(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD_OF_SOMEBODY", "x")
+    secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(secret, True)
+    started: list[tuple[str, int]] = []
+    with children.spawn("installer", started=lambda *told: started.append(told)) as child:
+        time.sleep(0.2)
+        environment = Path(f"/proc/{child.pid}/environ").read_text()
+        descriptors = [os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd")]
+    os.close(secret)
+    assert started == [("installer", child.pid)]
+    assert "LD_PRELOAD_OF_SOMEBODY" not in environment
+    assert not any(path.endswith("secret") for path in descriptors)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("c.recv(); c.send({'op': 'error', 'error': {'code': 'net.privileges', 'brief': 'no'}})", "net.privileges"),
+        ("c.recv(); c.send({'op': 'response'})", "ipc.protocol"),
+        ("c.recv(); os.write(0, b'\\xff' * 8)", "ipc.protocol"),
+        ("c.recv(); os.write(0, b'\\x00')", "ipc.peer-gone"),
+        ("pass", "child.died"),
+    ],
+)
+def test_whatever_a_fetcher_answers_is_an_explained_error(text: str, code: str) -> None:
+    with pytest.raises(OtaError) as caught, conversation(script(text)):
+        pass
+    assert caught.value.code in (code, "child.died" if code == "ipc.peer-gone" else code)
+
+
+def test_a_stop_does_not_wait_for_a_server_that_does_not_answer() -> None:
+    inbox, before = Inbox(), open_fds()
+    timer = threading.Timer(0.3, inbox.stop)
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(Stopped), conversation(script("time.sleep(60)"), inbox):
+        pass
+    timer.join()
+    assert time.monotonic() - began < 5
+    assert open_fds() == before
+
+
+def test_an_installer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(work, "_SILENCE", 0.2)
+    monkeypatch.setattr(work, "_TICK", 0.05)
+    bundle = tmp_path / "update.raucb"
+    bundle.write_bytes(b"x")
+    here = replace(_context(), spawn=script("time.sleep(60)"), inbox=Inbox())
+    with pytest.raises(EnvironmentFault) as caught:
+        work.work(here, Record(origin="local", url=str(bundle)), {"op": "inspect"}, lambda _: None)
+    assert (caught.value.code, caught.value.retryable) == ("child.silent", True)
+
+
+def _context() -> Any:
+    class Real:
+        boottime = staticmethod(time.monotonic)
+        wall = staticmethod(time.time)
+
+    here = context(Disk(), Environment(), clock=Real(), inbox=Inbox())
+    here.config.keyring = here.config.bundle = type("Any", (), {"path": "", "check_purpose": "", "formats": ()})
+    return here
+
+
+def test_an_answer_over_the_limits_is_an_explained_error_not_a_dead_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.installer import main as installer
+    from agent.wire import Frame
+
+    ours, theirs = pair("daemon", "installer")
+    monkeypatch.setattr(installer, "_open", lambda *_: None)
+    monkeypatch.setattr(installer, "_inspected", lambda *_: {"op": "inspected", "meta": "x" * 70_000})
+    fd = os.open("/dev/null", os.O_RDONLY)
+    installer._answer(theirs, Frame({"op": "inspect"}, b"", (fd,)), "")
+    answer = ours.recv(5)
+    ours.close()
+    theirs.close()
+    assert isinstance(ours, Channel) and answer is not None
+    assert answer.header["error"]["code"] == "ipc.too-large"  # type: ignore[index]  # plain values
+    assert answer.header["error"]["retryable"] is False  # type: ignore[index]  # plain values

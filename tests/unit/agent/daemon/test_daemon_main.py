@@ -1,0 +1,62 @@
+"""How the daemon starts and ends, above all on a new system that turns out not to work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.pretend import Environment, device
+
+from agent.daemon import main
+from agent.errors import EnvironmentFault
+
+
+class Config:
+    """As much of a configuration as is looked at when everything else fails."""
+
+    system = type("System", (), {"reboot_command": ("true",)})
+
+
+def ends(monkeypatch: pytest.MonkeyPatch, run: Callable[[], int], *, booted: str = "B") -> tuple[int, int]:
+    """Runs a daemon whose work ends like this, with B on trial; returns the exit status and the number of restarts."""
+    environment, resets = Environment(), []
+    environment.activate("B", fallback="A", trial="B,7,abab")
+    daemon = type("Daemon", (), {"__init__": lambda *_: None, "run": lambda _: run()})
+    monkeypatch.setattr(main, "load", lambda _: Config)
+    monkeypatch.setattr(main, "Daemon", daemon)
+    monkeypatch.setattr(main, "look_at", lambda _: device(environment, booted))
+    monkeypatch.setattr(main, "reset", resets.append)
+    return main.run(), len(resets)
+
+
+def broken() -> int:
+    raise ImportError("No module named 'pydbus'")
+
+
+@pytest.mark.req("S07")
+@pytest.mark.parametrize("run", [broken, lambda: 1])
+def test_a_new_system_whose_agent_breaks_gives_the_device_back(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[], int]
+) -> None:
+    assert ends(monkeypatch, run) == (1, 1)
+
+
+def test_an_agent_that_is_stopped_on_trial_restarts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ends(monkeypatch, lambda: 0) == (0, 0)
+
+
+def test_an_agent_that_breaks_on_a_proven_system_restarts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ends(monkeypatch, broken, booted="A") == (1, 0)
+
+
+@pytest.mark.parametrize("command", [("/no/such/command",), ("false",), ("sh", "-c", "kill -9 $$")])
+def test_a_restart_command_that_fails_is_an_explained_error(command: tuple[str, ...]) -> None:
+    with pytest.raises(EnvironmentFault) as caught:
+        main.reset(command)
+    assert (caught.value.code, caught.value.retryable) == ("reboot.failed", True)
+
+
+def test_a_restart_command_is_run(tmp_path: Path) -> None:
+    main.reset(("touch", str(tmp_path / "done")))
+    assert (tmp_path / "done").exists()

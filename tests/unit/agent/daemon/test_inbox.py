@@ -1,0 +1,82 @@
+"""Requests from other threads: none is lost, and a stop ends every wait."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from agent.daemon.inbox import Inbox, Stopped
+
+
+def test_a_request_is_taken_once() -> None:
+    inbox = Inbox()
+    inbox.check()
+    inbox.cancel()
+    inbox.install("/tmp/a")
+    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (True, True, "/tmp/a")
+    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (False, False, "")
+
+
+def test_a_bell_ends_a_wait_but_not_a_pause() -> None:
+    inbox = Inbox()
+    inbox.check()
+    began = time.monotonic()
+    inbox.wait(10)
+    assert time.monotonic() - began < 1
+    inbox.check()
+    began = time.monotonic()
+    inbox.pause(0.1)
+    assert time.monotonic() - began >= 0.1
+
+
+@pytest.mark.parametrize("wait", ["wait", "pause", "await_one"])
+def test_a_stop_ends_every_wait_from_another_thread(wait: str) -> None:
+    inbox = Inbox()
+    near, far = socket.socketpair()
+    timer = threading.Timer(0.05, inbox.stop)
+    timer.start()
+    began = time.monotonic()
+    with near, far, pytest.raises(Stopped):
+        {
+            "wait": lambda: inbox.wait(None),
+            "pause": lambda: inbox.pause(30),
+            "await_one": lambda: inbox.await_one(near, 30),
+        }[wait]()
+    assert time.monotonic() - began < 5
+    timer.join()
+    with pytest.raises(Stopped):
+        inbox.wait(0)
+
+
+def test_awaiting_an_answer_is_not_ended_by_other_requests() -> None:
+    inbox = Inbox()
+    near, far = socket.socketpair()
+    with near, far:
+        inbox.check()
+        timer = threading.Timer(0.1, far.send, (b"x",))
+        timer.start()
+        inbox.await_one(near, 30)
+        assert near.recv(1, socket.MSG_DONTWAIT) == b"x"
+        timer.join()
+        began = time.monotonic()
+        inbox.await_one(near, 0.1)
+        assert 0.1 <= time.monotonic() - began < 5
+
+
+def test_a_request_that_arrives_while_another_is_taken_is_not_lost() -> None:
+    inbox, taken = Inbox(), 0
+
+    def ask() -> None:
+        for _ in range(2000):
+            inbox.install("/tmp/a")
+            while inbox.install_asked():
+                time.sleep(0)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while asking.is_alive():
+        taken += bool(inbox.take_install())
+    assert taken + bool(inbox.take_install()) == 2000
