@@ -170,6 +170,26 @@ def load(paths: Sequence[Path] | None = None) -> Config:
     return config
 
 
+def salvage(paths: Sequence[Path] | None = None) -> Config | None:
+    """What can be read of a configuration that ``load`` refuses: only to find the way back from a system on trial.
+
+    Settings with a problem are None; returns None when nothing can be made of the files.
+    """
+    from agent.config_resolve import Value
+    from agent.config_table import SETTINGS
+
+    try:
+        files, resolution = survey(paths)
+        for name, values in resolution.sections.items():
+            section = "slot" if name.startswith("slot.") else name
+            for row in SETTINGS:
+                if row.section == section and row.key not in (*values, "*"):
+                    values[row.key] = Value(None, None)
+        return _build(files, resolution)
+    except Exception:  # noqa: BLE001 - it is broken anyway, and there is nobody to tell once more
+        return None
+
+
 def survey(paths: Sequence[Path] | None = None) -> tuple[tuple[Path, ...], Resolution]:
     """Reads the files and resolves every setting, without refusing anything but files that cannot be read.
 

@@ -74,7 +74,10 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, b
         ended = _has_ended(process.pid)
         left = deadline - time.monotonic()
         wait = 0.0 if ended else max(0.0, min(left, _LOOK))
-        readable, _, _ = select.select(open_fds, [], [], wait)
+        poll = select.poll()
+        for fd in open_fds:
+            poll.register(fd, select.POLLIN)
+        readable = [fd for fd, _ in poll.poll(wait * 1000)]
         if readable:
             piece = os.read(open_fds[0], 65536)
             output = (output + piece)[-MAX_OUTPUT:]

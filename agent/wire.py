@@ -139,15 +139,17 @@ class Channel:
             raise
         return Frame(header, bytes(body or b""), tuple(fds))
 
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
     def _read(self, length: int, fds: list[int], deadline: float | None, *, may_end: bool = False) -> bytearray | None:
         data = bytearray(length)
         view = memoryview(data)
         done = 0
         while done < length:
-            if (
-                deadline is not None
-                and not select.select([self._sock], [], [], max(0.0, deadline - time.monotonic()))[0]
-            ):
+            if deadline is not None and not self._readable(deadline - time.monotonic()):
                 raise WireError("ipc.timeout", f"the {self._peer} did not answer in time")
             try:
                 if length <= MAX_HEADER:  # descriptors come with the first bytes of a frame

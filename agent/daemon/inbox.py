@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+import weakref
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -38,6 +39,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._event)
         self._stop = False
         self._check = False
         self._cancel = False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import agent
 from agent.clock import Clock, SystemClock
-from agent.config import Config, load, read_token
+from agent.config import Config, load, read_token, salvage
 from agent.daemon import children, notify
 from agent.daemon.activities import activities
 from agent.daemon.context import Context
@@ -213,9 +213,9 @@ def run(paths: Sequence[Path] | None = None) -> int:
         )
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
-        if config is not None:
-            _leave_trial(config)
-        return 1 if parts["retryable"] else 2
+        config = config or salvage(paths)
+        on_trial = config is not None and _leave_trial(config)
+        return 1 if on_trial or parts["retryable"] else 2
     try:
         status = daemon.run()
     except Exception:  # noqa: BLE001 - a library of the new system may be missing or broken
@@ -226,12 +226,19 @@ def run(paths: Sequence[Path] | None = None) -> int:
     return status
 
 
-def _leave_trial(config: Config) -> None:
-    """A new system whose agent cannot work must not stay: restarts use up its attempts, then the old one boots."""
+def _leave_trial(config: Config) -> bool:
+    """A new system whose agent cannot work must not stay: restarts use up its attempts, then the old one boots.
+
+    Returns:
+        Whether this system is on trial, so that the agent must be started again until the device restarts.
+    """
     try:
         device = look_at(config)
-        if device.env.read().trial.startswith(f"{device.booted.bootname},"):
-            _log.critical("this system is on trial and its agent cannot work: restarting")
-            reset(config.system.reboot_command)
+        if not device.env.read().trial.startswith(f"{device.booted.bootname},"):
+            return False
+        _log.critical("this system is on trial and its agent cannot work: restarting")
+        reset(config.system.reboot_command)
     except Exception:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
         _log.exception("it is not known whether this system is on trial")
+        return False
+    return True

@@ -20,6 +20,8 @@ from agent.errors import EnvironmentFault, OtaError, explain
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600.0  # seconds
+# A device may be without a network for days; that says nothing about the update, and costs none of its attempts.
+_UNREACHABLE = frozenset({"net.dns", "net.connect", "net.timeout"})
 _UNSAVED_PAUSE = 5.0  # seconds
 # A state directory that cannot be written must neither keep a new system on trial for ever, nor an old one from being
 # marked good and from asking the server. What the medium holds of these states leads back to them after any crash.
@@ -75,6 +77,7 @@ class Runner:
         self._clock = clock
         self._inbox = inbox
         self._patience = patience
+        self._offline = 0
         self._observe = observe
 
     def run(self) -> None:
@@ -144,13 +147,16 @@ class Runner:
             extra={"OTA_ERROR_CODE": parts["code"], "OTA_STATE": record.state.value},
         )  # fmt: skip
         record = after_failure(record, str(parts["code"]))
-        if endless or record.attempts < self._patience.attempts:
+        unreachable = parts["code"] in _UNREACHABLE and record.state in CANCELLABLE
+        self._offline = self._offline + 1 if unreachable else 0
+        if endless or unreachable or record.attempts < self._patience.attempts:
             self._pause(record)
-            return record
+            return replace(record, attempts=record.attempts - 1) if unreachable else record
         return self.failed(record, error)
 
     def _pause(self, record: Record) -> None:
-        pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(record.attempts - 1, 16))
+        tries = max(record.attempts, self._offline) - 1
+        pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(tries, 16))
         end = self._clock.boottime() + pause
         while (left := end - self._clock.boottime()) > 0:
             if record.state in CANCELLABLE and self._inbox.cancel_asked():

@@ -40,8 +40,24 @@ def test_a_start_that_cannot_work_ends_with_its_reason(world: World) -> None:
 
 
 @pytest.mark.req("S07")
+@pytest.mark.parametrize("damage", ["[update]\nno-such-setting = 1\n", "[keyring]\npath = 7\n"])
+def test_a_new_system_with_an_invalid_configuration_gives_the_device_back(world: World, damage: str) -> None:
+    variables = {**world.board.flash.load().variables, "OTA_TRIAL": f"{world.running.bootname},7,{'ab' * 8}"}
+    world.board.flash.save(variables)
+    config = world.board.config
+    if damage.startswith("[keyring]"):
+        config.write_text(config.read_text().replace("[keyring]\npath = ", "[keyring]\npath = 7 # "))
+    else:
+        config.write_text(config.read_text().replace("[update]\n", damage))
+    done = start(world)
+    assert "config.invalid" in done.stderr
+    assert done.returncode == 1
+    assert world.board.reset_request.exists()
+
+
+@pytest.mark.req("S07")
 def test_a_new_system_whose_agent_cannot_start_gives_the_device_back(world: World) -> None:
     variables = {**world.board.flash.load().variables, "OTA_TRIAL": f"{world.running.bootname},7,{'ab' * 8}"}
     world.board.flash.save(variables)
-    assert start(world).returncode == 2
+    assert start(world).returncode == 1
     assert world.board.reset_request.exists()
