@@ -54,7 +54,7 @@ def last_word(record: Record) -> feedback.Feedback:
         )
     if record.outcome == "cancelled" and record.reason is None:
         return feedback.cancel_accepted(
-            record.action_id, "the update was given up before the switch; nothing has changed"
+            record.action_id, "the update was given up before the switch; the running system is unchanged"
         )
     lines = [
         f"[{reason.code}] {reason.brief}",

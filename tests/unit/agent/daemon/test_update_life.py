@@ -7,7 +7,6 @@ either of them, and the boot script of the other side. Invented are the bytes, t
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -77,7 +76,6 @@ class Life(RuleBasedStateMachine):
             self.heal()
         finally:
             self.patched.undo()
-            os.close(self.inbox.fileno())
             logging.disable(logging.NOTSET)
 
     # What the surroundings do.
