@@ -203,7 +203,7 @@ def _same(image: Path, device: str) -> None:
 
 
 def _blank(device: str) -> None:
-    subprocess.run(["blkdiscard", "-f", "-z", device], check=True)
+    subprocess.run(["blkdiscard", "-f", "-z", device], check=True, stderr=subprocess.DEVNULL)
 
 
 def _table(size: int, bundle_size: int, theirs: list[Sample], ours: list[Sample]) -> dict[str, object]:
