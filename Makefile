@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 TESTS ?= tests
+# Tests and measurements use loop devices, namespaces and other users.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup demo test lint format bench docs clean
 
@@ -15,7 +17,7 @@ demo: setup  ## five acts: update, rollback, forgery, power cut, bad network; no
 	@.venv/bin/ota-agent demo --dir build/demo
 
 test: setup  ## every test; nothing is skipped
-	@$(PY) -m pytest -q -n 2 --dist worksteal $(TESTS)
+	@$(AS_ROOT) $(PY) -m pytest -q -n 2 --dist worksteal $(TESTS)
 
 lint: setup  ## ruff, mypy --strict, import contracts, generated documents
 	@.venv/bin/ruff check .
@@ -29,7 +31,7 @@ format: setup  ## let ruff format and sort imports
 	@.venv/bin/ruff format -q .
 
 bench: setup  ## idle memory, and installation beside rauc: ratios measured in one run
-	@$(PY) -m tools.bench
+	@$(AS_ROOT) $(PY) -m tools.bench
 
 docs: setup  ## regenerate the documents that come from tables in the code
 	@$(PY) tools/gen_docs.py
