@@ -70,6 +70,7 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
         source = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
         if is_detached(read_trailer(source).cms):
+            _accept("plain", frame)  # before anything is fetched
             # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
             source = spool(source, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
     else:
@@ -77,13 +78,17 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
     trust = load_keyring(frame.text("keyring"), cast("CheckPurpose", frame.text("check_purpose")))
     bundle = verify_bundle(source, trust, when)
+    _accept(bundle.format, frame)
+    return bundle
+
+
+def _accept(bundle_format: str, frame: Frame) -> None:
     formats = frame.header.get("formats")
-    if not isinstance(formats, list) or bundle.format not in formats:
+    if not isinstance(formats, list) or bundle_format not in formats:
         raise BundleError(
-            "bundle.format-refused", f"{bundle.format} bundles are not accepted here", details=f"accepted: {formats}",
+            "bundle.format-refused", f"{bundle_format} bundles are not accepted here", details=f"accepted: {formats}",
             resolution="build the bundle in an accepted format, or extend bundle.formats",
         )  # fmt: skip
-    return bundle
 
 
 def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, object]:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.daemon.activities.watch import Watch
-from agent.daemon.children import Child
 from agent.daemon.context import Context
 from agent.daemon.inbox import HasFileno
 from agent.daemon.network import Conversation
@@ -61,12 +60,12 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
                     return frame
                 hear(frame)
             elif talk is not None and talk.child in ready:
-                talk = _fetcher_spoke(talk, installer)
+                talk = _fetcher_spoke(talk)
             watch.look()
 
 
-def _fetcher_spoke(talk: Conversation, installer: Child) -> Conversation | None:
-    """The fetcher has served everything, or failed; when it failed, the installer knows more only if it says so at once."""
+def _fetcher_spoke(talk: Conversation) -> Conversation | None:
+    """The fetcher has served everything, or failed."""
     frame = talk.child.receive(_ANSWER)
     if frame.op == "error":
         raise _reported(frame)
