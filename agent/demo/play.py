@@ -20,6 +20,7 @@ from agent.demo.screen import Result, Screen
 from agent.demo.world import World
 from agent.errors import OtaError, explain
 
+_REST = 20.0  # seconds until the device rests after the last act
 _SMALLEST, _LARGEST = 16, 4096  # MiB; the power is cut after the first checkpoint, at 8 MiB
 _INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -85,6 +86,15 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def _status(world: World) -> list[str]:
+    """What a person would read on the device once it rests again."""
+    rests = {"State": "idle", "ServerState": "ok"}
+    world.wait_for(
+        lambda: rests.items() <= world.properties().items(), _REST, "the device rests and has asked the server"
+    )
+    return status_lines(world.properties(), time.time())
+
+
 def _play(screen: Screen, directory: Path, acts: Sequence[Act], size: int) -> dict[str, object]:
     began = time.monotonic()
     screen.title("ota-agent demo", f"A device, a server and an operator in {directory}; only the reset is simulated.")
@@ -98,7 +108,7 @@ def _play(screen: Screen, directory: Path, acts: Sequence[Act], size: int) -> di
             results.append(result)
             if not result.ok:  # the next act would begin on unknown ground
                 break
-        status = status_lines(world.properties(), time.time()) if bus else []
+        status = _status(world) if bus and results[-1].ok else []
     results += [_unplayed(act) for act in acts[len(results) :]]
     report: dict[str, object] = {
         "acts": [_reported(result) for result in results],
