@@ -10,7 +10,7 @@ from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
-from agent.errors import OtaError, explain
+from agent.errors import OtaError
 from agent.hawkbit import feedback
 from agent.hawkbit.model import Base
 
@@ -60,9 +60,8 @@ class Idle:
             base = server.poll()
         except OtaError as error:
             _log.warning("the server was not reached: %s", error, extra={"OTA_ERROR_CODE": error.code})
-            context.tell({"ServerState": error.code, "LastCheck": int(context.clock.wall())})
-            parts = explain(error)
-            context.tell({"LastError": (error.code, str(parts["brief"]), error.resolution)})
+            problem = (error.code, error.brief, error.resolution)
+            context.tell({"ServerState": error.code, "LastCheck": int(context.clock.wall()), "LastError": problem})
             return None
         context.tell({"ServerState": "ok", "LastCheck": int(context.clock.wall())})
         return self._offer(base)
