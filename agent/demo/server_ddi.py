@@ -62,10 +62,9 @@ def deployment_document(action: Action, root: str, history: int) -> dict[str, ob
     document: dict[str, object] = {"id": action.id, "deployment": body}
     if history:
         count = 100 if history < 0 or history > 100 else history
-        newest = sorted(
-            reversed(action.entries), key=lambda entry: entry.time, reverse=True
-        )  # of one millisecond: the last
-        lines = [line for entry in newest for line in entry.messages if not line.startswith("Update Server: ")]
+        # of two in one millisecond the later one is newer
+        newest = sorted(enumerate(action.entries), key=lambda pair: (pair[1].time, pair[0]), reverse=True)
+        lines = [line for _, entry in newest for line in entry.messages if not line.startswith("Update Server: ")]
         document["actionHistory"] = {"status": action.status, "messages": lines[:count]}
     return document
 
