@@ -132,6 +132,10 @@ class Inbox:
             self._install = ""
         return path
 
+    def asked(self) -> bool:
+        """Whether a check or an installation is waiting to be taken."""
+        return self._check or bool(self._install)
+
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""
         return bool(self._install)

@@ -46,6 +46,8 @@ class Idle:
                 offer = self._poll()
                 if offer is not None:
                     return Step(Event.OFFERED, offer)
+            if context.inbox.asked():
+                continue  # it came while the server was being asked; the bell for it has been heard there
             if server is None:
                 context.inbox.wait(None)
             else:

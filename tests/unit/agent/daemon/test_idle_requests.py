@@ -1,0 +1,50 @@
+"""A request that arrives while the server is being asked is not forgotten until the next poll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.pretend import Disk, Environment, context
+
+from agent.daemon.activities.idle import Idle
+from agent.daemon.inbox import Inbox, Stopped
+from agent.daemon.record import Record
+from agent.hawkbit.model import Base
+
+
+class Asked:
+    """A server that is asked; during the first poll a request arrives, and its bell is heard by who waits for the answer."""
+
+    def __init__(self, inbox: Inbox, arrive: Callable[[], None]) -> None:
+        self.next_poll = 0.0
+        self.polls = 0
+        self._inbox = inbox
+        self._arrive = arrive
+
+    def poll(self) -> Base:
+        self.polls += 1
+        self.next_poll = 1e12
+        if self.polls == 1:
+            self._arrive()
+            self._inbox.wait(0)
+        else:
+            self._inbox.stop()
+        return Base()
+
+
+@pytest.mark.timeout(10)
+def test_a_check_asked_for_during_a_poll_is_made() -> None:
+    inbox = Inbox()
+    server = Asked(inbox, inbox.check)
+    with pytest.raises(Stopped):
+        Idle(context(Disk(), Environment(), inbox=inbox, server=server), lambda: None)(Record())  # type: ignore[arg-type]
+    assert server.polls == 2
+
+
+@pytest.mark.timeout(10)
+def test_an_installation_asked_for_during_a_poll_begins() -> None:
+    inbox = Inbox()
+    server = Asked(inbox, lambda: inbox.install("/tmp/update.raucb"))
+    step = Idle(context(Disk(), Environment(), inbox=inbox, server=server), lambda: None)(Record())  # type: ignore[arg-type]
+    assert (step.record.origin, step.record.url) == ("local", "/tmp/update.raucb")
