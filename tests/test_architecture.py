@@ -74,7 +74,7 @@ def test_the_fetcher_loads_no_bundle_code_and_no_bus() -> None:
 
 
 def test_the_host_tool_needs_nothing_of_a_device() -> None:
-    loaded = modules_after("agent.bundle.cli")
+    loaded = modules_after("agent.bundler.cli")
     assert not loaded & {"gi", "pydbus", "systemd", "pyudev", "requests", "slots", "bootloader_env"}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import agent
-from agent.bundle.keygen import DevelopmentPki, make_pki
+from agent.bundler.keygen import DevelopmentPki, make_pki
 from agent.demo import images
 from agent.demo.bootscript import ATTEMPTS, COPY_SIZE, Flash, Storage
 from agent.demo.grubscript import GrubBlock

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.bundle.build import create
+from agent.bundler.build import create
 from agent.demo import factory, images, tools
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.bootsim import Board, Boot, Bootloader

@@ -12,9 +12,9 @@ from support.bundles import IMAGE_NAME, make_bundle, make_content, opened, some_
 from support.rauc import accepts, rauc, rauc_bundle, system_conf
 from support.tampering import Parts, flipped, openssl_cms, parts_of
 
-from agent.bundle.cli import main
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.verify import verify_bundle
+from agent.bundler.cli import main
 from agent.errors import BundleError
 
 PKI = shared_pki()

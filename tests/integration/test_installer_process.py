@@ -15,7 +15,7 @@ import pytest
 from pki.build import pem, shared_pki
 from support.bundles import make_content, some_image
 
-from agent.bundle.build import create
+from agent.bundler.build import create
 from agent.daemon.children import Child, spawn
 from agent.errors import EnvironmentFault, OtaError, from_explained
 from agent.wire import Frame

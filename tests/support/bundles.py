@@ -19,10 +19,10 @@ from typing import Literal
 
 from pki.build import Pki, shared_pki
 
-from agent.bundle.build import Compression, create
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.source import FileSource
 from agent.bundle.trust import TrustPolicy
+from agent.bundler.build import Compression, create
 
 IMAGE_NAME = "rootfs.img"
 

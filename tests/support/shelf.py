@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from pki.build import pem, shared_pki
 
-from agent.bundle.build import sign
 from agent.bundle.cms import parse_signed_data
+from agent.bundler.build import sign
 from agent.demo import images
 from agent.demo.factory import COMPATIBLE, CONTROLLER
 from agent.demo.world import World

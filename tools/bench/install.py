@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.bundle.keygen import make_pki
+from agent.bundler.keygen import make_pki
 from agent.daemon.children import spawn
 from agent.errors import from_explained
 

@@ -14,10 +14,10 @@ from pki.build import shared_pki
 from support.bundles import trust_in
 from support.tampering import flipped, openssl_cms
 
-from agent.bundle.build import sign
 from agent.bundle.cms import check_signature, digest_matches, is_detached, parse_signed_data
 from agent.bundle.der import require_der
 from agent.bundle.trust import check_chain
+from agent.bundler.build import sign
 from agent.errors import BundleError
 
 DATA = b"[update]\ncompatible=x\n"

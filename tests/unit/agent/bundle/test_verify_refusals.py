@@ -11,9 +11,9 @@ from pki.build import Pki
 from support.bundles import make_bundle, opened, shared_pki, trust_in
 from support.tampering import Parts, flipped, openssl_cms, parts_of
 
-from agent.bundle.build import sign
 from agent.bundle.manifest import dump_manifest, parse_draft
 from agent.bundle.verify import VerifiedBundle, verify_bundle
+from agent.bundler.build import sign
 from agent.errors import BundleError
 
 Make = Callable[[Parts, Pki], bytes]

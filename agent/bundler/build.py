@@ -13,7 +13,7 @@ import secrets
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -31,13 +31,12 @@ from agent.bundle.payload import BLOCK
 from agent.bundle.source import PIECE, FileSource
 from agent.bundle.verify import MANIFEST, MAX_PLAIN
 from agent.bundle.verity import build_tree
+from agent.bundler.report import Step
 from agent.errors import EnvironmentFault, OtaError
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 Compression = Literal["gzip", "xz", "zstd", "lz4"]
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "xz", "zstd", "lz4")
-
-Step = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all (0: unknown)
 
 
 class BuildError(OtaError):

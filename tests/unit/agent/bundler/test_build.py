@@ -10,8 +10,8 @@ import pytest
 from pki.build import Identity, shared_pki
 from support.bundles import IMAGE_NAME, make_content, opened, some_image, trust_in
 
-from agent.bundle.build import Built, append_signature, create
 from agent.bundle.verify import verify_bundle
+from agent.bundler.build import Built, append_signature, create
 from agent.errors import OtaError
 
 PKI = shared_pki()

@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.bundle.keygen import make_pki
 from agent.bundle.trust import check_chain, load_keyring
+from agent.bundler.keygen import make_pki
 from agent.errors import BundleError, OtaError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -13,11 +13,11 @@ from pki.build import shared_pki
 from support.bundles import make_bundle, make_content, some_image
 from support.tampering import Parts, flipped, parts_of
 
-import agent.bundle
-from agent.bundle.build import sign
-from agent.bundle.cli import main
+import agent.bundler
 from agent.bundle.manifest import dump_manifest, parse_draft
-from agent.bundle.progress import ProgressBar
+from agent.bundler.build import sign
+from agent.bundler.cli import main
+from agent.bundler.progress import ProgressBar
 
 PKI = shared_pki()
 

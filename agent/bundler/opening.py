@@ -1,0 +1,114 @@
+"""Whom to believe, as given on the command line, and a bundle opened under it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent.bundle.manifest import Image
+from agent.bundle.purpose import CheckPurpose
+from agent.bundle.source import FileSource
+from agent.bundle.squashfs import SquashFile
+from agent.bundle.trust import TrustPolicy, load_keyring
+from agent.bundle.verify import VerifiedBundle, verify_bundle
+from agent.bundler.report import Step
+from agent.errors import BundleError, EnvironmentFault
+
+
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """Whom to believe and when."""
+
+    keyring: str
+    check_purpose: CheckPurpose
+    when: datetime
+
+    def policy(self) -> TrustPolicy:
+        """Reads the keyring; raises ConfigError."""
+        return load_keyring(self.keyring, self.check_purpose)
+
+
+def add_trust(
+    parser: argparse.ArgumentParser,
+    about: str = "trusted certificates",
+    group: argparse._MutuallyExclusiveGroup | None = None,
+    *,
+    required: bool = False,
+) -> None:
+    """Adds the options that say whom to believe; ``trusting`` reads them."""
+    (group or parser).add_argument("--keyring", required=required, metavar="PEM", help=about)
+    parser.add_argument(
+        "--check-purpose",
+        choices=("codesign", "smimesign", "any"),
+        default="codesign",
+        help="what the signer's certificate must be good for (%(default)s)",
+    )
+    parser.add_argument("--time", type=_time, metavar="ISO", help="check the certificates for this time (now)")
+
+
+def trusting(options: argparse.Namespace, now: datetime) -> Trusting:
+    """Returns what the options of ``add_trust`` say; ``--keyring`` must be given."""
+    return Trusting(options.keyring, options.check_purpose, options.time or now)
+
+
+def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
+    """Verifies with progress; raises as ``verify_bundle``."""
+
+    def told(done: int) -> None:
+        step("checking the payload", done, source.size)
+
+    return verify_bundle(source, trust.policy(), trust.when, progress=told)
+
+
+def checked(image: Image, file: SquashFile, step: Step) -> Iterator[bytes]:
+    """Passes the content of an image on, and raises ``bundle.image-digest`` at the end if it was not the right one."""
+    digest, done = hashlib.sha256(), 0
+    for piece in file.blocks():
+        digest.update(piece)
+        done += len(piece)
+        step(f"unpacking {image.filename}", done, image.size)
+        yield piece
+    if digest.hexdigest() != image.sha256:
+        raise BundleError(
+            "bundle.image-digest",
+            "an image in the bundle is not the one that its manifest names",
+            details=f"{image.filename} has sha256 {digest.hexdigest()}, the manifest says {image.sha256}",
+            resolution="build the bundle again",
+        )
+
+
+def check_all(bundle: VerifiedBundle, step: Step) -> None:
+    """Reads every byte of the payload and of each image; raises BundleError at the first that is wrong."""
+    done = 0
+    for piece in bundle.payload.stream(0, bundle.payload.size):
+        done += len(piece)
+        step("checking the payload", done, bundle.payload.size)
+    for image in bundle.manifest.images:
+        if image.filename:
+            for _ in checked(image, bundle.image_file(image), step):
+                pass
+
+
+@contextmanager
+def opened(path: str) -> Iterator[FileSource]:
+    """The bundle as a Source; raises EnvironmentFault ``bundle.not-found``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise EnvironmentFault(
+            "bundle.not-found", "the bundle cannot be opened", details=str(error), retryable=False
+        ) from error
+    try:
+        yield FileSource(fd)
+    finally:
+        os.close(fd)
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
