@@ -157,6 +157,8 @@ def require_complete(manifest: Manifest) -> None:
         manifest.verity_hash and manifest.verity_salt and manifest.verity_size
     ):
         raise invalid("[bundle] lacks verity-hash, verity-salt or verity-size")
+    if manifest.bundle_format == "crypt" and not manifest.crypt_key:
+        raise invalid("[bundle] lacks crypt-key")
     if (manifest.hooks or any(image.hooks for image in manifest.images)) and not manifest.hook_filename:
         raise invalid("hooks are wanted, but [hooks] filename is missing")
 

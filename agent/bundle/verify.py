@@ -1,6 +1,6 @@
 """The verification of a bundle: the list of obligations, in order. Nothing else makes a ``VerifiedBundle``.
 
-1.  The trailer fits the file and the caps.                                                       ``layout.py``
+1.  The trailer fits the file and the caps; an encrypted CMS is opened with a key of this device.   ``layout.py``
 2.  The signature is one CMS SignedData of one signer that follows the policy.                     ``cms.py``
 3.  The signature over the signed attributes was made by the signer's key; an attached manifest is the signed one.
 4.  The signer's certificate leads to the keyring, at the given time and for the given purpose.    ``trust.py``
@@ -18,7 +18,7 @@ What remains for the installer: the digest of each image while it is written, an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from agent.bundle import cms, verity
+from agent.bundle.crypt import DecryptedPayload
+from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import CachedTail, Trailer, read_trailer
 from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
@@ -68,14 +70,15 @@ class VerifiedBundle:
     Attributes:
         manifest: what it says about itself.
         manifest_hash: SHA-256 of the exact manifest, hexadecimal: the identity of the bundle, as in RAUC.
-        format: ``verity`` or ``plain``.
+        format: ``verity``, ``crypt`` or ``plain``.
+        encrypted: its signature, and with it the manifest and the key to the payload, was encrypted for a recipient.
         size: bytes of the whole bundle.
         signer: who signed it.
-        payload: the checked bytes of the squashfs.
+        payload: the checked bytes of the squashfs; in a ``crypt`` bundle they are encrypted.
         files: the squashfs itself.
     """
 
-    __slots__ = ("files", "format", "manifest", "manifest_hash", "payload", "signer", "size")
+    __slots__ = ("encrypted", "files", "format", "manifest", "manifest_hash", "payload", "signer", "size")
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class VerifiedBundle:
         manifest_hash: str,
         size: int,
         signer: Signer,
+        encrypted: bool,
         payload: CheckedPayload,
         files: SquashFS,
     ) -> None:
@@ -95,6 +99,7 @@ class VerifiedBundle:
         self.format: Format = manifest.bundle_format
         self.size = size
         self.signer = signer
+        self.encrypted = encrypted
         self.payload = payload
         self.files = files
 
@@ -119,7 +124,12 @@ class VerifiedBundle:
 
 
 def verify_bundle(
-    source: Source, trust: TrustPolicy, when: datetime, *, progress: Callable[[int], None] | None = None
+    source: Source,
+    trust: TrustPolicy,
+    when: datetime,
+    *,
+    keys: Sequence[RecipientKey] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> VerifiedBundle:
     """Checks a bundle against everything in the list above.
 
@@ -127,18 +137,22 @@ def verify_bundle(
         source: the bundle; a plain one is read as a whole, so a remote one should be stored first (``is_detached``).
         trust: whom to believe.
         when: the time at which the certificates must be valid; it needs a time zone.
+        keys: what encrypted bundles may be opened with.
         progress: for plain bundles, called with the number of bytes checked so far.
 
     Raises:
         BundleError: the bundle is refused; the code tells which obligation failed.
     """
     trailer = read_trailer(source)  # 1
-    message = cms.parse_signed_data(trailer.cms)  # 2
+    signed, encrypted = _signed_part(trailer.cms, keys)
+    message = cms.parse_signed_data(signed)  # 2
     cms.check_signature(message)  # 3
     chain = check_chain(trust, message.signer, message.others, when)  # 4
     if message.content is not None:
-        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content)  # 5, 7
-        files, text = SquashFS(payload), message.content
+        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content, encrypted)  # 5, 7
+        files, text = _files(manifest, payload), message.content
+    elif encrypted:
+        raise _format_mismatch("the signature is encrypted, but it is detached, as in the plain format")
     else:
         payload = _open_plain(source, trailer, message, progress)  # 6
         files = SquashFS(payload)
@@ -151,6 +165,7 @@ def verify_bundle(
         manifest_hash=hashlib.sha256(text).hexdigest(),
         size=source.size,
         signer=_signer(message, chain),
+        encrypted=encrypted,
         payload=payload,
         files=files,
     )
@@ -160,14 +175,14 @@ def verify_bundle(
     return bundle
 
 
-def UNSAFE_peek(source: Source) -> tuple[Manifest, str]:  # noqa: N802  house rule: what weakens trust is loud
+def UNSAFE_peek(source: Source, keys: Sequence[RecipientKey] = ()) -> tuple[Manifest, str]:  # noqa: N802  house rule: what weakens trust is loud
     """Reads the manifest and its hash without any proof that they are genuine, for showing them to a person.
 
     Raises:
         BundleError: there is no readable manifest.
     """
     trailer = read_trailer(source)
-    message = cms.parse_signed_data(trailer.cms)
+    message = cms.parse_signed_data(_signed_part(trailer.cms, keys)[0])
     text = message.content
     if text is None:
         payload = record(source, trailer.payload_size, hashlib.sha256())
@@ -175,17 +190,32 @@ def UNSAFE_peek(source: Source) -> tuple[Manifest, str]:  # noqa: N802  house ru
     return parse_draft(text), hashlib.sha256(text).hexdigest()
 
 
-def _open_verity(source: Source, trailer: Trailer, text: bytes) -> tuple[Manifest, CheckedPayload]:
-    manifest = parse_draft(text)
-    if manifest.bundle_format == "crypt":
+def _signed_part(outer: bytes, keys: Sequence[RecipientKey]) -> tuple[bytes, bool]:
+    """Returns the SignedData of a bundle, and whether it had to be decrypted."""
+    if not is_enveloped(outer):
+        return outer, False
+    if not keys:
         raise BundleError(
-            "bundle.format-unsupported",
-            "encrypted bundles are not supported",
-            details="the manifest says format=crypt",
-            resolution="build the bundle in the verity format",
+            "bundle.encrypted",
+            "the bundle is encrypted, and there is no key to open it",
+            details="its signature is a CMS EnvelopedData",
+            resolution="name the private key that it was encrypted for (--key; on a device [encryption] key)",
         )
-    if manifest.bundle_format != "verity":
+    return open_enveloped(outer, keys), True
+
+
+def _files(manifest: Manifest, payload: CheckedPayload) -> SquashFS:
+    if manifest.bundle_format == "crypt":
+        return SquashFS(DecryptedPayload(payload, manifest.crypt_key))
+    return SquashFS(payload)
+
+
+def _open_verity(source: Source, trailer: Trailer, text: bytes, encrypted: bool) -> tuple[Manifest, CheckedPayload]:
+    manifest = parse_draft(text)
+    if manifest.bundle_format == "plain":
         raise _format_mismatch("the signature carries the manifest, but that says format=plain")
+    if encrypted and manifest.bundle_format != "crypt":
+        raise _format_mismatch(f"the signature is encrypted, but the manifest says format={manifest.bundle_format}")
     require_complete(manifest)
     payload = verity.open_verity(
         source,
