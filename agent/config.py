@@ -58,6 +58,14 @@ class BundleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptionSettings:
+    """``[encryption]``: how encrypted bundles are opened."""
+
+    key: Path | None
+    cert: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateSettings:
     """``[update]``: what may be installed; ``min_version`` is empty when there is no floor."""
 
@@ -139,6 +147,7 @@ class Config:
     system: SystemSettings
     keyring: KeyringSettings
     bundle: BundleSettings
+    encryption: EncryptionSettings
     update: UpdateSettings
     server: ServerSettings
     fetcher: FetcherSettings
@@ -301,6 +310,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         system=SystemSettings(**section("system")),
         keyring=KeyringSettings(**section("keyring")),
         bundle=BundleSettings(**section("bundle")),
+        encryption=EncryptionSettings(**section("encryption")),
         update=UpdateSettings(**section("update")),
         server=ServerSettings(**section("server"), attributes=MappingProxyType(attributes)),
         fetcher=FetcherSettings(**section("fetcher")),

@@ -191,6 +191,8 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
         if len(tokens) != 1:
             got = "both" if tokens else "nothing"
             yield f"server.target-token-file: expected either this or server.gateway-token-file, got {got}"
+    if outcome.text("encryption", "cert") and not outcome.text("encryption", "key"):
+        yield "encryption.key: expected a file because encryption.cert is set, got nothing"
     yield from _at_most(outcome, "server", "poll-min", "poll-max")
     yield from _at_most(outcome, "health", "soak", "deadline")
     yield from _at_most(outcome, "health", "interval", "deadline")

@@ -190,7 +190,7 @@ def some_of(*words: str) -> Kind:
             raise ValueError
         return tuple(raw)
 
-    return Kind("a list of " + " and ".join(f'"{word}"' for word in words), accept)
+    return Kind("a list of " + ", ".join(f'"{word}"' for word in words[:-1]) + f' and "{words[-1]}"', accept)
 
 
 BOOLEAN = Kind("true or false", _boolean)

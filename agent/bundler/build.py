@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
 
+from agent.bundle.crypt import KEY, encrypt_sectors
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import MAX_SIGNATURE
 from agent.bundle.manifest import Image, Manifest, dump_manifest, parse_draft, require_complete
@@ -68,7 +69,7 @@ def create(
     key: SigningKey,
     intermediates: Sequence[x509.Certificate] = (),
     compression: Compression = "gzip",
-    bundle_format: Literal["verity", "plain"] = "verity",
+    bundle_format: Literal["verity", "crypt", "plain"] = "verity",
     step: Step | None = None,
 ) -> Built:
     """Makes a signed bundle of the files in ``directory``.
@@ -80,7 +81,8 @@ def create(
         key: its private key.
         intermediates: certificates that the bundle carries so that a device needs only the root.
         compression: of the squashfs.
-        bundle_format: ``verity`` is checked block by block while it is installed, ``plain`` as a whole before.
+        bundle_format: ``verity`` is checked block by block while it is installed, ``plain`` as a whole before, ``crypt`` is
+            ``verity`` over encrypted blocks; its signature holds their key until ``encrypt`` closes it for recipients.
         step: told about the progress.
 
     Raises:
@@ -108,7 +110,9 @@ def create(
         sources = [*(content / name for name in names), Path(scratch) / MANIFEST]
         told("compressing", 0, 0)
         _make_squashfs(sources, bundle, compression)
-        if bundle_format == "verity":
+        if bundle_format == "crypt":
+            manifest = replace(manifest, crypt_key=_encrypt_payload(bundle, told))
+        if bundle_format != "plain":
             manifest = _append_tree(bundle, manifest, told)
             require_complete(manifest)
             text = dump_manifest(manifest)
@@ -117,7 +121,7 @@ def create(
             signature = _sign_plain(bundle, cert, key, intermediates)
         append_signature(bundle, signature)
         size = bundle.stat().st_size
-        _publish(bundle, target)
+        publish(bundle, target)
     return Built(target, size, manifest, hashlib.sha256(text).hexdigest())
 
 
@@ -235,6 +239,19 @@ def _make_squashfs(sources: Sequence[Path], out: Path, compression: Compression)
         file.write(bytes(max(2 * BLOCK, -(-size // BLOCK) * BLOCK) - size))
 
 
+def _encrypt_payload(bundle: Path, told: Step) -> bytes:
+    """Encrypts the squashfs where it lies, and returns the key."""
+    key = secrets.token_bytes(KEY)
+    with bundle.open("rb+") as file:
+        source = FileSource(file.fileno())
+        done = 0
+        for piece in source.stream(0, source.size):
+            os.pwrite(file.fileno(), encrypt_sectors(key, done // BLOCK, piece), done)
+            done += len(piece)
+            told("encrypting", done, source.size)
+    return key
+
+
 def _append_tree(bundle: Path, manifest: Manifest, told: Step) -> Manifest:
     salt = secrets.token_bytes(32)
     with bundle.open("rb+") as file:
@@ -251,7 +268,7 @@ def _append_tree(bundle: Path, manifest: Manifest, told: Step) -> Manifest:
         root, tree = build_tree(watched(), salt)
         file.seek(0, os.SEEK_END)
         file.write(tree)
-    return replace(manifest, bundle_format="verity", verity_hash=root, verity_salt=salt, verity_size=len(tree))
+    return replace(manifest, verity_hash=root, verity_salt=salt, verity_size=len(tree))
 
 
 def _sign_plain(
@@ -273,7 +290,7 @@ def _sign_plain(
         return sign(data, cert, key, intermediates, detached=True)
 
 
-def _publish(bundle: Path, target: Path) -> None:
+def publish(bundle: Path, target: Path) -> None:
     """Gives the finished file its name; never replaces another."""
     bundle.chmod(0o644)
     try:

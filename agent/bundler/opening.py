@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent.bundle.enveloped import RecipientKey
 from agent.bundle.manifest import Image
 from agent.bundle.purpose import CheckPurpose
+from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource
 from agent.bundle.squashfs import SquashFile
 from agent.bundle.trust import TrustPolicy, load_keyring
@@ -27,6 +29,7 @@ class Trusting:
     keyring: str
     check_purpose: CheckPurpose
     when: datetime
+    keys: tuple[RecipientKey, ...] = ()
 
     def policy(self) -> TrustPolicy:
         """Reads the keyring; raises ConfigError."""
@@ -53,7 +56,26 @@ def add_trust(
 
 def trusting(options: argparse.Namespace, now: datetime) -> Trusting:
     """Returns what the options of ``add_trust`` say; ``--keyring`` must be given."""
-    return Trusting(options.keyring, options.check_purpose, options.time or now)
+    return Trusting(options.keyring, options.check_purpose, options.time or now, decryption_keys(options))
+
+
+def add_decryption(parser: argparse.ArgumentParser, flag: str = "--key") -> None:
+    """Adds the option that names the key for encrypted bundles; ``decryption_keys`` reads it."""
+    parser.add_argument(
+        flag,
+        dest="decryption_key",
+        metavar="PEM",
+        help="private key that an encrypted bundle is opened with; its passphrase is taken from OTA_BUNDLE_PASSPHRASE",
+    )
+
+
+def decryption_keys(options: argparse.Namespace) -> tuple[RecipientKey, ...]:
+    """Reads the key that ``add_decryption`` named, if any; raises ConfigError."""
+    path = getattr(options, "decryption_key", None)
+    if not path:
+        return ()
+    secret = os.environ.get("OTA_BUNDLE_PASSPHRASE")
+    return (load_recipient_key(path, passphrase=secret.encode() if secret else None, private=False),)
 
 
 def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
@@ -62,7 +84,7 @@ def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
     def told(done: int) -> None:
         step("checking the payload", done, source.size)
 
-    return verify_bundle(source, trust.policy(), trust.when, progress=told)
+    return verify_bundle(source, trust.policy(), trust.when, keys=trust.keys, progress=told)
 
 
 def checked(image: Image, file: SquashFile, step: Step) -> Iterator[bytes]:

@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from agent.bundle.enveloped import RecipientKey
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
+from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource, RemoteSource, Source
 from agent.bundle.trust import load_keyring
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
@@ -67,6 +69,9 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     """Verifies what the daemon handed over."""
     fd = frame.fds[0]
     source: Source
+    keys: tuple[RecipientKey, ...] = ()
+    if frame.text("encryption_key"):
+        keys = (load_recipient_key(frame.text("encryption_key"), frame.text("encryption_cert")),)
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
         source = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
         if is_detached(read_trailer(source).cms):
@@ -77,8 +82,14 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
         source = FileSource(fd)
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
     trust = load_keyring(frame.text("keyring"), cast("CheckPurpose", frame.text("check_purpose")))
-    bundle = verify_bundle(source, trust, when)
+    bundle = verify_bundle(source, trust, when, keys=keys)
     _accept(bundle.format, frame)
+    if bundle.format == "crypt" and not bundle.encrypted:
+        raise BundleError(
+            "bundle.not-encrypted", "the bundle is of the crypt format, but the key to its payload lies open",
+            details="its signature is not encrypted for any recipient",
+            resolution="encrypt it with 'ota-bundle encrypt' or 'rauc encrypt' before it is deployed",
+        )  # fmt: skip
     return bundle
 
 

@@ -44,7 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--intermediate", action="append", default=[], metavar="PEM", help="authorities to put in; repeatable"
     )
     parser.add_argument("--compression", choices=COMPRESSIONS, default="gzip", help="of the squashfs (%(default)s)")
-    parser.add_argument("--format", choices=("verity", "plain"), default="verity", help="of the bundle (%(default)s)")
+    parser.add_argument(
+        "--format", choices=("verity", "crypt", "plain"), default="verity", help="of the bundle (%(default)s)"
+    )
     add_trust(parser, "verify the finished bundle with these trusted certificates")
 
 
@@ -73,4 +75,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     facts: dict[str, object] = {"bundle": str(built.path), "manifest_hash": built.manifest_hash}
     facts |= manifest_facts(built.manifest, built.size)
     lines = [f"{built.path}: {megabytes(built.size)}, signed by {certificate.subject.rfc4514_string()}"]
-    return Report(lines, facts, [] if options.keyring else list(doubts(certificate, now)))
+    warnings = [] if options.keyring else list(doubts(certificate, now))
+    if built.manifest.crypt_key:
+        warnings.append("the key to the payload lies open in the bundle: close it with 'ota-bundle encrypt'")
+    return Report(lines, facts, warnings)

@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 
 from agent.bundler.describe import bundle_facts, bundle_lines
-from agent.bundler.opening import add_trust, check_all, opened, trusting, verified
+from agent.bundler.opening import add_decryption, add_trust, check_all, opened, trusting, verified
 from agent.bundler.report import Report, Step
 
 NAME = "verify"
@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
     parser.add_argument("bundle", metavar="BUNDLE")
     add_trust(parser, required=True)
+    add_decryption(parser)
 
 
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:

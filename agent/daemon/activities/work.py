@@ -124,6 +124,8 @@ def _common(context: Context, record: Record) -> dict[str, object]:
         "keyring": str(config.keyring.path),
         "check_purpose": config.keyring.check_purpose,
         "formats": list(config.bundle.formats),
+        "encryption_key": str(config.encryption.key or ""),
+        "encryption_cert": str(config.encryption.cert or ""),
         # A clock without a battery starts in the past; it cannot be earlier than the newest bundle that was confirmed.
         "when": max(int(context.clock.wall()), context.knowledge.signed_at()),
     }

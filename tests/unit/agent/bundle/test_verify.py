@@ -125,6 +125,7 @@ def test_nobody_else_can_call_a_bundle_verified(tmp_path: Path) -> None:
             manifest_hash="",
             size=0,
             signer=bundle.signer,
+            encrypted=False,
             payload=bundle.payload,
             files=bundle.files,
         )

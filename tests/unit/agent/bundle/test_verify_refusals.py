@@ -110,6 +110,10 @@ def crypt(text: bytes) -> bytes:
     return text.replace(b"format=verity", b"format=crypt\ncrypt-key=" + b"00" * 32)
 
 
+def crypt_without_key(text: bytes) -> bytes:
+    return text.replace(b"format=verity", b"format=crypt")
+
+
 VERITY: dict[str, tuple[str, Make]] = {
     "unsigned-squashfs": ("bundle.unsigned", lambda parts, pki: parts.payload[: -first_size_of(parts)]),
     "signature-stripped": ("bundle.unsigned", lambda parts, pki: parts.payload + bytes(8)),
@@ -175,7 +179,8 @@ VERITY: dict[str, tuple[str, Make]] = {
     "first-block-cut": ("bundle.payload-corrupt", payload(lambda data: data[4096:])),
     "no-payload": ("bundle.payload-corrupt", payload(lambda data: b"")),
     "tree-larger-than-file": ("bundle.payload-corrupt", with_manifest(verity_size_too_large)),
-    "crypt": ("bundle.format-unsupported", with_manifest(crypt)),
+    "crypt-but-not-encrypted": ("bundle.squashfs-invalid", with_manifest(crypt)),
+    "crypt-without-key": ("bundle.manifest-invalid", with_manifest(crypt_without_key)),
     "plain-manifest-attached": (
         "bundle.format-mismatch",
         with_manifest(lambda text: text.replace(b"format=verity", b"format=plain")),

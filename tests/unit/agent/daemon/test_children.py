@@ -130,7 +130,8 @@ def _context() -> Any:
         wall = staticmethod(time.time)
 
     here = context(Disk(), Environment(), clock=Real(), inbox=Inbox())
-    here.config.keyring = here.config.bundle = type("Any", (), {"path": "", "check_purpose": "", "formats": ()})
+    anything = {"path": "", "check_purpose": "", "formats": (), "key": None, "cert": None}
+    here.config.keyring = here.config.bundle = here.config.encryption = type("Any", (), anything)
     return here
 
 
