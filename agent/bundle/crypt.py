@@ -18,6 +18,7 @@ from agent.bundle.source import Source
 SECTOR = 4096
 KEY = 32  # bytes
 _UNITS = SECTOR // 512
+_SLACK = 16  # bytes that update_into wants beyond what it writes
 
 
 class DecryptedPayload:
@@ -58,11 +59,11 @@ class DecryptedPayload:
                 yield plain if last - first == whole else plain[first:last]
 
     def _decrypted(self, first: int, data: memoryview) -> bytes:
-        parts = []
+        room = memoryview(bytearray(len(data) + _SLACK))
         for number, start in enumerate(range(0, len(data), SECTOR), first):
-            cipher = Cipher(self._algorithm, CBC(_iv(number))).decryptor()
-            parts.append(cipher.update(data[start : start + SECTOR]))
-        return b"".join(parts)
+            decryptor = Cipher(self._algorithm, CBC(_iv(number))).decryptor()
+            decryptor.update_into(data[start : start + SECTOR], room[start:])
+        return bytes(room[: len(data)])
 
 
 def encrypt_sectors(key: bytes, first: int, data: bytes | memoryview) -> bytes:
@@ -80,4 +81,4 @@ def encrypt_sectors(key: bytes, first: int, data: bytes | memoryview) -> bytes:
 
 
 def _iv(sector: int) -> bytes:
-    return (sector * _UNITS).to_bytes(8, "little") + bytes(8)
+    return (sector * _UNITS).to_bytes(16, "little")
