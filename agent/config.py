@@ -38,6 +38,7 @@ class SystemSettings:
     version_key: str
     cmdline: Path
     boot_id: Path
+    clock_epoch: Path
     reboot_command: tuple[str, ...]
     bus: str
 
@@ -46,8 +47,12 @@ class SystemSettings:
 class KeyringSettings:
     """``[keyring]``: whom to trust."""
 
-    path: Path
+    path: Path | None
+    directory: Path | None
     check_purpose: str
+    check_crl: bool
+    allow_partial_chain: bool
+    allowed_signer_cns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,8 @@ def _attributes(merged: Mapping[tuple[str, str], _Found], problems: list[str]) -
 
 def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
     """What no single value can tell. The shape of the slots as a whole is judged by the package ``slots``."""
+    if not any(outcome.text("keyring", key) for key in ("path", "directory")):
+        yield "keyring.path: expected a path because keyring.directory is not set, got nothing"
     if outcome.text("server", "url"):
         if not outcome.text("server", "controller-id"):
             yield "server.controller-id: expected a name because server.url is set, got nothing"

@@ -117,6 +117,15 @@ def _argvs(raw: object, _base: Path) -> tuple[tuple[str, ...], ...]:
     return tuple(_argv(item) for item in raw)
 
 
+def _texts(raw: object, _base: Path) -> tuple[str, ...]:
+    if not isinstance(raw, list) or len(raw) > MAX_LIST:
+        raise ValueError
+    texts = tuple(_text(item) for item in raw)
+    if not all(texts) or len(set(texts)) != len(texts):
+        raise ValueError
+    return texts
+
+
 def _units(raw: object, _base: Path) -> tuple[str, ...]:
     if not isinstance(raw, list) or len(raw) > MAX_LIST:
         raise ValueError
@@ -199,6 +208,7 @@ OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)
 DEVICE = Kind('a device path or "partlabel:NAME"', _device)
 COMMAND = Kind("a command as a list of words", lambda raw, _base: _argv(raw))
 COMMANDS = Kind("a list of commands, each a list of words", _argvs)
+TEXTS = Kind("a list of different texts", _texts)
 UNITS = Kind('a list of different unit names such as "app.service"', _units)
 URL = Kind("an address https://host[:port][/path]", _url)
 BUS = Kind('"system", "session", "none" or a D-Bus address', _bus)

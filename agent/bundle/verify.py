@@ -26,13 +26,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from agent.bundle import cms, verity
+from agent.bundle.certificates import name_of
 from agent.bundle.crypt import DecryptedPayload
 from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import CachedTail, Trailer, read_trailer
 from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
 from agent.bundle.payload import CheckedPayload, corrupt, record
-from agent.bundle.refusal import name_of
 from agent.bundle.source import Source
 from agent.bundle.squashfs import SquashFile, SquashFS
 from agent.bundle.trust import TrustPolicy, check_chain
@@ -76,9 +76,10 @@ class VerifiedBundle:
         signer: who signed it.
         payload: the checked bytes of the squashfs; in a ``crypt`` bundle they are encrypted.
         files: the squashfs itself.
+        warnings: what did not stop the verification, but was hardly meant so.
     """
 
-    __slots__ = ("encrypted", "files", "format", "manifest", "manifest_hash", "payload", "signer", "size")
+    __slots__ = ("encrypted", "files", "format", "manifest", "manifest_hash", "payload", "signer", "size", "warnings")
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class VerifiedBundle:
         encrypted: bool,
         payload: CheckedPayload,
         files: SquashFS,
+        warnings: tuple[str, ...],
     ) -> None:
         if seal is not _SEAL:
             raise RuntimeError("only verify_bundle may call a bundle verified")
@@ -102,6 +104,7 @@ class VerifiedBundle:
         self.encrypted = encrypted
         self.payload = payload
         self.files = files
+        self.warnings = warnings
 
     def image_file(self, image: Image) -> SquashFile:
         """Opens the file of an image of this bundle; its content still has to match ``image.sha256``.
@@ -168,6 +171,7 @@ def verify_bundle(
         encrypted=encrypted,
         payload=payload,
         files=files,
+        warnings=trust.warnings(),
     )
     for image in manifest.images:
         if image.filename:

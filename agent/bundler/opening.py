@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.bundle.enveloped import RecipientKey
+from agent.bundle.keyring import load_keyring
 from agent.bundle.manifest import Image
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource
 from agent.bundle.squashfs import SquashFile
-from agent.bundle.trust import TrustPolicy, load_keyring
+from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, verify_bundle
 from agent.bundler.report import Step
 from agent.errors import BundleError, EnvironmentFault
@@ -30,10 +31,21 @@ class Trusting:
     check_purpose: CheckPurpose
     when: datetime
     keys: tuple[RecipientKey, ...] = ()
+    check_crl: bool = False
+    partial_chain: bool = False
+    allowed_signers: tuple[str, ...] = ()
 
     def policy(self) -> TrustPolicy:
         """Reads the keyring; raises ConfigError."""
-        return load_keyring(self.keyring, self.check_purpose)
+        is_directory = os.path.isdir(self.keyring)
+        return load_keyring(
+            None if is_directory else self.keyring,
+            self.check_purpose,
+            directory=self.keyring if is_directory else None,
+            check_crl=self.check_crl,
+            allow_partial_chain=self.partial_chain,
+            allowed_signer_cns=self.allowed_signers,
+        )
 
 
 def add_trust(
@@ -44,7 +56,9 @@ def add_trust(
     required: bool = False,
 ) -> None:
     """Adds the options that say whom to believe; ``trusting`` reads them."""
-    (group or parser).add_argument("--keyring", required=required, metavar="PEM", help=about)
+    (group or parser).add_argument(
+        "--keyring", required=required, metavar="PATH", help=f"{about}: a PEM file, or a directory of 'openssl rehash'"
+    )
     parser.add_argument(
         "--check-purpose",
         choices=("codesign", "smimesign", "any"),
@@ -52,11 +66,30 @@ def add_trust(
         help="what the signer's certificate must be good for (%(default)s)",
     )
     parser.add_argument("--time", type=_time, metavar="ISO", help="check the certificates for this time (now)")
+    parser.add_argument(
+        "--check-crl", action="store_true", help="demand a current CRL of every authority in the keyring"
+    )
+    parser.add_argument("--partial-chain", action="store_true", help="trust every certificate of the keyring by itself")
+    parser.add_argument(
+        "--allowed-signer",
+        action="append",
+        default=[],
+        metavar="CN",
+        help="common name that the signer must have; repeatable, one of them is enough",
+    )
 
 
 def trusting(options: argparse.Namespace, now: datetime) -> Trusting:
     """Returns what the options of ``add_trust`` say; ``--keyring`` must be given."""
-    return Trusting(options.keyring, options.check_purpose, options.time or now, decryption_keys(options))
+    return Trusting(
+        keyring=options.keyring,
+        check_purpose=options.check_purpose,
+        when=options.time or now,
+        keys=decryption_keys(options),
+        check_crl=options.check_crl,
+        partial_chain=options.partial_chain,
+        allowed_signers=tuple(options.allowed_signer),
+    )
 
 
 def add_decryption(parser: argparse.ArgumentParser, flag: str = "--key") -> None:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import cast
 
 from agent.bundle.enveloped import RecipientKey
+from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource, RemoteSource, Source
-from agent.bundle.trust import load_keyring
+from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
 from agent.installer.confine import confine
@@ -81,8 +82,7 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     else:
         source = FileSource(fd)
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
-    trust = load_keyring(frame.text("keyring"), cast("CheckPurpose", frame.text("check_purpose")))
-    bundle = verify_bundle(source, trust, when, keys=keys)
+    bundle = verify_bundle(source, _trust(frame), when, keys=keys)
     _accept(bundle.format, frame)
     if bundle.format == "crypt" and not bundle.encrypted:
         raise BundleError(
@@ -91,6 +91,24 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
             resolution="encrypt it with 'ota-bundle encrypt' or 'rauc encrypt' before it is deployed",
         )  # fmt: skip
     return bundle
+
+
+def _trust(frame: Frame) -> TrustPolicy:
+    """Reads the keyring that the daemon's ``trust`` names; its keys are the settings of ``[keyring]``."""
+    asked = frame.header.get("trust")
+    trust = Frame(asked if isinstance(asked, dict) else {}, b"", ())
+    names = trust.header.get("allowed_signer_cns")
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise WireError("ipc.protocol", "the daemon did not say which signers are allowed", details=repr(names)[:60])
+    return load_keyring(
+        trust.text("path") or None,
+        cast("CheckPurpose", trust.text("check_purpose")),
+        directory=trust.text("directory") or None,
+        # Nothing but False switches a check off: what is missing or of another kind is the stricter answer.
+        check_crl=trust.header.get("check_crl") is not False,
+        allow_partial_chain=trust.header.get("allow_partial_chain") is True,
+        allowed_signer_cns=names,
+    )
 
 
 def _accept(bundle_format: str, frame: Frame) -> None:
@@ -115,6 +133,7 @@ def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, objec
         "manifest_hash": bundle.manifest_hash,
         "size": bundle.size,
         "signer": signer.subject,
+        "warnings": list(bundle.warnings),
         "signed_at": int(signed.timestamp()) if signed else 0,
         "meta": {label: dict(values) for label, values in manifest.meta.items()},
         "images": [

@@ -41,4 +41,4 @@ def run(options: argparse.Namespace, _step: Step, now: datetime) -> Report:
             return Report(manifest_lines(manifest, source.size, manifest_hash), facts, [warning])
         trust = trusting(options, now)
         bundle = verify_bundle(source, trust.policy(), trust.when, keys=trust.keys)
-        return Report(bundle_lines(bundle), bundle_facts(bundle))
+        return Report(bundle_lines(bundle), bundle_facts(bundle), bundle.warnings)

@@ -31,4 +31,5 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     with opened(options.bundle) as source:
         bundle = verified(source, trusting(options, now), step)
         check_all(bundle, step)
-        return Report([*bundle_lines(bundle), "every byte is good"], {**bundle_facts(bundle), "complete": True})
+        facts = {**bundle_facts(bundle), "complete": True}
+        return Report([*bundle_lines(bundle), "every byte is good"], facts, bundle.warnings)

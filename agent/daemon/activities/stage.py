@@ -33,6 +33,8 @@ def inspecting(context: Context, record: Record) -> Step:
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     if answer.text("restriction"):
         _log.info("installer: %s", answer.text("restriction"))
+    for warning in _warnings(answer):
+        _log.warning("bundle: %s", warning)
     offer = Offer(answer.text("compatible"), answer.text("version"), answer.text("manifest_hash"))
     check(offer, _facts(context))
     chosen = target_group(context.device.groups, context.device.booted)
@@ -110,6 +112,11 @@ def staged(context: Context, record: Record) -> Step:
         Watch(context, record).ask()
     _remember(context, record, "installed")
     return Step(Event.DONE, record)
+
+
+def _warnings(answer: Frame) -> list[str]:
+    found = answer.header.get("warnings")
+    return [str(each)[:300] for each in found[:8]] if isinstance(found, list) else []
 
 
 def _remember(context: Context, record: Record, state: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.clock import built, verification_time
+from agent.config import KeyringSettings
 from agent.daemon.activities.watch import Watch
 from agent.daemon.context import Context
 from agent.daemon.inbox import HasFileno
@@ -121,11 +123,22 @@ def _common(context: Context, record: Record) -> dict[str, object]:
         "size": record.size,
         "sha256": record.sha256,
         "spool": str(config.system.state_dir / f"{_SPOOL}{record.sha256[:32] or record.action_id}.raucb"),
-        "keyring": str(config.keyring.path),
-        "check_purpose": config.keyring.check_purpose,
+        "trust": _trust(config.keyring),
         "formats": list(config.bundle.formats),
         "encryption_key": str(config.encryption.key or ""),
         "encryption_cert": str(config.encryption.cert or ""),
-        # A clock without a battery starts in the past; it cannot be earlier than the newest bundle that was confirmed.
-        "when": max(int(context.clock.wall()), context.knowledge.signed_at()),
+        "when": verification_time(
+            context.clock.wall(), context.knowledge.signed_at(), built(config.system.clock_epoch)
+        ),
+    }
+
+
+def _trust(keyring: KeyringSettings) -> dict[str, object]:
+    return {
+        "path": str(keyring.path or ""),
+        "directory": str(keyring.directory or ""),
+        "check_purpose": keyring.check_purpose,
+        "check_crl": keyring.check_crl,
+        "allow_partial_chain": keyring.allow_partial_chain,
+        "allowed_signer_cns": list(keyring.allowed_signer_cns),
     }

@@ -117,7 +117,7 @@ def test_all_problems_are_told_at_once_with_file_and_key(tmp_path):
     assert f"{path}: bootloader.boot-attempt: unknown key, did you mean boot-attempts?" in lines
     assert f"{path}: system.compatible: expected a text of 1 to 255 printable characters, got 5" in lines
     assert f'{path}: health.deadline: expected a number of seconds from 0.1 to 86400, got "soon"' in lines
-    assert f"{path}: keyring.path: expected a path, got nothing" in lines
+    assert f"{path}: keyring.path: expected a path because keyring.directory is not set, got nothing" in lines
     assert any("health.commands: expected a list of commands" in line for line in lines)
     assert any(
         'bundle.formats: expected a list of "verity", "crypt" and "plain", got ["verity", "zip"]' in line

@@ -139,7 +139,7 @@ VERITY: dict[str, tuple[str, Make]] = {
     "not-a-ca": ("bundle.signature-untrusted", signed_by("under-not-a-ca")),
     "no-constraints": ("bundle.signature-untrusted", signed_by("under-no-constraints")),
     "path-too-long": ("bundle.signature-untrusted", signed_by("under-too-deep")),
-    "unknown-critical-extension": ("bundle.signature-untrusted", signed_by("unknown-critical")),
+    "unknown-critical-extension": ("bundle.certificate-restricted", signed_by("unknown-critical")),
     "expired": ("bundle.certificate-expired", signed_by("expired")),
     "expired-intermediate": ("bundle.certificate-expired", signed_by("under-expired-intermediate")),
     "not-yet-valid": ("bundle.certificate-not-yet-valid", signed_by("not-yet-valid")),
