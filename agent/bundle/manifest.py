@@ -24,12 +24,22 @@ VERITY_BLOCK = 4096
 
 _GROUPS: dict[str, tuple[str, ...]] = {
     "update": ("compatible", "version", "description", "build", "min-rauc-version"),
-    "bundle": ("format", "verity-hash", "verity-salt", "verity-size", "crypt-key"),
+    "bundle": ("format",),
     "hooks": ("filename", "hooks"),
     "handler": ("filename", "args"),
 }
+_BUNDLE_KEYS: dict[Format, tuple[str, ...]] = {  # RAUC knows each key only in the formats that need it
+    "plain": (),
+    "verity": ("verity-hash", "verity-salt", "verity-size"),
+    "crypt": ("verity-hash", "verity-salt", "verity-size", "crypt-key"),
+}
 _IMAGE_KEYS = ("filename", "sha256", "size", "type", "hooks", "adaptive")
+_ARTIFACT_KEYS = ("convert", "converted")  # since RAUC 1.13; the file itself may then be missing from the payload
 _IMAGE_LEGACY = ("version", "description", "build")  # RAUC accepts and ignores them
+_IMAGE_TYPES = (
+    *("raw", "ext4", "vfat", "squashfs", "ubifs", "tar", "emptyfs", "catar", "caidx"),
+    *(f"{each}-caibx" for each in ("raw", "ext4", "vfat", "squashfs", "ubifs")),
+)
 _BUNDLE_HOOKS = ("install-check",)
 _IMAGE_HOOKS = ("pre-install", "install", "post-install")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,7 +54,8 @@ class Image:
     Args:
         slot_class: as in ``[image.CLASS]``.
         variant: as in ``[image.CLASS.VARIANT]``, None for the default.
-        filename: a name in the top directory of the payload; empty only for the type ``emptyfs``.
+        filename: a name in the top directory of the payload; empty only for the type ``emptyfs`` and for images that
+            an ``install`` hook brings itself.
         sha256: lower case hexadecimal digest of the file; empty only in a draft.
         size: bytes of the file; meaningful only together with ``sha256``.
         type: what the image is, when the manifest says so.
@@ -108,6 +119,9 @@ def parse_draft(data: bytes) -> Manifest:
         BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``.
     """
     groups = read_keyfile(data)
+    update, bundle = groups.get("update", {}), groups.get("bundle", {})
+    hooks, handler = groups.get("hooks", {}), groups.get("handler", {})
+    bundle_format = _format(bundle.get("format", "plain"))
     images: list[Image] = []
     meta: dict[str, Mapping[str, str]] = {}
     for name, pairs in groups.items():
@@ -116,9 +130,7 @@ def parse_draft(data: bytes) -> Manifest:
         elif name.startswith("meta."):
             meta[_meta_label(name, pairs)] = MappingProxyType(pairs)
         elif name != "rollout":
-            _check_known(name, pairs)
-    update, bundle = groups.get("update", {}), groups.get("bundle", {})
-    hooks, handler = groups.get("hooks", {}), groups.get("handler", {})
+            _check_known(name, pairs, _BUNDLE_KEYS[bundle_format] if name == "bundle" else ())
     if "compatible" not in update:
         raise invalid("[update] compatible is missing")
     if handler and "filename" not in handler:
@@ -129,7 +141,7 @@ def parse_draft(data: bytes) -> Manifest:
         description=update.get("description", ""),
         build=_line(update, "build"),
         min_rauc_version=_line(update, "min-rauc-version"),
-        bundle_format=_format(bundle.get("format", "plain")),
+        bundle_format=bundle_format,
         verity_hash=_hex(bundle, "verity-hash", 32),
         verity_salt=_hex(bundle, "verity-salt", 32),
         verity_size=_verity_size(bundle),
@@ -213,11 +225,12 @@ def _given(*pairs: tuple[str, str]) -> dict[str, str]:
 def _image(group: str, pairs: Mapping[str, str]) -> Image:
     _, slot_class, *rest = group.split(".", 2)
     variant = rest[0] if rest else None
-    if "/" in slot_class:
+    converted = [key for key in _ARTIFACT_KEYS if key in pairs]
+    if "/" in slot_class or converted:
         raise BundleError(
             "bundle.artifacts-unsupported",
             "the bundle installs artifacts, which are not supported",
-            details=f"[{group}]",
+            details=f"[{group}] {' '.join(converted)}"[:300].rstrip(),
             resolution="build a bundle with images for slots only",
         )
     if not _SLOT_CLASS.fullmatch(slot_class) or variant == "":
@@ -225,10 +238,16 @@ def _image(group: str, pairs: Mapping[str, str]) -> Image:
     for key in pairs:
         if key not in _IMAGE_KEYS + _IMAGE_LEGACY:
             raise _unknown(f"[{group}]: the key", key, _IMAGE_KEYS)
+    hooks = _known_items(group, "hooks", split_list(pairs.get("hooks", "")), _IMAGE_HOOKS)
+    adaptive = _words(group, "adaptive", pairs)
     kind = _line(pairs, "type") or None
+    if kind and kind not in _IMAGE_TYPES and "install" not in hooks:
+        raise _unknown(f"[{group}] type:", kind, _IMAGE_TYPES)
     filename = _filename(group, pairs)
-    if (kind == "emptyfs") == bool(filename):
-        raise invalid(f"[{group}] filename is {'not for emptyfs' if filename else 'missing'}")
+    if kind == "emptyfs" and filename:
+        raise invalid(f"[{group}] filename is not for emptyfs")
+    if not filename and (adaptive or (kind != "emptyfs" and "install" not in hooks)):
+        raise invalid(f"[{group}] filename is missing")
     sha256 = _hex(pairs, "sha256", 32).hex()
     if bool(sha256) != ("size" in pairs):
         raise invalid(f"[{group}] must have sha256 and size together")
@@ -239,8 +258,8 @@ def _image(group: str, pairs: Mapping[str, str]) -> Image:
         sha256=sha256,
         size=_number(pairs["size"], f"[{group}] size", MAX_IMAGE_SIZE) if sha256 else 0,
         type=kind,
-        hooks=_known_items(group, "hooks", split_list(pairs.get("hooks", "")), _IMAGE_HOOKS),
-        adaptive=_words(group, "adaptive", pairs),
+        hooks=hooks,
+        adaptive=adaptive,
     )
 
 
@@ -263,12 +282,13 @@ def _meta_label(group: str, pairs: Mapping[str, str]) -> str:
     return label
 
 
-def _check_known(group: str, pairs: Mapping[str, str]) -> None:
+def _check_known(group: str, pairs: Mapping[str, str], further: tuple[str, ...]) -> None:
     if group not in _GROUPS:
         raise _unknown("the group", group, (*_GROUPS, "image.CLASS", "meta.LABEL"))
+    known = _GROUPS[group] + further
     for key in pairs:
-        if key not in _GROUPS[group]:
-            raise _unknown(f"[{group}]: the key", key, _GROUPS[group])
+        if key not in known:
+            raise _unknown(f"[{group}]: the key", key, known)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> BundleError:

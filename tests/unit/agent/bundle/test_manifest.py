@@ -62,6 +62,7 @@ poem=\\s indented
 
 MINIMAL = b"[update]\ncompatible=x\n"
 IMAGE = f"[image.rootfs]\nfilename=a\nsha256={SHA}\nsize=1\n".encode()
+VERITY = f"[bundle]\nformat=verity\nverity-hash={SHA}\nverity-salt={SHA}\nverity-size=4096\n".encode()
 
 
 def refusal(data: bytes) -> BundleError:
@@ -100,6 +101,20 @@ def test_a_manifest_cannot_be_changed() -> None:
 
 def test_windows_line_ends_and_missing_last_line_end_are_tolerated() -> None:
     assert parse_manifest(b"[update]\r\ncompatible=x\r\nversion=1") == Manifest("x", "1")
+
+
+def test_a_carriage_return_without_a_line_feed_is_part_of_the_value() -> None:
+    assert read_keyfile(b"[a]\nkey\r=b\r") == {"a": {"key": "b\r"}}
+
+
+def test_an_image_may_lack_a_file_when_nothing_is_written_or_a_hook_brings_it() -> None:
+    data = b"[image.a]\ntype=emptyfs\n[image.b]\nhooks=install;\n[hooks]\nfilename=h\n"
+    assert [image.filename for image in parse_manifest(MINIMAL + data).images] == ["", ""]
+
+
+@pytest.mark.parametrize("data", [b"[image.repo/thing]\nfilename=x\n", IMAGE + b"convert=tar-extract;\n"])
+def test_artifacts_and_what_belongs_to_them_have_a_code_of_their_own(data: bytes) -> None:
+    assert refusal(MINIMAL + data).code == "bundle.artifacts-unsupported"
 
 
 def test_groups_of_one_name_are_one_group() -> None:
@@ -172,6 +187,14 @@ def test_a_misspelt_word_is_answered_with_the_right_one(data: bytes, hint: str) 
         MINIMAL + IMAGE.replace(b"rootfs", b"root fs"),
         MINIMAL + IMAGE.replace(b"image.rootfs", b"image.rootfs."),
         MINIMAL + IMAGE + b"type=emptyfs\n",
+        MINIMAL + IMAGE + b"type=zip\n",
+        MINIMAL + b"[image.rootfs]\ntype=emptyfs\nadaptive=block-hash-index\n",
+        MINIMAL + f"[bundle]\nverity-hash={SHA}\n".encode(),
+        MINIMAL + VERITY + f"crypt-key={SHA}\n".encode(),
+        MINIMAL + VERITY.replace(b"verity\n", b"crypt\n", 1),
+        MINIMAL + b"[meta.a]\nb[de]=c\n",
+        MINIMAL + b"[meta.a]\nb]=c\n",
+        b"[meta.a]\nEncoding=latin1\n" + MINIMAL,
     ],
 )
 def test_what_is_not_exactly_right_is_refused(data: bytes) -> None:
@@ -203,7 +226,7 @@ images = st.builds(
     filename=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_ .;=-]{0,20}", fullmatch=True),
     sha256=sha.map(bytes.hex),
     size=st.integers(1, 1 << 44),
-    type=st.none() | word.filter(lambda name: name != "emptyfs"),
+    type=st.sampled_from([None, "raw", "ext4", "tar"]),
     hooks=st.lists(st.sampled_from(["pre-install", "install", "post-install"]), unique=True).map(tuple),
     adaptive=st.lists(word).map(tuple),
 )
@@ -231,7 +254,7 @@ metas = st.dictionaries(word, st.dictionaries(word, block, max_size=4), max_size
         handler_args=st.just("") | block,
         rollout=st.dictionaries(word, block, max_size=3).map(MappingProxyType),
         meta=metas.map(lambda found: MappingProxyType({k: MappingProxyType(v) for k, v in found.items()})),
-    )
+    ).map(lambda made: made if made.bundle_format == "crypt" else dataclasses.replace(made, crypt_key=b""))
 )
 def test_every_manifest_survives_the_round_trip(manifest: Manifest) -> None:
     assert parse_manifest(dump_manifest(manifest)) == manifest

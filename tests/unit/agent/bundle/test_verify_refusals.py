@@ -183,7 +183,7 @@ VERITY: dict[str, tuple[str, Make]] = {
     "crypt-without-key": ("bundle.manifest-invalid", with_manifest(crypt_without_key)),
     "plain-manifest-attached": (
         "bundle.format-mismatch",
-        with_manifest(lambda text: text.replace(b"format=verity", b"format=plain")),
+        with_manifest(lambda text: b"".join(line for line in text.splitlines(True) if b"verity" not in line)),
     ),
     "unknown-key": (
         "bundle.manifest-invalid",
