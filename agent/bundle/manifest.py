@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, cast
 
+from agent.bundle.feature_level import check_feature_level
 from agent.bundle.keyfile import invalid, join_list, read_keyfile, split_list, write_keyfile
 from agent.errors import BundleError
 
@@ -60,7 +61,7 @@ class Image:
         size: bytes of the file; meaningful only together with ``sha256``.
         type: what the image is, when the manifest says so.
         hooks: slot hooks that the maker wants.
-        adaptive: methods for fetching only what changed.
+        adaptive: methods for fetching only what changed; one that is not known is left unused, as in RAUC.
     """
 
     slot_class: str
@@ -100,12 +101,17 @@ class Manifest:
     rollout: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     meta: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Files of the bundle that it wants to be run."""
+        return tuple(name for name in (self.hook_filename, self.handler_filename) if name)
+
 
 def parse_manifest(data: bytes) -> Manifest:
     """Reads a manifest that must be complete, as a signed one is.
 
     Raises:
-        BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``.
+        BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``, ``bundle.needs-newer``.
     """
     manifest = parse_draft(data)
     require_complete(manifest)
@@ -157,14 +163,16 @@ def parse_draft(data: bytes) -> Manifest:
 
 
 def require_complete(manifest: Manifest) -> None:
-    """Checks that everything is there that protects the payload.
+    """Checks that everything is there that protects the payload, and that we know all that the maker counts on.
 
     Raises:
-        BundleError: ``bundle.manifest-invalid``.
+        BundleError: ``bundle.manifest-invalid``, ``bundle.needs-newer``.
     """
     for image in manifest.images:
         if image.filename and not image.sha256:
             raise invalid(f"[{image.group}] lacks sha256 or size")
+    if manifest.min_rauc_version:
+        check_feature_level(manifest.min_rauc_version)
     if manifest.bundle_format != "plain" and not (
         manifest.verity_hash and manifest.verity_salt and manifest.verity_size
     ):

@@ -7,12 +7,11 @@
 5.  verity: the hash tree is the one with the signed root; every block is checked when it is read. ``verity.py``
 6.  plain: the digest of the whole payload is the signed one; every block read later must be the one that was digested,
     so that a file changed after the check is found. The signature was checked first, so that the right digest is known.
-7.  The manifest is valid and complete, and says the format that the signature has.                ``manifest.py``
-8.  The bundle wants nothing that this agent would have to leave out (hooks, handlers).
-9.  Every image is in the payload, with the signed size.
+7.  The manifest is valid and complete, says the format that the signature has, and needs no newer agent. ``manifest.py``
+8.  Every image is in the payload, with the signed size, and every program that the bundle wants to run.
 
 What remains for the installer: the digest of each image while it is written, and everything about this device
-(compatible, version floor, slots).
+(compatible, version floor, variant, slots, and whether programs of a bundle may run at all).
 """
 
 from __future__ import annotations
@@ -161,7 +160,6 @@ def verify_bundle(
         files = SquashFS(payload)
         text = files.open(MANIFEST).read(MAX_MANIFEST)
         manifest = _plain_manifest(text)  # 7
-    _refuse_unsupported(manifest)  # 8
     bundle = VerifiedBundle(
         _SEAL,
         manifest=manifest,
@@ -175,7 +173,9 @@ def verify_bundle(
     )
     for image in manifest.images:
         if image.filename:
-            bundle.image_file(image)  # 9
+            bundle.image_file(image)  # 8
+    for program in manifest.programs:
+        files.open(program)  # 8
     return bundle
 
 
@@ -263,21 +263,6 @@ def _format_mismatch(details: str) -> BundleError:
         details=details,
         resolution="build the bundle again with 'ota-bundle create' or 'rauc bundle'",
     )
-
-
-def _refuse_unsupported(manifest: Manifest) -> None:
-    wanted = [f"[{image.group}] hooks" for image in manifest.images if image.hooks]
-    if manifest.hooks or manifest.hook_filename:
-        wanted.append("[hooks]")
-    if manifest.handler_filename:
-        wanted.append("[handler]")
-    if wanted:
-        raise BundleError(
-            "bundle.hooks-unsupported",
-            "the bundle wants to run its own programs, which is not supported",
-            details=f"found {', '.join(wanted)}"[:300],
-            resolution="build a bundle without hooks and handlers",
-        )
 
 
 def _signer(message: cms.SignedMessage, chain: tuple[x509.Certificate, ...]) -> Signer:

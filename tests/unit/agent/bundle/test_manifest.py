@@ -241,7 +241,7 @@ metas = st.dictionaries(word, st.dictionaries(word, block, max_size=4), max_size
         version=st.just("") | line,
         description=st.just("") | block,
         build=st.just("") | line,
-        min_rauc_version=st.just("") | line,
+        min_rauc_version=st.sampled_from(["", "1.14", "1.15.0-rc1+build"]),
         bundle_format=st.sampled_from(["verity", "crypt"]),
         verity_hash=sha,
         verity_salt=sha,
@@ -278,3 +278,20 @@ def test_arbitrary_bytes_are_a_manifest_or_a_refusal(data: bytes) -> None:
 def test_the_grammar_strips_what_glib_strips() -> None:
     data = b"  # comment\n\n [a] \t\n key \t=  value with space \n"
     assert read_keyfile(data) == {"a": {"key": "value with space "}}
+
+
+@pytest.mark.parametrize("extra", ["hooks=install\n", "type=emptyfs\n", "hooks=pre-install;install\n"])
+def test_an_image_without_a_file_needs_a_hook_that_installs_or_no_content(extra: str) -> None:
+    hooks = b"[hooks]\nfilename=hook\n"
+    manifest = parse_manifest(MINIMAL + hooks + f"[image.rootfs]\n{extra}".encode())
+    assert manifest.images[0].filename == ""
+
+
+@pytest.mark.parametrize("extra", ["hooks=post-install\n", "hooks=install\nadaptive=block-hash-index\n"])
+def test_an_image_without_a_file_is_refused_otherwise(extra: str) -> None:
+    assert "filename" in refusal(MINIMAL + f"[image.rootfs]\n{extra}".encode()).details
+
+
+def test_an_adaptive_method_that_is_not_known_is_no_reason_to_refuse() -> None:
+    image = f"[image.rootfs]\nfilename=a\nsha256={'00' * 32}\nsize=1\nadaptive=teleport;block-hash-index\n"
+    assert parse_manifest(MINIMAL + image.encode()).images[0].adaptive == ("teleport", "block-hash-index")

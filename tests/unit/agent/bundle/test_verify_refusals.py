@@ -198,11 +198,15 @@ VERITY: dict[str, tuple[str, Make]] = {
         "bundle.manifest-invalid",
         with_manifest(lambda text: text.replace(b"filename=", b"filename=../")),
     ),
-    "hooks": (
-        "bundle.hooks-unsupported",
+    "missing-hook-program": (
+        "bundle.file-missing",
         with_manifest(lambda text: text + b"[hooks]\nfilename=run.sh\nhooks=install-check\n"),
     ),
-    "handler": ("bundle.hooks-unsupported", with_manifest(lambda text: text + b"[handler]\nfilename=run.sh\n")),
+    "missing-handler": ("bundle.file-missing", with_manifest(lambda text: text + b"[handler]\nfilename=run.sh\n")),
+    "needs-newer": (
+        "bundle.needs-newer",
+        with_manifest(lambda text: text.replace(b"version=1\n", b"version=1\nmin-rauc-version=99\n")),
+    ),
     "artifact": (
         "bundle.artifacts-unsupported",
         with_manifest(lambda text: text + b"[image.repo/thing]\nfilename=x\n"),
