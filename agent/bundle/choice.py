@@ -5,8 +5,14 @@ Source: ``r_install_make_plans`` in RAUC's ``src/install.c``.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from agent.bundle.manifest import Image, Manifest
 from agent.errors import PolicyError
+
+# What RAUC unpacks into a file system that it makes first. Written as bytes it would be a slot that cannot boot.
+_UNPACKED_TYPES = ("tar", "emptyfs", "catar", "caidx")
+_UNPACKED_NAMES = ("*.tar*", "*.tgz", "*.catar", "*.caidx", "*.caibx")
 
 
 def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
@@ -17,7 +23,8 @@ def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
         variant: of this device; empty when it has none.
 
     Raises:
-        PolicyError: ``bundle.no-variant``: a class has images, and none of them is for this device.
+        PolicyError: ``bundle.no-variant``: a class has images, and none of them is for this device;
+            ``bundle.install-unsupported``: an image is no copy of what the slot shall hold.
     """
     chosen = []
     for slot_class in dict.fromkeys(image.slot_class for image in manifest.images):
@@ -30,6 +37,7 @@ def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
                 + (f"this device is variant {variant!r}" if variant else "this device has no variant"),
                 resolution="deploy a bundle with an image for it or one for every variant, or set system.variant-name",
             )  # fmt: skip
+        _require_copyable(image)
         chosen.append(image)
     return tuple(chosen)
 
@@ -39,3 +47,13 @@ def image_for(manifest: Manifest, slot_class: str, variant: str) -> Image | None
     images = [image for image in manifest.images if image.slot_class == slot_class]
     own = next((image for image in images if variant and image.variant == variant), None)
     return own or next((image for image in images if image.variant is None), None)
+
+
+def _require_copyable(image: Image) -> None:
+    kind = image.type or next((name for name in _UNPACKED_NAMES if fnmatchcase(image.filename, name)), "")
+    if "install" not in image.hooks and (kind.endswith("caibx") or kind in (*_UNPACKED_TYPES, *_UNPACKED_NAMES)):
+        raise PolicyError(
+            "bundle.install-unsupported", "an image of the bundle would have to be unpacked, which is not supported",
+            details=f"[{image.group}] {image.filename or 'without a file'}, type {image.type or 'by its name'}"[:300],
+            resolution="put the image of a whole file system into the bundle, such as rootfs.ext4",
+        )  # fmt: skip

@@ -1,8 +1,9 @@
 """The installer: verifies a bundle, then writes it. It has no network, and only one conversation, on standard input.
 
-From the daemon come ``inspect`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher. Back go
-``progress`` and ``checkpoint`` while it works, and at the end ``inspected``, ``installed`` or ``error``. A crash of this
-process is an ordinary failure: the daemon sees the end of the conversation.
+From the daemon come ``inspect``, ``check`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher.
+Back go ``progress``, ``checkpoint`` and ``said`` (words of the bundle's programs) while it works, and at the end
+``inspected``, ``checked``, ``installed`` or ``error``. A crash of this process is an ordinary failure: the daemon sees the
+end of the conversation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import cast
 
 from agent.bundle.enveloped import RecipientKey
 from agent.bundle.keyring import load_keyring
+from agent.bundle.choice import choose_images
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
@@ -26,6 +28,7 @@ from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
 from agent.installer.confine import confine
+from agent.installer.hooks import Permission, permission, ready
 from agent.installer.spool import spool
 from agent.installer.write import install
 from agent.wire import Channel, Frame, WireError
@@ -47,13 +50,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _answer(channel: Channel, frame: Frame, restriction: str) -> None:
-    handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle], dict[str, object]]]
-    handlers = {"inspect": _inspected, "install": _installed}
+    handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle, Permission | None], dict[str, object]]]
+    handlers = {"inspect": _inspected, "check": _checked, "install": _installed}
     try:
         handler = handlers.get(frame.op)
         if handler is None or len(frame.fds) != 1:
             raise WireError("ipc.protocol", "the daemon asked for something unknown", details=frame.op[:60])
-        reply = handler(channel, frame, _open(channel, frame))
+        bundle = _open(channel, frame)
+        reply = handler(channel, frame, bundle, permission(bundle.manifest, frame, restriction))
         channel.send({**reply, "restriction": restriction})
     except WireError as error:
         if error.code == "ipc.peer-gone" and "daemon" in error.brief:
@@ -120,11 +124,13 @@ def _accept(bundle_format: str, frame: Frame) -> None:
         )  # fmt: skip
 
 
-def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
     manifest, signer = bundle.manifest, bundle.signer
     # The daemon takes this as the earliest possible time. A time at which the signer could not sign any more is a wrong
     # clock; believed, it would make every later bundle look expired.
     signed = signer.signing_time if signer.signing_time and signer.signing_time <= signer.not_after else None
+    handled = bool(manifest.handler_filename)
+    images = () if handled else choose_images(manifest, frame.text("variant", ""))
     return {
         "op": "inspected",
         "compatible": manifest.compatible,
@@ -136,14 +142,30 @@ def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, objec
         "warnings": list(bundle.warnings),
         "signed_at": int(signed.timestamp()) if signed else 0,
         "meta": {label: dict(values) for label, values in manifest.meta.items()},
+        "programs": allowed is not None,
+        "install_check": "install-check" in manifest.hooks,
+        "handler": handled,
         "images": [
             {"class": image.slot_class, "filename": image.filename, "size": image.size, "sha256": image.sha256}
-            for image in manifest.images
+            for image in images
         ],
     }
 
 
-def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
+    _same(frame, bundle)
+    if allowed is not None:
+        with ready(bundle, allowed, (), channel) as programs:
+            programs.check()
+    return {"op": "checked"}
+
+
+def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
+    _same(frame, bundle)
+    return {"op": "installed", **install(bundle, frame, channel, allowed)}
+
+
+def _same(frame: Frame, bundle: VerifiedBundle) -> None:
     wanted = frame.text("manifest_hash")
     if bundle.manifest_hash != wanted:
         raise BundleError(
@@ -151,7 +173,6 @@ def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle) -> dict[s
             details=f"manifest {bundle.manifest_hash[:16]}, inspected was {wanted[:16]}",
             resolution="deploy it again; if this repeats, the server changes what it serves",
         )  # fmt: skip
-    return {"op": "installed", **install(bundle, frame, channel)}
 
 
 def _reporter(channel: Channel, stage: str) -> Callable[[int, int], None]:
