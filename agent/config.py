@@ -33,6 +33,8 @@ class SystemSettings:
     """``[system]``: the device, and the places where the agent looks and writes."""
 
     compatible: str
+    variant_name: str
+    variant_file: Path | None
     state_dir: Path
     os_release: Path
     version_key: str
@@ -60,6 +62,8 @@ class BundleSettings:
     """``[bundle]``: which bundles are acceptable at all."""
 
     formats: tuple[str, ...]
+    allow_hooks: bool
+    hook_timeout: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,8 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
             yield f"server.target-token-file: expected either this or server.gateway-token-file, got {got}"
     if outcome.text("encryption", "cert") and not outcome.text("encryption", "key"):
         yield "encryption.key: expected a file because encryption.cert is set, got nothing"
+    if outcome.text("system", "variant-name") and outcome.text("system", "variant-file"):
+        yield "system.variant-name: expected either this or system.variant-file, got both"
     yield from _at_most(outcome, "server", "poll-min", "poll-max")
     yield from _at_most(outcome, "health", "soak", "deadline")
     yield from _at_most(outcome, "health", "interval", "deadline")

@@ -65,6 +65,20 @@ SECTIONS: Mapping[str, str] = {
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("system", "compatible", kind.COMPATIBLE, REQUIRED, "Bundles must be made for exactly this name."),
+    Setting(
+        "system",
+        "variant-name",
+        kind.OPTIONAL_VARIANT,
+        "",
+        "Which variant of the device this is: images made for it (`[image.CLASS.VARIANT]`) go before those for all.",
+    ),
+    Setting(
+        "system",
+        "variant-file",
+        kind.OPTIONAL_PATH,
+        "",
+        "File whose content is the variant, read before each update. Either this or `variant-name`.",
+    ),
     Setting("system", "state-dir", kind.PATH, "/var/lib/ota-agent", "Lasting state; must be shared by all slots."),
     Setting("system", "os-release", kind.PATH, "/etc/os-release", "Tells the version of the running system."),
     Setting(
@@ -136,6 +150,15 @@ SETTINGS: tuple[Setting, ...] = (
         "Accepted bundle formats.",
     ),
     Setting(
+        "bundle",
+        "allow-hooks",
+        kind.BOOLEAN,
+        False,
+        "Let bundles run programs of their own (hooks and handlers) as root; needs `ota-agent-hooks.conf`, see "
+        "[hooks](hooks.md).",
+    ),
+    Setting("bundle", "hook-timeout", kind.whole(1, 1800), 300, "Seconds that one program of a bundle may take."),
+    Setting(
         "encryption",
         "key",
         kind.OPTIONAL_PATH,
@@ -196,7 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "slot", "device", kind.DEVICE, REQUIRED, "The block device or file; `partlabel:NAME` finds a GPT partition."
     ),
-    Setting("slot", "type", kind.one_of("raw", "ext4"), "raw", "What is in the slot."),
+    Setting("slot", "type", kind.one_of("raw", "ext4", "vfat"), "raw", "What is in the slot."),
     Setting("slot", "bootname", kind.OPTIONAL_WORD, "", "The bootloader's name for the slot; only on root slots."),
     Setting("slot", "parent", kind.OPTIONAL_WORD, "", "The root slot, `CLASS.INDEX`, that this slot belongs to."),
     Setting("slot", "readonly", kind.BOOLEAN, False, "Never write to this slot."),

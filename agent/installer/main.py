@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from agent.bundle.choice import choose_images
 from agent.bundle.enveloped import RecipientKey
 from agent.bundle.keyring import load_keyring
-from agent.bundle.choice import choose_images
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key

@@ -30,7 +30,21 @@ def test_a_bundle_that_needs_more_is_refused_by_a_code_of_its_own(wanted: str) -
 
 @pytest.mark.parametrize(
     "wanted",
-    ["x", "1.x", "1..2", "1.15.0.1", "1.14-rc-1", "-1.14", "+1.14", ".14", "v1.14", "1,14", "1.14 ", str(1 << 64), "9" * 99]
+    [
+        "x",
+        "1.x",
+        "1..2",
+        "1.15.0.1",
+        "1.14-rc-1",
+        "-1.14",
+        "+1.14",
+        ".14",
+        "v1.14",
+        "1,14",
+        "1.14 ",
+        str(1 << 64),
+        "9" * 99,
+    ]
     + ["1.13", "1.13.0", "1.13.0-rc1", "1.8", "0"],
 )
 def test_what_is_no_version_or_older_than_the_key_is_invalid(wanted: str) -> None:
