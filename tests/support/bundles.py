@@ -45,6 +45,7 @@ def make_bundle(
     extra: str = "",
     compression: Compression = "gzip",
     name: str = "",
+    program: str = "",
 ) -> Path:
     """Makes a signed bundle with one image in ``directory`` and returns its path.
 
@@ -61,6 +62,7 @@ def make_bundle(
         extra: more text for the manifest, after the image's group (``[meta.ota]\\n...``).
         compression: of the squashfs.
         name: the bundle's file name; from version, format and signer when not given.
+        program: a shell script that the bundle carries under this name, executable, when wanted.
     """
     identity = (pki or shared_pki()).signer(signer)
     target = directory / (name or f"update-{version}-{format}-{signer}.raucb")
@@ -73,6 +75,9 @@ def make_bundle(
         slot_class=slot_class,
         extra=extra,
     )
+    if program:
+        (content / "program").write_text(f"#!/bin/sh\n{program}")
+        (content / "program").chmod(0o755)
     create(
         content,
         target,
