@@ -47,7 +47,7 @@ rauc -c {work}/system.conf install {bundle}; status=$?
 kill $service; exit $status
 """
 # Writes its environment where the test finds it, by who has called it.
-_PROGRAM = 'env > {work}/$(cat {work}/who)-${{1:-handler}}.env\ncat {work}/rootfs.ext4 > /dev/null\n'
+_PROGRAM = "env > {work}/$(cat {work}/who)-${{1:-handler}}.env\ncat {work}/rootfs.ext4 > /dev/null\n"
 _HOOKS = """[hooks]
 filename=program
 hooks=install-check
@@ -164,9 +164,7 @@ def by_slot(told: dict[str, str]) -> dict[str, dict[str, str]]:
     """What is told about each slot, by its name; and whether it is a target."""
     found = {}
     for number in told["RAUC_SLOTS"].split():
-        about = {
-            name.removesuffix(f"_{number}"): value for name, value in told.items() if name.endswith(f"_{number}")
-        }
+        about = {name.removesuffix(f"_{number}"): value for name, value in told.items() if name.endswith(f"_{number}")}
         about["target"] = str(number in told["RAUC_TARGET_SLOTS"].split())
         found[about["RAUC_SLOT_NAME"]] = about
     return found

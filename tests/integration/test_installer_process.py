@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from pki.build import pem, shared_pki
 from support.bundles import make_content, some_image
+from support.frames import common
 
 from agent.bundler.build import create
 from agent.daemon.children import Child, spawn
@@ -60,16 +60,7 @@ class Bench:
         return error.code
 
     def common(self) -> dict[str, object]:
-        return {
-            "size": 0, "sha256": "", "spool": "", "trust": self.trust(),
-            "formats": ["verity", "plain"], "when": int(time.time()),
-        }  # fmt: skip
-
-    def trust(self) -> dict[str, object]:
-        return {
-            "path": str(self.directory / "root.pem"), "directory": "", "check_purpose": "codesign",
-            "check_crl": False, "allow_partial_chain": False, "allowed_signer_cns": [],
-        }  # fmt: skip
+        return common(self.directory / "root.pem")
 
     def plan(self) -> dict[str, object]:
         slots = [
