@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.bundler.build import BuildError
+from agent.bundler.faults import BuildError
 
 DEFAULT_DAYS = 3650
 MAX_DAYS = 365 * 100

@@ -111,11 +111,11 @@ def test_rauc_reads_the_same_manifest_from_our_bundle(
     theirs = json.loads(rauc("info", "--output-format=json", path, conf=conf).stdout)
     assert main(["info", str(path), "--keyring", str(PKI.keyring(tmp_path)), "--json"]) == 0
     ours = json.loads(capsys.readouterr().out)
-    assert (theirs["compatible"], theirs["version"]) == (ours["compatible"], ours["version"])
+    assert (theirs["compatible"], theirs["version"]) == (ours["update"]["compatible"], ours["update"]["version"])
     image = theirs["images"][0]["rootfs"]
     assert (image["filename"], image["checksum"], image["size"]) == (
         ours["images"][0]["filename"],
-        ours["images"][0]["sha256"],
+        ours["images"][0]["checksum"],
         ours["images"][0]["size"],
     )
 

@@ -22,7 +22,10 @@ from pki.build import Pki, shared_pki
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.source import FileSource
 from agent.bundle.trust import TrustPolicy
-from agent.bundler.build import Compression, create
+from agent.bundler.build import create
+from agent.bundler.content import read_directory
+from agent.bundler.packing import Compression
+from support.signing import signer_of
 
 IMAGE_NAME = "rootfs.img"
 
@@ -72,10 +75,9 @@ def make_bundle(
         extra=extra,
     )
     create(
-        content,
+        read_directory(content),
         target,
-        cert=identity.certificate,
-        key=identity.key,  # type: ignore[arg-type]  the Ed25519 signer is not for this
+        signer=signer_of(identity),
         intermediates=identity.intermediates,
         compression=compression,
         bundle_format=format,

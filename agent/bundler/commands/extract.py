@@ -10,8 +10,8 @@ from pathlib import Path
 
 from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
-from agent.bundler.build import BuildError
 from agent.bundler.describe import bundle_facts
+from agent.bundler.faults import BuildError
 from agent.bundler.opening import add_trust, checked, opened, trusting, verified
 from agent.bundler.report import Report, Step
 from agent.errors import BundleError

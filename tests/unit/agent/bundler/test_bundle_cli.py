@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from pki.build import shared_pki
 from support.bundles import make_bundle, make_content, some_image
+from support.signing import signed
 from support.tampering import Parts, flipped, parts_of
 
 import agent.bundler
 from agent.bundle.manifest import dump_manifest, parse_draft
-from agent.bundler.build import sign
 from agent.bundler.cli import main
 from agent.bundler.progress import ProgressBar
 
@@ -60,15 +60,21 @@ def test_info_tells_people_and_programs_the_same(
     facts = json.loads(capsys.readouterr().out)
     assert facts["ok"] is True
     assert facts["verified"] is True
-    assert facts["version"] == "7"
-    assert facts["format"] == kind
+    assert facts["update"]["version"] == "7"
+    assert facts["bundle"]["format"] == kind
     assert facts["meta"] == {"ota": {"epoch": "3"}}
-    for said in (facts["compatible"], facts["manifest_hash"], facts["images"][0]["sha256"], "CN=good", "ota.epoch=3"):
+    for said in (
+        facts["update"]["compatible"],
+        facts["manifest-hash"],
+        facts["images"][0]["checksum"],
+        "CN=good",
+        "ota.epoch=3",
+    ):
         assert said in text
     assert main(["info", bundle, "--no-verify", "--json"]) == 0
     unverified = json.loads(capsys.readouterr().out)
     assert unverified["verified"] is False
-    assert unverified["manifest_hash"] == facts["manifest_hash"]
+    assert unverified["manifest-hash"] == facts["manifest-hash"]
 
 
 def test_an_unverified_bundle_is_shown_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +130,7 @@ def test_an_image_that_is_not_the_named_one_is_found(
     manifest = parse_draft(text)
     wrong = dump_manifest(manifest).replace(manifest.images[0].sha256.encode(), b"00" * 32)
     bundle, out = tmp_path / "wrong.raucb", tmp_path / "out"
-    bundle.write_bytes(Parts(parts.payload, sign(wrong, PKI.signer().certificate, PKI.signer().key)).joined())
+    bundle.write_bytes(Parts(parts.payload, signed(wrong, PKI.signer())).joined())
     target = [str(out)] if command == "extract" else []
     assert "[bundle.image-digest]" in failed(capsys, command, str(bundle), *target, "--keyring", keyring)
     assert not out.exists()
