@@ -47,9 +47,13 @@ class CommandSigner:
         wanted = ("rsa-pkcs1v15" if is_rsa else "ecdsa", hash_name, self.certificate.fingerprint(hashes.SHA256()).hex())
         environment = {**os.environ, **dict(zip(VARIABLES, wanted, strict=True))}
         try:
-            argv = shlex.split(self.command)
             done = subprocess.run(
-                argv or [""], input=message, capture_output=True, env=environment, timeout=self.timeout, check=False
+                shlex.split(self.command) or ["(empty)"],
+                input=message,
+                capture_output=True,
+                env=environment,
+                timeout=self.timeout,
+                check=False,
             )
         except (OSError, ValueError) as error:
             raise self._failed(str(error)) from error

@@ -127,14 +127,11 @@ class Packer:
         """Waits for mksquashfs, and pads its file to whole blocks."""
         self._feed(bytes(2 * tarfile.BLOCKSIZE))
         self._stdin.close()
-        while True:
-            try:
-                status = self._process.wait(timeout=_GLANCE)
-                break
-            except subprocess.TimeoutExpired:
-                written = self._out.stat().st_size if self._out.exists() else 0
-                self._step("compressing", written, 0)
-        if status:
+        while self._process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_GLANCE)
+            self._step("compressing", self._out.stat().st_size if self._out.exists() else 0, 0)
+        if self._process.returncode:
             raise self._failed()
         size = self._out.stat().st_size
         with self._out.open("ab") as file:

@@ -95,13 +95,13 @@ def sign_digest(
 
 def _signed_attributes(digest: bytes, when: datetime) -> asn1.CMSAttributes:
     moment = when.astimezone(UTC).replace(microsecond=0)
-    kind, encoded = "utc_time", core.UTCTime(moment)
+    kind, encoding = "utc_time", core.UTCTime
     if moment.year > _LAST_UTC_TIME:
-        kind, encoded = "general_time", core.GeneralizedTime(moment)
+        kind, encoding = "generalized_time", core.GeneralizedTime
     return asn1.CMSAttributes(
         [
             asn1.CMSAttribute({"type": "content_type", "values": ["data"]}),
-            asn1.CMSAttribute({"type": "signing_time", "values": [asn1.Time(kind, encoded)]}),
+            asn1.CMSAttribute({"type": "signing_time", "values": [asn1.Time(kind, encoding(moment))]}),
             asn1.CMSAttribute({"type": "message_digest", "values": [digest]}),
         ]
     )

@@ -20,7 +20,7 @@ from agent.errors import BundleError
 PKI = shared_pki()
 IMAGE = some_image(700_001)
 COMPRESSIONS = ("gzip", "xz", "zstd", "lz4")
-SIGNERS = ("good", "good-intermediate", "rsa2048", "rsa4096", "p384")
+SIGNERS = ("good", "good-intermediate", "rsa2048", "rsa3072", "rsa4096", "p384", "p521")
 
 PURPOSES = [
     "good",

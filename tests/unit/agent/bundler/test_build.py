@@ -46,7 +46,7 @@ def test_the_content_stays_as_it_is_and_the_bundle_has_the_digests(tmp_path: Pat
     assert result.manifest.images[0].sha256 == hashlib.sha256(b"image").hexdigest()
     assert result.size == result.path.stat().st_size
     assert sorted(os.listdir(tmp_path)) == ["content", "x.raucb"]
-    assert {what for what, _, _ in told} == {f"packing {IMAGE_NAME}", "hashing"}
+    assert {what for what, _, _ in told} == {f"packing {IMAGE_NAME}", "compressing", "hashing"}
     with opened(result.path) as source:
         bundle = verify_bundle(source, trust_in(), PKI.now)
     assert bundle.manifest == result.manifest
