@@ -127,6 +127,7 @@ class Packer:
         """Waits for mksquashfs, and pads its file to whole blocks."""
         self._feed(bytes(2 * tarfile.BLOCKSIZE))
         self._stdin.close()
+        self._step("compressing", 0, 0)
         while self._process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=_GLANCE)

@@ -81,7 +81,8 @@ def signed_manifest(bundle: Path, tmp_path: Path) -> bytes:
 
 def test_hooks_handlers_and_meta_are_groups_as_in_rauc() -> None:
     text = (
-        b"[update]\ncompatible=x\n[meta.ota]\nepoch=3\nkey=a b\n[meta.b]\nc=d\n[hooks]\nfilename=hook.sh\nhooks=install-check\n[handler]\nfilename=run.sh\nargs=-a -b\n"
+        b"[update]\ncompatible=x\n[meta.ota]\nepoch=3\nkey=a b\n[meta.b]\nc=d\n"
+        b"[hooks]\nfilename=hook.sh\nhooks=install-check\n[handler]\nfilename=run.sh\nargs=-a -b\n"
         b"[image.rootfs]\nfilename=a.img\nsha256=" + b"00" * 32 + b"\nsize=5\nhooks=pre-install;post-install;\n"
     )
     facts = manifest_facts(parse_manifest(text), 9, "ab")

@@ -52,9 +52,8 @@ OTA_BUNDLE_SIGN_DIGEST and OTA_BUNDLE_SIGN_CERTIFICATE in its environment; it wr
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument(
-        "paths", nargs="+", metavar="[DIR] OUT", help="the content (manifest.raucm and the images), and the new bundle"
-    )
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the content: manifest.raucm and the images")
+    parser.add_argument("out", metavar="OUT", help="the bundle; must not exist")
     add_manifest(parser)
     add_signing(parser)
     parser.add_argument("--compression", choices=COMPRESSIONS, default="gzip", help="of the squashfs (%(default)s)")
@@ -65,12 +64,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     """See Command."""
     who = signing(options)
-    content, out = _content(options)
+    content = _content(options)
     if options.keyring:
         check_signer(who, trusting(options, now))
     built = create(
         content,
-        out,
+        options.out,
         signer=who.signer,
         intermediates=who.intermediates,
         hash_name=who.hash_name,
@@ -95,14 +94,13 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     return Report(lines, facts, [] if options.keyring else list(doubts(who, now)))
 
 
-def _content(options: argparse.Namespace) -> tuple[Content, str]:
-    *directories, out = options.paths
-    if len(directories) + are_given(options) != 1:
+def _content(options: argparse.Namespace) -> Content:
+    if are_given(options) == bool(options.directory):
+        found = f"both the directory {options.directory} and options" if options.directory else "neither"
         raise BuildError(
             "sign.option-invalid",
             "the manifest must come from one place",
-            details=f"found {len(directories)} directories before {out}, and {'some' if are_given(options) else 'no'} options "
-            "that describe a manifest",
+            details=f"found {found}",
             resolution="name either a directory that holds manifest.raucm, or --compatible, --image and the like",
         )
-    return (read_directory(directories[0]) if directories else content_of(options)), out
+    return read_directory(options.directory) if options.directory else content_of(options)

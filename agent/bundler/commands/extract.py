@@ -28,7 +28,7 @@ OUT must not exist. Every byte is checked on the way; when a check fails, nothin
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     parser.add_argument("out", metavar="OUT", help="a directory; must not exist")
     add_trust(parser, required=True)
 

@@ -33,7 +33,7 @@ The bundle to start from carries the signature of a development key ('ota-bundle
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     parser.add_argument("signature", metavar="SIG", help="the signature; must not exist")
     parser.add_argument("--content", metavar="FILE", help="write the signed bytes here; must not exist")
 

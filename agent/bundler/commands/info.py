@@ -26,7 +26,7 @@ Signature, certificates and hash tree are checked; 'ota-bundle verify' also chec
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     whom = parser.add_mutually_exclusive_group(required=True)
     add_trust(parser, "trusted certificates", whom)
     whom.add_argument("--no-verify", action="store_true", help="show it even if nobody can vouch for it")

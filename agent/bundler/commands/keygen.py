@@ -11,13 +11,13 @@ from agent.bundler.report import Report, Step
 NAME = "keygen"
 ABOUT = "make keys and certificates for development"
 EXAMPLES = """\
-makes  root.pem                 the trust anchor: the keyring of the devices
-       ca.pem ca.key            an authority under it: issues signers
-       signer.pem signer.key    signs bundles (code signing)
-
-with --encryption also
-       recipient.pem            encrypts bundles for the devices that hold its key
-       recipient.key            that key
+makes
+  root.pem                 the trust anchor: the keyring of the devices
+  ca.pem ca.key            an authority under it: issues signers
+  signer.pem signer.key    signs bundles (code signing)
+and with --encryption
+  recipient.pem            encrypts bundles for the devices that hold its key
+  recipient.key            that key
 
 examples:
   ota-bundle keygen pki --days 365

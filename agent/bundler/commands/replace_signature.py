@@ -27,7 +27,7 @@ devices will trust it.
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="IN")
+    parser.add_argument("bundle", metavar="IN", help="the bundle as it is")
     parser.add_argument("signature", metavar="SIG", help="the new signature")
     parser.add_argument("out", metavar="OUT", help="the new bundle; must not exist")
     add_trust(parser, "verify the new bundle with these trusted certificates")

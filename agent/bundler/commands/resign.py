@@ -22,19 +22,18 @@ ABOUT = "verify a bundle and sign it anew"
 EXAMPLES = """\
 The payload and the manifest stay as they are, so that the bundle keeps its hash.
 
-examples:
-  a bundle that was tested with the development key, for the devices in the field:
+a bundle that was tested with the development key, for the devices in the field:
   ota-bundle resign tested.raucb release.raucb --keyring dev-root.pem \\
       --cert signer.pem --key signer.key --intermediate ca.pem --signing-keyring root.pem
 
-  one whose certificate has expired meanwhile, checked for the day on which it was made:
+one whose certificate has expired meanwhile, checked for the day on which it was made:
   ota-bundle resign old.raucb new.raucb --keyring root.pem --time 2025-03-01 --cert signer.pem --key signer.key
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="IN")
+    parser.add_argument("bundle", metavar="IN", help="the bundle as it is")
     parser.add_argument("out", metavar="OUT", help="the new bundle; must not exist")
     add_trust(parser, "the certificates that IN must be trusted by", required=True)
     add_signing(parser)
