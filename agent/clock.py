@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import time
+from pathlib import Path
 from typing import Protocol
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+
+
+def verification_time(wall: float, signed_at: int, built_at: int) -> int:
+    """The time for which certificates are checked, in seconds since the epoch: the newest that is known to have passed.
+
+    A clock without a battery starts in the past. It cannot be earlier than the signing of the newest bundle that was
+    confirmed, nor than the build of the system that runs.
+
+    Args:
+        wall: what the clock says.
+        signed_at: when the newest confirmed bundle was signed; 0: there is none.
+        built_at: when the running system was built; 0: not known.
+    """
+    return max(int(wall), signed_at, built_at)
+
+
+def built(clock_epoch: Path) -> int:
+    """When the running system was built: the modification time of ``/usr/lib/clock-epoch`` (systemd(1)); 0: not told."""
+    try:
+        return int(clock_epoch.stat().st_mtime)
+    except OSError:
+        return 0
 
 
 class Clock(Protocol):

@@ -33,11 +33,14 @@ class SystemSettings:
     """``[system]``: the device, and the places where the agent looks and writes."""
 
     compatible: str
+    variant_name: str
+    variant_file: Path | None
     state_dir: Path
     os_release: Path
     version_key: str
     cmdline: Path
     boot_id: Path
+    clock_epoch: Path
     reboot_command: tuple[str, ...]
     bus: str
 
@@ -46,8 +49,12 @@ class SystemSettings:
 class KeyringSettings:
     """``[keyring]``: whom to trust."""
 
-    path: Path
+    path: Path | None
+    directory: Path | None
     check_purpose: str
+    check_crl: bool
+    allow_partial_chain: bool
+    allowed_signer_cns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,16 @@ class BundleSettings:
     """``[bundle]``: which bundles are acceptable at all."""
 
     formats: tuple[str, ...]
+    allow_hooks: bool
+    hook_timeout: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionSettings:
+    """``[encryption]``: how encrypted bundles are opened."""
+
+    key: Path | None
+    cert: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +156,7 @@ class Config:
     system: SystemSettings
     keyring: KeyringSettings
     bundle: BundleSettings
+    encryption: EncryptionSettings
     update: UpdateSettings
     server: ServerSettings
     fetcher: FetcherSettings
@@ -301,6 +319,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         system=SystemSettings(**section("system")),
         keyring=KeyringSettings(**section("keyring")),
         bundle=BundleSettings(**section("bundle")),
+        encryption=EncryptionSettings(**section("encryption")),
         update=UpdateSettings(**section("update")),
         server=ServerSettings(**section("server"), attributes=MappingProxyType(attributes)),
         fetcher=FetcherSettings(**section("fetcher")),

@@ -184,6 +184,8 @@ def _attributes(merged: Mapping[tuple[str, str], _Found], problems: list[str]) -
 
 def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
     """What no single value can tell. The shape of the slots as a whole is judged by the package ``slots``."""
+    if not any(outcome.text("keyring", key) for key in ("path", "directory")):
+        yield "keyring.path: expected a path because keyring.directory is not set, got nothing"
     if outcome.text("server", "url"):
         if not outcome.text("server", "controller-id"):
             yield "server.controller-id: expected a name because server.url is set, got nothing"
@@ -191,6 +193,10 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
         if len(tokens) != 1:
             got = "both" if tokens else "nothing"
             yield f"server.target-token-file: expected either this or server.gateway-token-file, got {got}"
+    if outcome.text("encryption", "cert") and not outcome.text("encryption", "key"):
+        yield "encryption.key: expected a file because encryption.cert is set, got nothing"
+    if outcome.text("system", "variant-name") and outcome.text("system", "variant-file"):
+        yield "system.variant-name: expected either this or system.variant-file, got both"
     yield from _at_most(outcome, "server", "poll-min", "poll-max")
     yield from _at_most(outcome, "health", "soak", "deadline")
     yield from _at_most(outcome, "health", "interval", "deadline")

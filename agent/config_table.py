@@ -53,6 +53,7 @@ SECTIONS: Mapping[str, str] = {
     "system": "The device and the places where the agent looks and writes.",
     "keyring": "Whom to trust as signer of a bundle.",
     "bundle": "Which bundles are acceptable at all.",
+    "encryption": "How bundles of the `crypt` format are opened. Without `key` they are refused.",
     "update": "What may be installed, and what happens then.",
     "server": "The update server (hawkBit DDI). Without `url` the device is updated from files only.",
     "server.attributes": "What the device tells the server about itself: any key, with a text.",
@@ -64,6 +65,20 @@ SECTIONS: Mapping[str, str] = {
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("system", "compatible", kind.COMPATIBLE, REQUIRED, "Bundles must be made for exactly this name."),
+    Setting(
+        "system",
+        "variant-name",
+        kind.OPTIONAL_VARIANT,
+        "",
+        "Which variant of the device this is: images made for it (`[image.CLASS.VARIANT]`) go before those for all.",
+    ),
+    Setting(
+        "system",
+        "variant-file",
+        kind.OPTIONAL_PATH,
+        "",
+        "File whose content is the variant, read before each update. Either this or `variant-name`.",
+    ),
     Setting("system", "state-dir", kind.PATH, "/var/lib/ota-agent", "Lasting state; must be shared by all slots."),
     Setting("system", "os-release", kind.PATH, "/etc/os-release", "Tells the version of the running system."),
     Setting(
@@ -75,9 +90,30 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("system", "cmdline", kind.PATH, "/proc/cmdline", "The kernel's command line, which names the booted slot."),
     Setting("system", "boot-id", kind.PATH, "/proc/sys/kernel/random/boot_id", "Changes with each boot."),
+    Setting(
+        "system",
+        "clock-epoch",
+        kind.PATH,
+        "/usr/lib/clock-epoch",
+        "When this file was last changed is when the system was built, as for systemd: certificates are never checked for "
+        "an earlier time. It need not exist.",
+    ),
     Setting("system", "reboot-command", kind.COMMAND, ["systemctl", "reboot"], "Run to restart the device."),
     Setting("system", "bus", kind.BUS, "system", "The message bus to serve D-Bus on; `none` serves nobody."),
-    Setting("keyring", "path", kind.PATH, REQUIRED, "PEM file of the trusted certificate authorities."),
+    Setting(
+        "keyring",
+        "path",
+        kind.OPTIONAL_PATH,
+        "",
+        "PEM file of the trusted certificate authorities and their CRLs. This or `directory` is required, both may be set.",
+    ),
+    Setting(
+        "keyring",
+        "directory",
+        kind.OPTIONAL_PATH,
+        "",
+        "Directory of the same in the layout of `openssl rehash`. An entry that cannot be read stops everything.",
+    ),
     Setting(
         "keyring",
         "check-purpose",
@@ -85,7 +121,57 @@ SETTINGS: tuple[Setting, ...] = (
         "codesign",
         "The purpose that the signer's certificate must carry.",
     ),
-    Setting("bundle", "formats", kind.some_of("verity", "plain"), ["verity", "plain"], "Accepted bundle formats."),
+    Setting(
+        "keyring",
+        "check-crl",
+        kind.BOOLEAN,
+        False,
+        "Refuse revoked certificates; needs a current CRL of every authority of the chain in the keyring.",
+    ),
+    Setting(
+        "keyring",
+        "allow-partial-chain",
+        kind.BOOLEAN,
+        False,
+        "Trust every certificate of the keyring by itself, not only those that are self-signed.",
+    ),
+    Setting(
+        "keyring",
+        "allowed-signer-cns",
+        kind.TEXTS,
+        [],
+        "The common names that a signer's certificate may have; empty: any.",
+    ),
+    Setting(
+        "bundle",
+        "formats",
+        kind.some_of("verity", "crypt", "plain"),
+        ["verity", "crypt", "plain"],
+        "Accepted bundle formats.",
+    ),
+    Setting(
+        "bundle",
+        "allow-hooks",
+        kind.BOOLEAN,
+        False,
+        "Let bundles run programs of their own (hooks and handlers) as root; needs `ota-agent-hooks.conf`, see "
+        "[hooks](hooks.md).",
+    ),
+    Setting("bundle", "hook-timeout", kind.whole(1, 1800), 300, "Seconds that one program of a bundle may take."),
+    Setting(
+        "encryption",
+        "key",
+        kind.OPTIONAL_PATH,
+        "",
+        "PEM file of the private key that encrypted bundles are opened with; only its owner may read it.",
+    ),
+    Setting(
+        "encryption",
+        "cert",
+        kind.OPTIONAL_PATH,
+        "",
+        "PEM file of its certificate: only the entry for it is tried, instead of every entry that fits the key.",
+    ),
     Setting("update", "allow-downgrade", kind.BOOLEAN, False, "Accept versions lower than the running one."),
     Setting("update", "min-version", kind.VERSION, "", "Refuse bundles below this version, whatever the server says."),
     Setting("update", "reboot", kind.BOOLEAN, True, "Restart by itself when an update is in place."),
@@ -133,7 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "slot", "device", kind.DEVICE, REQUIRED, "The block device or file; `partlabel:NAME` finds a GPT partition."
     ),
-    Setting("slot", "type", kind.one_of("raw", "ext4"), "raw", "What is in the slot."),
+    Setting("slot", "type", kind.one_of("raw", "ext4", "vfat"), "raw", "What is in the slot."),
     Setting("slot", "bootname", kind.OPTIONAL_WORD, "", "The bootloader's name for the slot; only on root slots."),
     Setting("slot", "parent", kind.OPTIONAL_WORD, "", "The root slot, `CLASS.INDEX`, that this slot belongs to."),
     Setting("slot", "readonly", kind.BOOLEAN, False, "Never write to this slot."),

@@ -117,6 +117,15 @@ def _argvs(raw: object, _base: Path) -> tuple[tuple[str, ...], ...]:
     return tuple(_argv(item) for item in raw)
 
 
+def _texts(raw: object, _base: Path) -> tuple[str, ...]:
+    if not isinstance(raw, list) or len(raw) > MAX_LIST:
+        raise ValueError
+    texts = tuple(_text(item) for item in raw)
+    if not all(texts) or len(set(texts)) != len(texts):
+        raise ValueError
+    return texts
+
+
 def _units(raw: object, _base: Path) -> tuple[str, ...]:
     if not isinstance(raw, list) or len(raw) > MAX_LIST:
         raise ValueError
@@ -190,7 +199,7 @@ def some_of(*words: str) -> Kind:
             raise ValueError
         return tuple(raw)
 
-    return Kind("a list of " + " and ".join(f'"{word}"' for word in words), accept)
+    return Kind("a list of " + ", ".join(f'"{word}"' for word in words[:-1]) + f' and "{words[-1]}"', accept)
 
 
 BOOLEAN = Kind("true or false", _boolean)
@@ -199,6 +208,7 @@ OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)
 DEVICE = Kind('a device path or "partlabel:NAME"', _device)
 COMMAND = Kind("a command as a list of words", lambda raw, _base: _argv(raw))
 COMMANDS = Kind("a list of commands, each a list of words", _argvs)
+TEXTS = Kind("a list of different texts", _texts)
 UNITS = Kind('a list of different unit names such as "app.service"', _units)
 URL = Kind("an address https://host[:port][/path]", _url)
 BUS = Kind('"system", "session", "none" or a D-Bus address', _bus)
@@ -206,6 +216,7 @@ USER = Kind('the name of a user, or "" to stay the same user', _matching(_USER.p
 COMPATIBLE = Kind("a text of 1 to 255 printable characters", _matching(r".{1,255}"))
 WORD = Kind("a word of letters, digits, dot, hyphen and underscore", _matching(_WORD.pattern))
 OPTIONAL_WORD = Kind(WORD.expected + ', or ""', _matching(_WORD.pattern, empty=True))
+OPTIONAL_VARIANT = Kind('a text of 1 to 64 printable characters, or "" for none', _matching(r".{1,64}", empty=True))
 VERSION = Kind('a version, or "" for none', _matching(r"[A-Za-z0-9._+~:-]{1,255}", empty=True))
 OS_RELEASE_KEY = Kind("a key of os-release such as VERSION_ID", _matching(r"[A-Z][A-Z0-9_]{0,63}"))
 # Spring's StrictHttpFirewall, in front of hawkBit, refuses "//", ";", "%2F" and "\"; a plain name is safe everywhere.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from slots.errors import SlotError
 
-TYPES = ("raw", "ext4")  # what may be in a slot; both take an image byte by byte
+TYPES = ("raw", "ext4", "vfat")  # what may be in a slot; all take an image byte by byte
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 from asn1crypto import algos, core
 from asn1crypto import cms as asn1
@@ -25,7 +22,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from agent.bundle.der import malformed, require_der
+from agent.bundle.der import boundary, malformed, require_der
+from agent.bundle.enveloped import is_enveloped
 from agent.bundle.strength import HASHES, check_key, named_hash, parse_fully, unsupported
 from agent.errors import BundleError
 
@@ -34,7 +32,6 @@ _MAX_ATTRIBUTES = 16
 
 _ID_DATA = "1.2.840.113549.1.7.1"
 _ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
-_ID_ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 _CONTENT_TYPE = "1.2.840.113549.1.9.3"
 _MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 _SIGNING_TIME = "1.2.840.113549.1.9.5"
@@ -51,9 +48,6 @@ _ECDSA_WITH = {
     "1.2.840.10045.4.3.3": "sha384",
     "1.2.840.10045.4.3.4": "sha512",
 }
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +77,27 @@ class SignedMessage:
     pss_salt: int | None
 
 
-def _boundary(parse: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Turns whatever a parser raises on hostile bytes into a refusal."""
-
-    @wraps(parse)
-    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return parse(*args, **kwargs)
-        except BundleError:
-            raise
-        except Exception as error:  # the parsers raise anything on hostile bytes; all of it is a refusal
-            raise malformed(f"{type(error).__name__}: {error}"[:300]) from error
-
-    return guarded
-
-
-@_boundary
+@boundary
 def is_detached(cms: bytes) -> bool:
-    """Says whether the signed bytes are outside of the message, as in ``plain`` bundles.
+    """Says whether the signed bytes are outside of the message, as in ``plain`` bundles and never in encrypted ones.
 
     Raises:
         BundleError: as ``parse_signed_data``.
     """
+    if is_enveloped(cms):
+        return False
     content = _signed_data(cms)["encap_content_info"]["content"]
     return isinstance(content, core.Void) or content.contents is None
 
 
-@_boundary
+@boundary
 def parse_signed_data(cms: bytes) -> SignedMessage:
     """Takes a DER SignedData apart and holds it against the policy.
 
     Raises:
         BundleError: ``bundle.signature-malformed``, ``bundle.trailing-data``, ``bundle.unsigned`` (no signer),
             ``bundle.signers`` (several signers, or the signer's certificate is missing), ``bundle.signature-weak``,
-            ``bundle.signature-unsupported``, ``bundle.format-unsupported`` (encrypted).
+            ``bundle.signature-unsupported``.
     """
     data = _signed_data(cms)
     info = _only_signer(data)
@@ -193,13 +174,6 @@ def _signed_data(cms: bytes) -> asn1.SignedData:
     require_der(cms)
     info = asn1.ContentInfo.load(cms, strict=True)
     kind = info["content_type"].dotted
-    if kind == _ID_ENVELOPED_DATA:
-        raise BundleError(
-            "bundle.format-unsupported",
-            "encrypted bundles are not supported",
-            details="the signature is wrapped in a CMS EnvelopedData, as in RAUC's crypt format",
-            resolution="build the bundle in the verity format",
-        )
     _expect(kind == _ID_SIGNED_DATA, f"it is of type {kind}, not a SignedData")
     data = info["content"]
     _expect(data["version"].native in ("v1", "v3"), f"version {data['version'].native} of SignedData")

@@ -7,11 +7,33 @@ structure is walked once: only the one encoding that X.690 section 10 allows goe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
 from agent.errors import BundleError
 
 _MAX_DEPTH = 32  # a CMS with certificates nests about 15 deep
 _CONSTRUCTED = 0x20
 _UNIVERSAL_CONSTRUCTED = frozenset({0x30, 0x31, 0x28, 0x2B})  # SEQUENCE, SET, EXTERNAL, EMBEDDED PDV
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def boundary(parse: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turns whatever a parser raises on hostile bytes into a refusal."""
+
+    @wraps(parse)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return parse(*args, **kwargs)
+        except BundleError:
+            raise
+        except Exception as error:  # the parsers raise anything on hostile bytes; all of it is a refusal
+            raise malformed(f"{type(error).__name__}: {error}"[:300]) from error
+
+    return guarded
 
 
 def require_der(data: bytes) -> None:

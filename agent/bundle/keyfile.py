@@ -3,6 +3,10 @@ r"""The grammar of a manifest: groups of ``key=value`` lines, as GLib's GKeyFile
 Groups of the same name are one group. A key that appears twice in a group is an error, as in RAUC. Lists are separated
 by semicolons. In values, ``\s \n \t \r \\`` stand for space, line feed, tab, carriage return and backslash.
 What the groups and keys mean is told in ``manifest.py``.
+
+Whatever is read here, GLib reads in the same way. Some of what GLib reads is refused, because its meaning depends on the
+reader or is no text: bytes that are not UTF-8, control characters, keys with a locale (``key[de]``, which GLib keeps or
+drops as ``LANG`` says), empty values, and ``\;`` in lists.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from agent.errors import BundleError
 
 MAX_SIZE = 64 * 1024  # bytes; the signature that carries a manifest is capped at the same size by RAUC
 
+_SPACES = " \t\n\f\r"  # g_ascii_isspace
 _ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 _ESCAPE_SEQUENCE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = str.maketrans({"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"})
@@ -38,8 +43,10 @@ def read_keyfile(data: bytes) -> dict[str, dict[str, str]]:
         raise invalid(f"byte {error.start} is not UTF-8") from error
     groups: dict[str, dict[str, str]] = {}
     group: dict[str, str] | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r").lstrip(" \t\f\r")  # what g_ascii_isspace skips
+    *ended, last = text.split("\n")
+    lines = [*(line.removesuffix("\r") for line in ended), last]  # without a line feed, CR is no part of a line end
+    for number, line in enumerate(lines, 1):
+        line = line.lstrip(_SPACES)
         if not line or line.startswith("#"):
             continue
         if line.startswith("["):
@@ -50,6 +57,8 @@ def read_keyfile(data: bytes) -> dict[str, dict[str, str]]:
             key, value = _pair(line, number)
             if key in group:
                 raise invalid(f"line {number}: the key {key!r} appears twice in its group")
+            if key == "Encoding" and group is next(iter(groups.values())) and value.lower() != "utf-8":
+                raise invalid(f"line {number}: the encoding {value[:80]!r} is not UTF-8")
             group[key] = value
     return groups
 
@@ -94,10 +103,14 @@ def _group_name(line: str, number: int) -> str:
 
 def _pair(line: str, number: int) -> tuple[str, str]:
     key, equals, value = line.partition("=")
-    key = key.rstrip(" \t")
+    key = key.rstrip(_SPACES)
     if not equals or not key:
         raise invalid(f"line {number} is neither a [group] nor key=value")
-    value = _unescape(value.lstrip(" \t\f\r"), number)
+    if "[" in key or "]" in key or _has_control(key):
+        raise invalid(
+            f"line {number}: {key[:80]!r} is no name of a key; keys with a locale have no place in a manifest"
+        )
+    value = _unescape(value.lstrip(_SPACES), number)
     if not value:
         raise invalid(f"line {number}: the value of {key!r} is empty")
     if _has_control(value.replace("\n", "").replace("\t", "").replace("\r", "")):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, cast
 
+from agent.bundle.feature_level import check_feature_level
 from agent.bundle.keyfile import invalid, join_list, read_keyfile, split_list, write_keyfile
 from agent.errors import BundleError
 
@@ -24,12 +25,22 @@ VERITY_BLOCK = 4096
 
 _GROUPS: dict[str, tuple[str, ...]] = {
     "update": ("compatible", "version", "description", "build", "min-rauc-version"),
-    "bundle": ("format", "verity-hash", "verity-salt", "verity-size", "crypt-key"),
+    "bundle": ("format",),
     "hooks": ("filename", "hooks"),
     "handler": ("filename", "args"),
 }
+_BUNDLE_KEYS: dict[Format, tuple[str, ...]] = {  # RAUC knows each key only in the formats that need it
+    "plain": (),
+    "verity": ("verity-hash", "verity-salt", "verity-size"),
+    "crypt": ("verity-hash", "verity-salt", "verity-size", "crypt-key"),
+}
 _IMAGE_KEYS = ("filename", "sha256", "size", "type", "hooks", "adaptive")
+_ARTIFACT_KEYS = ("convert", "converted")  # since RAUC 1.13; the file itself may then be missing from the payload
 _IMAGE_LEGACY = ("version", "description", "build")  # RAUC accepts and ignores them
+_IMAGE_TYPES = (
+    *("raw", "ext4", "vfat", "squashfs", "ubifs", "tar", "emptyfs", "catar", "caidx"),
+    *(f"{each}-caibx" for each in ("raw", "ext4", "vfat", "squashfs", "ubifs")),
+)
 _BUNDLE_HOOKS = ("install-check",)
 _IMAGE_HOOKS = ("pre-install", "install", "post-install")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,12 +55,13 @@ class Image:
     Args:
         slot_class: as in ``[image.CLASS]``.
         variant: as in ``[image.CLASS.VARIANT]``, None for the default.
-        filename: a name in the top directory of the payload; empty only for the type ``emptyfs``.
+        filename: a name in the top directory of the payload; empty only for the type ``emptyfs`` and for images that
+            an ``install`` hook brings itself.
         sha256: lower case hexadecimal digest of the file; empty only in a draft.
         size: bytes of the file; meaningful only together with ``sha256``.
         type: what the image is, when the manifest says so.
         hooks: slot hooks that the maker wants.
-        adaptive: methods for fetching only what changed.
+        adaptive: methods for fetching only what changed; one that is not known is left unused, as in RAUC.
     """
 
     slot_class: str
@@ -89,12 +101,17 @@ class Manifest:
     rollout: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     meta: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Files of the bundle that it wants to be run."""
+        return tuple(name for name in (self.hook_filename, self.handler_filename) if name)
+
 
 def parse_manifest(data: bytes) -> Manifest:
     """Reads a manifest that must be complete, as a signed one is.
 
     Raises:
-        BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``.
+        BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``, ``bundle.needs-newer``.
     """
     manifest = parse_draft(data)
     require_complete(manifest)
@@ -108,6 +125,9 @@ def parse_draft(data: bytes) -> Manifest:
         BundleError: ``bundle.manifest-invalid``, ``bundle.manifest-too-large``.
     """
     groups = read_keyfile(data)
+    update, bundle = groups.get("update", {}), groups.get("bundle", {})
+    hooks, handler = groups.get("hooks", {}), groups.get("handler", {})
+    bundle_format = _format(bundle.get("format", "plain"))
     images: list[Image] = []
     meta: dict[str, Mapping[str, str]] = {}
     for name, pairs in groups.items():
@@ -116,9 +136,7 @@ def parse_draft(data: bytes) -> Manifest:
         elif name.startswith("meta."):
             meta[_meta_label(name, pairs)] = MappingProxyType(pairs)
         elif name != "rollout":
-            _check_known(name, pairs)
-    update, bundle = groups.get("update", {}), groups.get("bundle", {})
-    hooks, handler = groups.get("hooks", {}), groups.get("handler", {})
+            _check_known(name, pairs, _BUNDLE_KEYS[bundle_format] if name == "bundle" else ())
     if "compatible" not in update:
         raise invalid("[update] compatible is missing")
     if handler and "filename" not in handler:
@@ -129,7 +147,7 @@ def parse_draft(data: bytes) -> Manifest:
         description=update.get("description", ""),
         build=_line(update, "build"),
         min_rauc_version=_line(update, "min-rauc-version"),
-        bundle_format=_format(bundle.get("format", "plain")),
+        bundle_format=bundle_format,
         verity_hash=_hex(bundle, "verity-hash", 32),
         verity_salt=_hex(bundle, "verity-salt", 32),
         verity_size=_verity_size(bundle),
@@ -145,18 +163,22 @@ def parse_draft(data: bytes) -> Manifest:
 
 
 def require_complete(manifest: Manifest) -> None:
-    """Checks that everything is there that protects the payload.
+    """Checks that everything is there that protects the payload, and that we know all that the maker counts on.
 
     Raises:
-        BundleError: ``bundle.manifest-invalid``.
+        BundleError: ``bundle.manifest-invalid``, ``bundle.needs-newer``.
     """
     for image in manifest.images:
         if image.filename and not image.sha256:
             raise invalid(f"[{image.group}] lacks sha256 or size")
+    if manifest.min_rauc_version:
+        check_feature_level(manifest.min_rauc_version)
     if manifest.bundle_format != "plain" and not (
         manifest.verity_hash and manifest.verity_salt and manifest.verity_size
     ):
         raise invalid("[bundle] lacks verity-hash, verity-salt or verity-size")
+    if manifest.bundle_format == "crypt" and not manifest.crypt_key:
+        raise invalid("[bundle] lacks crypt-key")
     if (manifest.hooks or any(image.hooks for image in manifest.images)) and not manifest.hook_filename:
         raise invalid("hooks are wanted, but [hooks] filename is missing")
 
@@ -211,11 +233,12 @@ def _given(*pairs: tuple[str, str]) -> dict[str, str]:
 def _image(group: str, pairs: Mapping[str, str]) -> Image:
     _, slot_class, *rest = group.split(".", 2)
     variant = rest[0] if rest else None
-    if "/" in slot_class:
+    converted = [key for key in _ARTIFACT_KEYS if key in pairs]
+    if "/" in slot_class or converted:
         raise BundleError(
             "bundle.artifacts-unsupported",
             "the bundle installs artifacts, which are not supported",
-            details=f"[{group}]",
+            details=f"[{group}] {' '.join(converted)}"[:300].rstrip(),
             resolution="build a bundle with images for slots only",
         )
     if not _SLOT_CLASS.fullmatch(slot_class) or variant == "":
@@ -223,10 +246,16 @@ def _image(group: str, pairs: Mapping[str, str]) -> Image:
     for key in pairs:
         if key not in _IMAGE_KEYS + _IMAGE_LEGACY:
             raise _unknown(f"[{group}]: the key", key, _IMAGE_KEYS)
+    hooks = _known_items(group, "hooks", split_list(pairs.get("hooks", "")), _IMAGE_HOOKS)
+    adaptive = _words(group, "adaptive", pairs)
     kind = _line(pairs, "type") or None
+    if kind and kind not in _IMAGE_TYPES and "install" not in hooks:
+        raise _unknown(f"[{group}] type:", kind, _IMAGE_TYPES)
     filename = _filename(group, pairs)
-    if (kind == "emptyfs") == bool(filename):
-        raise invalid(f"[{group}] filename is {'not for emptyfs' if filename else 'missing'}")
+    if kind == "emptyfs" and filename:
+        raise invalid(f"[{group}] filename is not for emptyfs")
+    if not filename and (adaptive or (kind != "emptyfs" and "install" not in hooks)):
+        raise invalid(f"[{group}] filename is missing")
     sha256 = _hex(pairs, "sha256", 32).hex()
     if bool(sha256) != ("size" in pairs):
         raise invalid(f"[{group}] must have sha256 and size together")
@@ -237,8 +266,8 @@ def _image(group: str, pairs: Mapping[str, str]) -> Image:
         sha256=sha256,
         size=_number(pairs["size"], f"[{group}] size", MAX_IMAGE_SIZE) if sha256 else 0,
         type=kind,
-        hooks=_known_items(group, "hooks", split_list(pairs.get("hooks", "")), _IMAGE_HOOKS),
-        adaptive=_words(group, "adaptive", pairs),
+        hooks=hooks,
+        adaptive=adaptive,
     )
 
 
@@ -261,12 +290,13 @@ def _meta_label(group: str, pairs: Mapping[str, str]) -> str:
     return label
 
 
-def _check_known(group: str, pairs: Mapping[str, str]) -> None:
+def _check_known(group: str, pairs: Mapping[str, str], further: tuple[str, ...]) -> None:
     if group not in _GROUPS:
         raise _unknown("the group", group, (*_GROUPS, "image.CLASS", "meta.LABEL"))
+    known = _GROUPS[group] + further
     for key in pairs:
-        if key not in _GROUPS[group]:
-            raise _unknown(f"[{group}]: the key", key, _GROUPS[group])
+        if key not in known:
+            raise _unknown(f"[{group}]: the key", key, known)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> BundleError:

@@ -7,10 +7,12 @@ default: nobody needs to name a purpose, but who does must name e-mail protectio
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from agent.bundle.certificates import extension_of
 
 CheckPurpose = Literal["codesign", "smimesign", "any"]
 
@@ -25,8 +27,6 @@ _NAMES = {
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
 }
 
-_E = TypeVar("_E", bound=x509.ExtensionType)
-
 
 class PurposeRule:
     """The rule behind one ``check_purpose``. Both methods return what is wrong, or an empty text."""
@@ -39,20 +39,20 @@ class PurposeRule:
         """Judges the certificate at the lower end of the chain."""
         if self._purpose is None:
             return ""
-        usage = _extension(certificate, x509.KeyUsage)
+        usage = extension_of(certificate, x509.KeyUsage)
         if usage is not None and not self._may_sign(usage):
             return "its key usage lacks digitalSignature"
-        named = _extension(certificate, x509.ExtendedKeyUsage)
+        named = extension_of(certificate, x509.ExtendedKeyUsage)
         if named is None and self._check == "codesign":
             return "it names no extended key usage, and codeSigning is needed"
         return self._fault_of_names(named)
 
     def fault_of_authority(self, certificate: x509.Certificate) -> str:
         """Judges any certificate above it."""
-        usage = _extension(certificate, x509.KeyUsage)
+        usage = extension_of(certificate, x509.KeyUsage)
         if usage is not None and not usage.key_cert_sign:  # RFC 5280 section 4.2.1.3
             return "its key usage lacks keyCertSign"
-        return self._fault_of_names(_extension(certificate, x509.ExtendedKeyUsage))
+        return self._fault_of_names(extension_of(certificate, x509.ExtendedKeyUsage))
 
     def _may_sign(self, usage: x509.KeyUsage) -> bool:
         return usage.digital_signature or (self._check == "smimesign" and usage.content_commitment)
@@ -62,10 +62,3 @@ class PurposeRule:
             return ""
         found = ", ".join(_NAMES.get(each, each.dotted_string) for each in named)
         return f"it is for {found}, and {_NAMES[self._purpose]} is needed"
-
-
-def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

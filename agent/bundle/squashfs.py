@@ -147,6 +147,11 @@ class SquashFile:
         """Length in bytes. Holes are free, so this says nothing about the bundle's size: compare it before reading."""
         return self._inode.size
 
+    @property
+    def executable(self) -> bool:
+        """Whether its owner may execute it."""
+        return bool(self._inode.mode & 0o100)
+
     def blocks(self, start: int = 0) -> Iterator[bytes]:
         """Yields the content from ``start`` on, in pieces of the block size (the last one may be shorter).
 

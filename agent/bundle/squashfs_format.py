@@ -25,6 +25,7 @@ _DIRECTORY_BASIC = struct.Struct("<16xIIHHI")  # block, links, size, offset, par
 _DIRECTORY_LONG = struct.Struct("<16xIIIIHHI")  # links, size, block, parent, index count, offset, xattr
 _FILE_BASIC = struct.Struct("<16xIIII")  # blocks start, fragment, offset in it, size
 _FILE_LONG = struct.Struct("<16xQQQIIII")  # blocks start, size, sparse, links, fragment, offset in it, xattr
+_MODE = struct.Struct("<2xH")  # permissions, of every kind of inode
 _LISTING_HEADER = struct.Struct("<III")  # count - 1, inode block, inode number
 _LISTING_ENTRY = struct.Struct("<HhHH")  # inode offset, inode number difference, type, name length - 1
 _FRAGMENT = struct.Struct("<QII")  # start, stored size, unused
@@ -65,6 +66,7 @@ class Regular:
         blocks: data blocks of the file; its tail may lie in a fragment instead.
         fragment: number of the fragment that holds the tail, or ``NO_FRAGMENT``.
         offset: where the tail starts in the unpacked fragment.
+        mode: permission bits.
     """
 
     head: int
@@ -73,6 +75,7 @@ class Regular:
     blocks: int
     fragment: int
     offset: int
+    mode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ def parse_file_inode(data: bytes, block_size: int) -> Regular:
         raise invalid("a file's tail does not fit its fragment")
     if blocks > MAX_BLOCKS:
         raise invalid(f"a file of {size} bytes in blocks of {block_size}: more than {MAX_BLOCKS} blocks")
-    return Regular(head, start, size, blocks, fragment, offset)
+    (mode,) = _unpack(_MODE, data, 0)
+    return Regular(head, start, size, blocks, fragment, offset, mode & 0o7777)
 
 
 def parse_listing(data: bytes) -> Iterator[Entry]:

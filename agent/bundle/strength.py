@@ -103,6 +103,9 @@ def parse_fully(certificate: x509.Certificate) -> x509.Certificate:
     except UnsupportedAlgorithm as error:
         raise unsupported(f"a certificate: {error}"[:200]) from error
     _ = (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string(), list(certificate.extensions))
+    for attribute in (*certificate.subject, *certificate.issuer):
+        if isinstance(attribute.value, str) and "\0" in attribute.value:
+            raise ValueError("a name with a NUL, which programs in C read only up to there")
     _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.serial_number)
     return certificate
 

@@ -1,45 +1,43 @@
-"""Whom we believe: the keyring of the device, and the chain from a signer up to it.
+"""Whom we believe: the trust that a device places in its keyring, and the chain from a signer up to it.
 
-Chains are built and judged by ``cryptography.x509.verification``; this file only adds what the certificates must be
-good for, and that no key in the chain is weak. As in RAUC, a certificate in the keyring that is not self-signed helps
-to build a chain but ends none.
+A library builds the chain (``chain.py``), ``faults.py`` holds it against everything else. As in RAUC, a certificate in
+the keyring that is not self-signed helps to build a chain but ends none, unless ``allow_partial_chain`` is set.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.verification import (
-    Criticality,
-    ExtensionPolicy,
-    Policy,
-    PolicyBuilder,
-    Store,
-    VerificationError,
-)
+from cryptography.x509.oid import NameOID
 
+from agent.bundle.certificates import is_self_signed, name_of
+from agent.bundle.chain import ChainQuestion, ChainRefusedError
+from agent.bundle.faults import Rules, faults_of, untrusted
 from agent.bundle.purpose import CheckPurpose, PurposeRule
 from agent.bundle.refusal import explain_refusal
-from agent.bundle.strength import check_certificate, parse_fully
 from agent.errors import BundleError, ConfigError
 
-MAX_DEPTH = 8  # authorities between a signer and its root
-MAX_KEYRING = 1024 * 1024  # bytes; the keyring is ours, but a wrong path must not fill the memory
+try:
+    from agent.bundle.chain_x509 import find_chain
+except ImportError:  # cryptography before 45
+    from agent.bundle.chain_openssl import find_chain
 
 
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
-    """What a signature must lead to.
+    """What a signature must lead to; ``of`` makes one from the content of a keyring.
 
     Args:
-        anchors: self-signed certificates; a chain must end in one of them.
+        anchors: a chain must end in one of them; self-signed, unless ``allow_partial_chain``.
         check_purpose: what the signer must be good for, see ``purpose.py``.
         intermediates: further certificates for building chains.
+        crls: the lists of revoked certificates in the keyring.
+        check_crl: every certificate of the chain must be in the scope of a current CRL, and in none of them.
+        allow_partial_chain: every certificate of the keyring is an anchor.
+        allowed_signer_cns: common names that the signer may have; empty: any.
 
     Raises:
         ConfigError: ``trust.no-anchor``, ``trust.purpose-unknown``.
@@ -48,6 +46,10 @@ class TrustPolicy:
     anchors: tuple[x509.Certificate, ...]
     check_purpose: CheckPurpose = "codesign"
     intermediates: tuple[x509.Certificate, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    check_crl: bool = False
+    allow_partial_chain: bool = False
+    allowed_signer_cns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.check_purpose not in ("codesign", "smimesign", "any"):
@@ -57,52 +59,45 @@ class TrustPolicy:
                 details=f"found {self.check_purpose!r}",
                 resolution="use codesign, smimesign or any",
             )
-        if not self.anchors or not all(is_self_signed(each) for each in self.anchors):
+        if not self.anchors or not (self.allow_partial_chain or all(is_self_signed(each) for each in self.anchors)):
             raise ConfigError(
                 "trust.no-anchor",
                 "the keyring cannot be trusted: a chain must end in a self-signed certificate",
                 details=f"{len(self.anchors)} certificates are named as anchors",
-                resolution="put the root certificate of the signing PKI into the keyring",
+                resolution="put the root certificate of the signing PKI into the keyring, or set allow-partial-chain",
             )
 
     @classmethod
-    def of(cls, certificates: Iterable[x509.Certificate], check_purpose: CheckPurpose = "codesign") -> TrustPolicy:
+    def of(
+        cls,
+        certificates: Iterable[x509.Certificate],
+        check_purpose: CheckPurpose = "codesign",
+        *,
+        crls: Iterable[x509.CertificateRevocationList] = (),
+        check_crl: bool = False,
+        allow_partial_chain: bool = False,
+        allowed_signer_cns: Iterable[str] = (),
+    ) -> TrustPolicy:
         """Sorts the certificates of a keyring into anchors and intermediates."""
         anchors: list[x509.Certificate] = []
         intermediates: list[x509.Certificate] = []
         for each in certificates:
-            (anchors if is_self_signed(each) else intermediates).append(each)
-        return cls(tuple(anchors), check_purpose, tuple(intermediates))
+            (anchors if allow_partial_chain or is_self_signed(each) else intermediates).append(each)
+        return cls(
+            anchors=tuple(anchors),
+            check_purpose=check_purpose,
+            intermediates=tuple(intermediates),
+            crls=tuple(crls),
+            check_crl=check_crl,
+            allow_partial_chain=allow_partial_chain,
+            allowed_signer_cns=tuple(allowed_signer_cns),
+        )
 
-
-def load_keyring(path: str | os.PathLike[str], check_purpose: CheckPurpose = "codesign") -> TrustPolicy:
-    """Reads the PEM file of trusted certificates.
-
-    Raises:
-        ConfigError: ``trust.keyring-missing``, ``trust.keyring-invalid``, ``trust.no-anchor``.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_KEYRING + 1)
-    except OSError as error:
-        raise ConfigError(
-            "trust.keyring-missing",
-            "the keyring cannot be read",
-            details=str(error),
-            resolution="name the PEM file that holds the trusted root certificate",
-        ) from error
-    try:
-        if len(data) > MAX_KEYRING:
-            raise ValueError(f"it has more than {MAX_KEYRING} bytes")
-        certificates = [parse_fully(each) for each in x509.load_pem_x509_certificates(data)]
-    except (ValueError, BundleError) as error:
-        raise ConfigError(
-            "trust.keyring-invalid",
-            "the keyring is no PEM file of certificates",
-            details=f"{os.fspath(path)}: {error}"[:300],
-            resolution="put the trusted root certificate into it, in PEM",
-        ) from error
-    return TrustPolicy.of(certificates, check_purpose)
+    def warnings(self) -> tuple[str, ...]:
+        """What does not stop a verification, but was hardly meant so."""
+        if self.crls and not self.check_crl:
+            return (f"the keyring holds {len(self.crls)} CRLs that nobody looks at; set check-crl to true",)
+        return ()
 
 
 def check_chain(
@@ -117,58 +112,39 @@ def check_chain(
         when: the time at which all of them must be valid; it needs a time zone.
 
     Raises:
-        BundleError: ``bundle.signature-untrusted``, ``bundle.certificate-expired``,
-            ``bundle.certificate-not-yet-valid``, ``bundle.certificate-purpose``, ``bundle.signature-weak``,
+        BundleError: ``bundle.signature-untrusted``, ``bundle.signer-not-allowed``, ``bundle.certificate-expired``,
+            ``bundle.certificate-not-yet-valid``, ``bundle.certificate-purpose``, ``bundle.certificate-restricted``,
+            ``bundle.certificate-revoked``, ``bundle.crl-missing``, ``bundle.crl-expired``,
+            ``bundle.crl-not-yet-valid``, ``bundle.crl-invalid``, ``bundle.signature-weak``,
             ``bundle.signature-unsupported``.
+        ConfigError: ``trust.library-missing``.
     """
     if when.tzinfo is None:
         raise ValueError("the time of verification needs a time zone")
-    rule = PurposeRule(trust.check_purpose)
+    rules = Rules(trust.anchors, PurposeRule(trust.check_purpose), when, trust.crls if trust.check_crl else None)
     pool = (*others, *trust.intermediates)
-    verifier = (
-        PolicyBuilder()
-        .store(Store(list(trust.anchors)))
-        .time(when.astimezone(UTC).replace(tzinfo=None))
-        .max_chain_depth(MAX_DEPTH)
-        .extension_policies(ca_policy=_authority_policy(rule), ee_policy=_signer_policy(rule))
-        .build_client_verifier()
-    )
     try:
-        chain = tuple(verifier.verify(signer, list(pool)).chain)
-    except VerificationError as error:
-        raise explain_refusal(signer, pool, trust.anchors, rule, when, str(error)) from error
-    for certificate in chain:
-        check_certificate(certificate, is_anchor=certificate in trust.anchors)
+        chain = find_chain(ChainQuestion(signer, pool, trust.anchors, when))
+    except ChainRefusedError as error:
+        raise explain_refusal(signer, pool, rules, str(error)) from error
+    if chain[0] != signer or chain[-1] not in trust.anchors:
+        raise untrusted("the chain that was found does not lead from the signer to the keyring")
+    if faults := faults_of(chain, rules):
+        raise faults[0]
+    if trust.allowed_signer_cns:
+        _check_common_name(signer, trust.allowed_signer_cns)
     return chain
 
 
-def is_self_signed(certificate: x509.Certificate) -> bool:
-    """Says whether the certificate was issued by its own key."""
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
-
-
-def _signer_policy(rule: PurposeRule) -> ExtensionPolicy:
-    def judge(_policy: Policy, certificate: x509.Certificate, _found: x509.ExtendedKeyUsage | None) -> None:
-        _raise_if(rule.fault_of_signer(certificate))
-
-    return ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, judge)
-
-
-def _authority_policy(rule: PurposeRule) -> ExtensionPolicy:
-    def judge(_policy: Policy, certificate: x509.Certificate, _found: x509.ExtendedKeyUsage | None) -> None:
-        _raise_if(rule.fault_of_authority(certificate))
-
-    return (
-        ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
-        .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, judge)
-    )
-
-
-def _raise_if(fault: str) -> None:
-    if fault:
-        raise ValueError(fault)  # the library turns it into a VerificationError
+def _check_common_name(signer: x509.Certificate, allowed: tuple[str, ...]) -> None:
+    """As RAUC's ``allowed-signer-cns``; but a second common name, or a NUL in one, is a disguise and is refused."""
+    found = [str(each.value) for each in signer.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(found) != 1 or "\0" in found[0] or found[0] not in allowed:
+        names = ", ".join(repr(each[:100]) for each in found[:4]) or "none"
+        wanted = ", ".join(repr(each) for each in allowed[:8])
+        raise BundleError(
+            "bundle.signer-not-allowed",
+            "the signer of the bundle is not among those that this device accepts",
+            details=f"the common name of {name_of(signer)} is {names}; accepted: {wanted}"[:600],
+            resolution="sign with an accepted certificate, or extend allowed-signer-cns",
+        )

@@ -1,24 +1,23 @@
 """The verification of a bundle: the list of obligations, in order. Nothing else makes a ``VerifiedBundle``.
 
-1.  The trailer fits the file and the caps.                                                       ``layout.py``
+1.  The trailer fits the file and the caps; an encrypted CMS is opened with a key of this device.   ``layout.py``
 2.  The signature is one CMS SignedData of one signer that follows the policy.                     ``cms.py``
 3.  The signature over the signed attributes was made by the signer's key; an attached manifest is the signed one.
 4.  The signer's certificate leads to the keyring, at the given time and for the given purpose.    ``trust.py``
 5.  verity: the hash tree is the one with the signed root; every block is checked when it is read. ``verity.py``
 6.  plain: the digest of the whole payload is the signed one; every block read later must be the one that was digested,
     so that a file changed after the check is found. The signature was checked first, so that the right digest is known.
-7.  The manifest is valid and complete, and says the format that the signature has.                ``manifest.py``
-8.  The bundle wants nothing that this agent would have to leave out (hooks, handlers).
-9.  Every image is in the payload, with the signed size.
+7.  The manifest is valid and complete, says the format that the signature has, and needs no newer agent. ``manifest.py``
+8.  Every image is in the payload, with the signed size, and every program that the bundle wants to run.
 
 What remains for the installer: the digest of each image while it is written, and everything about this device
-(compatible, version floor, slots).
+(compatible, version floor, variant, slots, and whether programs of a bundle may run at all).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,11 +25,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from agent.bundle import cms, verity
+from agent.bundle.certificates import name_of
+from agent.bundle.crypt import DecryptedPayload
+from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import CachedTail, Trailer, read_trailer
 from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
 from agent.bundle.payload import CheckedPayload, corrupt, record
-from agent.bundle.refusal import name_of
 from agent.bundle.source import Source
 from agent.bundle.squashfs import SquashFile, SquashFS
 from agent.bundle.trust import TrustPolicy, check_chain
@@ -68,14 +69,16 @@ class VerifiedBundle:
     Attributes:
         manifest: what it says about itself.
         manifest_hash: SHA-256 of the exact manifest, hexadecimal: the identity of the bundle, as in RAUC.
-        format: ``verity`` or ``plain``.
+        format: ``verity``, ``crypt`` or ``plain``.
+        encrypted: its signature, and with it the manifest and the key to the payload, was encrypted for a recipient.
         size: bytes of the whole bundle.
         signer: who signed it.
-        payload: the checked bytes of the squashfs.
+        payload: the checked bytes of the squashfs; in a ``crypt`` bundle they are encrypted.
         files: the squashfs itself.
+        warnings: what did not stop the verification, but was hardly meant so.
     """
 
-    __slots__ = ("files", "format", "manifest", "manifest_hash", "payload", "signer", "size")
+    __slots__ = ("encrypted", "files", "format", "manifest", "manifest_hash", "payload", "signer", "size", "warnings")
 
     def __init__(
         self,
@@ -85,8 +88,10 @@ class VerifiedBundle:
         manifest_hash: str,
         size: int,
         signer: Signer,
+        encrypted: bool,
         payload: CheckedPayload,
         files: SquashFS,
+        warnings: tuple[str, ...],
     ) -> None:
         if seal is not _SEAL:
             raise RuntimeError("only verify_bundle may call a bundle verified")
@@ -95,8 +100,10 @@ class VerifiedBundle:
         self.format: Format = manifest.bundle_format
         self.size = size
         self.signer = signer
+        self.encrypted = encrypted
         self.payload = payload
         self.files = files
+        self.warnings = warnings
 
     def image_file(self, image: Image) -> SquashFile:
         """Opens the file of an image of this bundle; its content still has to match ``image.sha256``.
@@ -119,7 +126,12 @@ class VerifiedBundle:
 
 
 def verify_bundle(
-    source: Source, trust: TrustPolicy, when: datetime, *, progress: Callable[[int], None] | None = None
+    source: Source,
+    trust: TrustPolicy,
+    when: datetime,
+    *,
+    keys: Sequence[RecipientKey] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> VerifiedBundle:
     """Checks a bundle against everything in the list above.
 
@@ -127,47 +139,54 @@ def verify_bundle(
         source: the bundle; a plain one is read as a whole, so a remote one should be stored first (``is_detached``).
         trust: whom to believe.
         when: the time at which the certificates must be valid; it needs a time zone.
+        keys: what encrypted bundles may be opened with.
         progress: for plain bundles, called with the number of bytes checked so far.
 
     Raises:
         BundleError: the bundle is refused; the code tells which obligation failed.
     """
     trailer = read_trailer(source)  # 1
-    message = cms.parse_signed_data(trailer.cms)  # 2
+    signed, encrypted = _signed_part(trailer.cms, keys)
+    message = cms.parse_signed_data(signed)  # 2
     cms.check_signature(message)  # 3
     chain = check_chain(trust, message.signer, message.others, when)  # 4
     if message.content is not None:
-        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content)  # 5, 7
-        files, text = SquashFS(payload), message.content
+        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content, encrypted)  # 5, 7
+        files, text = _files(manifest, payload), message.content
+    elif encrypted:
+        raise _format_mismatch("the signature is encrypted, but it is detached, as in the plain format")
     else:
         payload = _open_plain(source, trailer, message, progress)  # 6
         files = SquashFS(payload)
         text = files.open(MANIFEST).read(MAX_MANIFEST)
         manifest = _plain_manifest(text)  # 7
-    _refuse_unsupported(manifest)  # 8
     bundle = VerifiedBundle(
         _SEAL,
         manifest=manifest,
         manifest_hash=hashlib.sha256(text).hexdigest(),
         size=source.size,
         signer=_signer(message, chain),
+        encrypted=encrypted,
         payload=payload,
         files=files,
+        warnings=trust.warnings(),
     )
     for image in manifest.images:
         if image.filename:
-            bundle.image_file(image)  # 9
+            bundle.image_file(image)  # 8
+    for program in manifest.programs:
+        files.open(program)  # 8
     return bundle
 
 
-def UNSAFE_peek(source: Source) -> tuple[Manifest, str]:  # noqa: N802  house rule: what weakens trust is loud
+def UNSAFE_peek(source: Source, keys: Sequence[RecipientKey] = ()) -> tuple[Manifest, str]:  # noqa: N802  house rule: what weakens trust is loud
     """Reads the manifest and its hash without any proof that they are genuine, for showing them to a person.
 
     Raises:
         BundleError: there is no readable manifest.
     """
     trailer = read_trailer(source)
-    message = cms.parse_signed_data(trailer.cms)
+    message = cms.parse_signed_data(_signed_part(trailer.cms, keys)[0])
     text = message.content
     if text is None:
         payload = record(source, trailer.payload_size, hashlib.sha256())
@@ -175,17 +194,32 @@ def UNSAFE_peek(source: Source) -> tuple[Manifest, str]:  # noqa: N802  house ru
     return parse_draft(text), hashlib.sha256(text).hexdigest()
 
 
-def _open_verity(source: Source, trailer: Trailer, text: bytes) -> tuple[Manifest, CheckedPayload]:
-    manifest = parse_draft(text)
-    if manifest.bundle_format == "crypt":
+def _signed_part(outer: bytes, keys: Sequence[RecipientKey]) -> tuple[bytes, bool]:
+    """Returns the SignedData of a bundle, and whether it had to be decrypted."""
+    if not is_enveloped(outer):
+        return outer, False
+    if not keys:
         raise BundleError(
-            "bundle.format-unsupported",
-            "encrypted bundles are not supported",
-            details="the manifest says format=crypt",
-            resolution="build the bundle in the verity format",
+            "bundle.encrypted",
+            "the bundle is encrypted, and there is no key to open it",
+            details="its signature is a CMS EnvelopedData",
+            resolution="name the private key that it was encrypted for (--key; on a device [encryption] key)",
         )
-    if manifest.bundle_format != "verity":
+    return open_enveloped(outer, keys), True
+
+
+def _files(manifest: Manifest, payload: CheckedPayload) -> SquashFS:
+    if manifest.bundle_format == "crypt":
+        return SquashFS(DecryptedPayload(payload, manifest.crypt_key))
+    return SquashFS(payload)
+
+
+def _open_verity(source: Source, trailer: Trailer, text: bytes, encrypted: bool) -> tuple[Manifest, CheckedPayload]:
+    manifest = parse_draft(text)
+    if manifest.bundle_format == "plain":
         raise _format_mismatch("the signature carries the manifest, but that says format=plain")
+    if encrypted and manifest.bundle_format != "crypt":
+        raise _format_mismatch(f"the signature is encrypted, but the manifest says format={manifest.bundle_format}")
     require_complete(manifest)
     payload = verity.open_verity(
         source,
@@ -229,21 +263,6 @@ def _format_mismatch(details: str) -> BundleError:
         details=details,
         resolution="build the bundle again with 'ota-bundle create' or 'rauc bundle'",
     )
-
-
-def _refuse_unsupported(manifest: Manifest) -> None:
-    wanted = [f"[{image.group}] hooks" for image in manifest.images if image.hooks]
-    if manifest.hooks or manifest.hook_filename:
-        wanted.append("[hooks]")
-    if manifest.handler_filename:
-        wanted.append("[handler]")
-    if wanted:
-        raise BundleError(
-            "bundle.hooks-unsupported",
-            "the bundle wants to run its own programs, which is not supported",
-            details=f"found {', '.join(wanted)}"[:300],
-            resolution="build a bundle without hooks and handlers",
-        )
 
 
 def _signer(message: cms.SignedMessage, chain: tuple[x509.Certificate, ...]) -> Signer:

@@ -1,22 +1,23 @@
 """Makes bundles: a squashfs of the content, the hash tree, the signature.
 
-Everything but the signature depends on the content alone: also the salt of the hash tree, which only has to differ where
-the content does (it keeps digests of common blocks from being worth anything to somebody else).
+Everything but the signature, and the key of a ``crypt`` bundle, depends on the content alone: also the salt of the hash
+tree, which only has to differ where the content does (so that digests of common blocks are of no use to somebody else).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from cryptography import x509
 
-from agent.bundle.manifest import Image, Manifest, dump_manifest, require_complete
+from agent.bundle.crypt import KEY, encrypt_sectors
+from agent.bundle.manifest import Format, Image, Manifest, dump_manifest, require_complete
 from agent.bundle.payload import BLOCK
 from agent.bundle.source import FileSource
 from agent.bundle.verify import MANIFEST, MAX_PLAIN
@@ -59,7 +60,7 @@ def create(
     when: datetime | None = None,
     epoch: int = 0,
     compression: Compression = "gzip",
-    bundle_format: Literal["verity", "plain"] = "verity",
+    bundle_format: Format = "verity",
     step: Step | None = None,
 ) -> Built:
     """Makes a signed bundle.
@@ -73,7 +74,8 @@ def create(
         when: the signing time; now when None.
         epoch: the time of the files in it, seconds since 1970.
         compression: of the squashfs.
-        bundle_format: ``verity`` is checked block by block while it is installed, ``plain`` as a whole before.
+        bundle_format: ``verity`` is checked block by block while it is installed, ``plain`` as a whole before, ``crypt`` is
+            ``verity`` over encrypted blocks; its signature holds their key until ``encrypt`` closes it for recipients.
         step: told about the progress.
 
     Raises:
@@ -85,7 +87,9 @@ def create(
     told, moment = step or silent, when or datetime.now(UTC)
     with unfinished(Path(out)) as bundle:
         manifest, salt = _pack(content, bundle, bundle_format, compression, epoch, told)
-        if bundle_format == "verity":
+        if bundle_format == "crypt":
+            manifest = replace(manifest, crypt_key=_encrypt_payload(bundle, told))
+        if bundle_format != "plain":
             manifest = _append_tree(bundle, manifest, salt, told)
             text = dump_manifest(manifest)
             signature = sign(text, signer, intermediates, when=moment, hash_name=hash_name)
@@ -128,7 +132,7 @@ def silent(_what: str, _done: int, _total: int) -> None:
 def _pack(
     content: Content,
     out: Path,
-    bundle_format: Literal["verity", "plain"],
+    bundle_format: Format,
     compression: Compression,
     epoch: int,
     told: Step,
@@ -167,6 +171,19 @@ def _measured(image: Image, found: Mapping[str, Measured]) -> Image:
     if not image.filename:
         return image
     return replace(image, sha256=found[image.filename].sha256, size=found[image.filename].size)
+
+
+def _encrypt_payload(bundle: Path, told: Step) -> bytes:
+    """Encrypts the squashfs where it lies, and returns the key."""
+    key = secrets.token_bytes(KEY)
+    with bundle.open("rb+") as file:
+        source = FileSource(file.fileno())
+        done = 0
+        for piece in source.stream(0, source.size):
+            os.pwrite(file.fileno(), encrypt_sectors(key, done // BLOCK, piece), done)
+            done += len(piece)
+            told("encrypting", done, source.size)
+    return key
 
 
 def _append_tree(bundle: Path, manifest: Manifest, salt: bytes, told: Step) -> Manifest:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from agent.bundler.commands import (
     create,
+    encrypt,
     extract,
     extract_signature,
     info,
@@ -28,6 +29,7 @@ from agent.errors import OtaError, explain
 COMMANDS: Sequence[Command] = (
     keygen,
     create,
+    encrypt,
     info,
     verify,
     extract,

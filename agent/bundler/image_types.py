@@ -17,8 +17,7 @@ _PATTERNS = (  # the first that matches counts
     ("*.squashfs", "squashfs"),
     ("*.ubifs", "ubifs"),
 )
-_TYPES = (*dict.fromkeys(kind for _, kind in _PATTERNS), "emptyfs")
-_CASYNC = ("*.caibx", "*.caidx", "*.catar")
+_CASYNC = ("catar", "caidx", "caibx")
 
 
 def check_type(image: Image) -> None:
@@ -30,15 +29,13 @@ def check_type(image: Image) -> None:
     """
     if "install" in image.hooks:
         return
-    if image.type is not None:
-        if image.type not in _TYPES:
-            raise bad_content(f"[{image.group}] the type {image.type!r} is unknown", f"use one of {', '.join(_TYPES)}")
-        return
-    if any(fnmatchcase(image.filename, each) for each in _CASYNC):
+    if (image.type or image.filename).endswith(_CASYNC):
         raise bad_content(
             f"[{image.group}] {image.filename} is an index of casync",
             "use the image itself, and adaptive=block-hash-index to download only what changed",
         )
+    if image.type is not None:
+        return
     if not any(fnmatchcase(image.filename, pattern) for pattern, _ in _PATTERNS):
         raise bad_content(
             f"[{image.group}] the name {image.filename!r} does not tell what the image is",

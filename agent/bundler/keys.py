@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from agent.bundle.certificates import name_of
 from agent.bundle.purpose import PurposeRule
-from agent.bundle.refusal import name_of
 from agent.bundle.strength import check_certificate
 from agent.bundler import key_pkcs11
 from agent.bundler.faults import BuildError

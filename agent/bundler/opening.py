@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.bundle.enveloped import RecipientKey
+from agent.bundle.keyring import load_keyring
 from agent.bundle.manifest import Image
 from agent.bundle.purpose import CheckPurpose
+from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource
 from agent.bundle.squashfs import SquashFile
-from agent.bundle.trust import TrustPolicy, check_chain, load_keyring
+from agent.bundle.trust import TrustPolicy, check_chain
 from agent.bundle.verify import VerifiedBundle, verify_bundle
 from agent.bundler.keys import Signing
 from agent.bundler.report import Step
@@ -29,10 +32,22 @@ class Trusting:
     keyring: str
     check_purpose: CheckPurpose
     when: datetime
+    keys: tuple[RecipientKey, ...] = ()
+    check_crl: bool = False
+    partial_chain: bool = False
+    allowed_signers: tuple[str, ...] = ()
 
     def policy(self) -> TrustPolicy:
         """Reads the keyring; raises ConfigError."""
-        return load_keyring(self.keyring, self.check_purpose)
+        is_directory = os.path.isdir(self.keyring)
+        return load_keyring(
+            None if is_directory else self.keyring,
+            self.check_purpose,
+            directory=self.keyring if is_directory else None,
+            check_crl=self.check_crl,
+            allow_partial_chain=self.partial_chain,
+            allowed_signer_cns=self.allowed_signers,
+        )
 
 
 def add_trust(
@@ -43,7 +58,9 @@ def add_trust(
     required: bool = False,
 ) -> None:
     """Adds the options that say whom to believe; ``trusting`` reads them."""
-    (group or parser).add_argument("--keyring", required=required, metavar="PEM", help=about)
+    (group or parser).add_argument(
+        "--keyring", required=required, metavar="PATH", help=f"{about}: a PEM file, or a directory of 'openssl rehash'"
+    )
     parser.add_argument(
         "--check-purpose",
         choices=("codesign", "smimesign", "any"),
@@ -51,11 +68,49 @@ def add_trust(
         help="what the signer's certificate must be good for (%(default)s)",
     )
     parser.add_argument("--time", type=_time, metavar="ISO", help="check the certificates for this time (now)")
+    parser.add_argument(
+        "--check-crl", action="store_true", help="demand a current CRL of every authority in the keyring"
+    )
+    parser.add_argument("--partial-chain", action="store_true", help="trust every certificate of the keyring by itself")
+    parser.add_argument(
+        "--allowed-signer",
+        action="append",
+        default=[],
+        metavar="CN",
+        help="common name that the signer must have; repeatable, one of them is enough",
+    )
 
 
 def trusting(options: argparse.Namespace, now: datetime) -> Trusting:
     """Returns what the options of ``add_trust`` say; ``--keyring`` must be given."""
-    return Trusting(options.keyring, options.check_purpose, options.time or now)
+    return Trusting(
+        keyring=options.keyring,
+        check_purpose=options.check_purpose,
+        when=options.time or now,
+        keys=decryption_keys(options),
+        check_crl=options.check_crl,
+        partial_chain=options.partial_chain,
+        allowed_signers=tuple(options.allowed_signer),
+    )
+
+
+def add_decryption(parser: argparse.ArgumentParser, flag: str = "--key") -> None:
+    """Adds the option that names the key for encrypted bundles; ``decryption_keys`` reads it."""
+    parser.add_argument(
+        flag,
+        dest="decryption_key",
+        metavar="PEM",
+        help="private key that an encrypted bundle is opened with; its passphrase is taken from OTA_BUNDLE_PASSPHRASE",
+    )
+
+
+def decryption_keys(options: argparse.Namespace) -> tuple[RecipientKey, ...]:
+    """Reads the key that ``add_decryption`` named, if any; raises ConfigError."""
+    path = getattr(options, "decryption_key", None)
+    if not path:
+        return ()
+    secret = os.environ.get("OTA_BUNDLE_PASSPHRASE")
+    return (load_recipient_key(path, passphrase=secret.encode() if secret else None, private=False),)
 
 
 def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
@@ -64,7 +119,7 @@ def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
     def told(done: int) -> None:
         step("checking the payload", done, source.size)
 
-    return verify_bundle(source, trust.policy(), trust.when, progress=told)
+    return verify_bundle(source, trust.policy(), trust.when, keys=trust.keys, progress=told)
 
 
 def check_signer(who: Signing, trust: Trusting) -> None:

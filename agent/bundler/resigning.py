@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from agent.bundle import cms
+from agent.bundle.enveloped import is_enveloped
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import Trailer, read_trailer
 from agent.bundle.manifest import parse_draft, require_complete
@@ -15,6 +16,7 @@ from agent.bundle.squashfs import SquashFS
 from agent.bundle.verify import MANIFEST
 from agent.bundle.verity import open_verity
 from agent.bundler.ending import append_signature, copy_start
+from agent.bundler.faults import BuildError
 from agent.bundler.report import Step
 from agent.errors import BundleError
 
@@ -23,11 +25,17 @@ def signature_of(source: Source) -> Trailer:
     """Finds the signature of a bundle that can be signed anew.
 
     Raises:
-        BundleError: as ``read_trailer``, and ``bundle.format-unsupported`` for an encrypted one: what would have to be
-            signed is inside of the envelope. This is the one place that keeps encrypted bundles out.
+        BuildError: ``sign.encrypted``: what would have to be signed is inside of the envelope.
+        BundleError: as ``read_trailer``.
     """
     trailer = read_trailer(source)
-    cms.is_detached(trailer.cms)
+    if is_enveloped(trailer.cms):
+        raise BuildError(
+            "sign.encrypted",
+            "the signature of an encrypted bundle cannot be reached",
+            details="it is inside of a CMS EnvelopedData",
+            resolution="take the bundle as it was before 'ota-bundle encrypt', and encrypt it again afterwards",
+        )
     return trailer
 
 

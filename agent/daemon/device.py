@@ -83,6 +83,17 @@ def look_at(config: Config) -> Device:
     )
 
 
+def variant_of(config: Config) -> str:
+    """Which variant of the device this is; empty when the configuration says nothing about it.
+
+    Raises:
+        ConfigError: ``config.file``.
+    """
+    if config.system.variant_file is None:
+        return config.system.variant_name
+    return _text(config.system.variant_file).strip()
+
+
 def parse_os_release(text: str) -> dict[str, str]:
     """Reads os-release(5): shell-like assignments, quotes removed, comments and odd lines ignored."""
     values = {}

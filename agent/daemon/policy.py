@@ -41,13 +41,18 @@ class Device:
     allow_downgrade: bool
 
 
-def check(offer: Offer, device: Device) -> None:
+def check(offer: Offer, device: Device, *, own_check: bool = False) -> None:
     """Refuses what must not be installed.
+
+    Args:
+        offer: what the bundle is.
+        device: what the device is.
+        own_check: the bundle brings a check that takes the place of comparing ``compatible``; nothing else changes.
 
     Raises:
         PolicyError: ``policy.incompatible``, ``policy.below-floor``, ``policy.older`` or ``policy.no-version``.
     """
-    if offer.compatible != device.compatible:
+    if offer.compatible != device.compatible and not own_check:
         raise PolicyError(
             "policy.incompatible",
             "the bundle is for another kind of device",

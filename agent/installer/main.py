@@ -1,8 +1,9 @@
 """The installer: verifies a bundle, then writes it. It has no network, and only one conversation, on standard input.
 
-From the daemon come ``inspect`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher. Back go
-``progress`` and ``checkpoint`` while it works, and at the end ``inspected``, ``installed`` or ``error``. A crash of this
-process is an ordinary failure: the daemon sees the end of the conversation.
+From the daemon come ``inspect``, ``check`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher.
+Back go ``progress``, ``checkpoint`` and ``said`` (words of the bundle's programs) while it works, and at the end
+``inspected``, ``checked``, ``installed`` or ``error``. A crash of this process is an ordinary failure: the daemon sees the
+end of the conversation.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from agent.bundle.choice import choose_images
+from agent.bundle.enveloped import RecipientKey
+from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
+from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource, RemoteSource, Source
-from agent.bundle.trust import load_keyring
+from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
 from agent.installer.confine import confine
+from agent.installer.hooks import Permission, permission, ready
 from agent.installer.spool import spool
 from agent.installer.write import install
 from agent.wire import Channel, Frame, WireError
@@ -44,13 +50,14 @@ def main(arguments: list[str]) -> int:
 
 
 def _answer(channel: Channel, frame: Frame, restriction: str) -> None:
-    handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle], dict[str, object]]]
-    handlers = {"inspect": _inspected, "install": _installed}
+    handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle, Permission | None], dict[str, object]]]
+    handlers = {"inspect": _inspected, "check": _checked, "install": _installed}
     try:
         handler = handlers.get(frame.op)
         if handler is None or len(frame.fds) != 1:
             raise WireError("ipc.protocol", "the daemon asked for something unknown", details=frame.op[:60])
-        reply = handler(channel, frame, _open(channel, frame))
+        bundle = _open(channel, frame)
+        reply = handler(channel, frame, bundle, permission(bundle.manifest, frame, restriction))
         channel.send({**reply, "restriction": restriction})
     except WireError as error:
         if error.code == "ipc.peer-gone" and "daemon" in error.brief:
@@ -67,6 +74,9 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     """Verifies what the daemon handed over."""
     fd = frame.fds[0]
     source: Source
+    keys: tuple[RecipientKey, ...] = ()
+    if frame.text("encryption_key"):
+        keys = (load_recipient_key(frame.text("encryption_key"), frame.text("encryption_cert")),)
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
         source = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
         if is_detached(read_trailer(source).cms):
@@ -76,10 +86,33 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     else:
         source = FileSource(fd)
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
-    trust = load_keyring(frame.text("keyring"), cast("CheckPurpose", frame.text("check_purpose")))
-    bundle = verify_bundle(source, trust, when)
+    bundle = verify_bundle(source, _trust(frame), when, keys=keys)
     _accept(bundle.format, frame)
+    if bundle.format == "crypt" and not bundle.encrypted:
+        raise BundleError(
+            "bundle.not-encrypted", "the bundle is of the crypt format, but the key to its payload lies open",
+            details="its signature is not encrypted for any recipient",
+            resolution="encrypt it with 'ota-bundle encrypt' or 'rauc encrypt' before it is deployed",
+        )  # fmt: skip
     return bundle
+
+
+def _trust(frame: Frame) -> TrustPolicy:
+    """Reads the keyring that the daemon's ``trust`` names; its keys are the settings of ``[keyring]``."""
+    asked = frame.header.get("trust")
+    trust = Frame(asked if isinstance(asked, dict) else {}, b"", ())
+    names = trust.header.get("allowed_signer_cns")
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise WireError("ipc.protocol", "the daemon did not say which signers are allowed", details=repr(names)[:60])
+    return load_keyring(
+        trust.text("path") or None,
+        cast("CheckPurpose", trust.text("check_purpose")),
+        directory=trust.text("directory") or None,
+        # Nothing but False switches a check off: what is missing or of another kind is the stricter answer.
+        check_crl=trust.header.get("check_crl") is not False,
+        allow_partial_chain=trust.header.get("allow_partial_chain") is True,
+        allowed_signer_cns=names,
+    )
 
 
 def _accept(bundle_format: str, frame: Frame) -> None:
@@ -91,11 +124,13 @@ def _accept(bundle_format: str, frame: Frame) -> None:
         )  # fmt: skip
 
 
-def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
     manifest, signer = bundle.manifest, bundle.signer
     # The daemon takes this as the earliest possible time. A time at which the signer could not sign any more is a wrong
     # clock; believed, it would make every later bundle look expired.
     signed = signer.signing_time if signer.signing_time and signer.signing_time <= signer.not_after else None
+    handled = bool(manifest.handler_filename)
+    images = () if handled else choose_images(manifest, frame.text("variant", ""))
     return {
         "op": "inspected",
         "compatible": manifest.compatible,
@@ -104,16 +139,33 @@ def _inspected(_: Channel, __: Frame, bundle: VerifiedBundle) -> dict[str, objec
         "manifest_hash": bundle.manifest_hash,
         "size": bundle.size,
         "signer": signer.subject,
+        "warnings": list(bundle.warnings),
         "signed_at": int(signed.timestamp()) if signed else 0,
         "meta": {label: dict(values) for label, values in manifest.meta.items()},
+        "programs": allowed is not None,
+        "install_check": "install-check" in manifest.hooks,
+        "handler": handled,
         "images": [
             {"class": image.slot_class, "filename": image.filename, "size": image.size, "sha256": image.sha256}
-            for image in manifest.images
+            for image in images
         ],
     }
 
 
-def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle) -> dict[str, object]:
+def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
+    _same(frame, bundle)
+    if allowed is not None:
+        with ready(bundle, allowed, (), channel) as programs:
+            programs.check()
+    return {"op": "checked"}
+
+
+def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
+    _same(frame, bundle)
+    return {"op": "installed", **install(bundle, frame, channel, allowed)}
+
+
+def _same(frame: Frame, bundle: VerifiedBundle) -> None:
     wanted = frame.text("manifest_hash")
     if bundle.manifest_hash != wanted:
         raise BundleError(
@@ -121,7 +173,6 @@ def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle) -> dict[s
             details=f"manifest {bundle.manifest_hash[:16]}, inspected was {wanted[:16]}",
             resolution="deploy it again; if this repeats, the server changes what it serves",
         )  # fmt: skip
-    return {"op": "installed", **install(bundle, frame, channel)}
 
 
 def _reporter(channel: Channel, stage: str) -> Callable[[int, int], None]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from agent.bundle.choice import choose_images
 from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
 from agent.errors import EnvironmentFault
+from agent.installer.hooks import Permission, Programs, ready, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import Target, open_target
 from slots.model import Slot
@@ -28,43 +33,110 @@ class Order:
     start: int
 
 
-def install(bundle: VerifiedBundle, frame: Frame, channel: Channel) -> dict[str, object]:
-    """Writes every image of the plan and reads it back.
+def install(
+    bundle: VerifiedBundle, frame: Frame, channel: Channel, allowed: Permission | None = None
+) -> dict[str, object]:
+    """Writes every image of the plan and reads it back; programs of the bundle come before, instead of or after that.
 
     Args:
         bundle: only a verified one can be written; the type says so.
         frame: the daemon's ``install`` message with its ``plan``.
         channel: where progress and checkpoints go.
+        allowed: the leave to run the bundle's programs, if it has any.
 
     Returns:
-        ``written`` bytes, ``seconds``, and for each slot the digest that the medium gave back.
+        ``written`` bytes, ``seconds``, and for each slot the digest that the medium gave back, and which program may have
+        changed the slot after that.
 
     Raises:
         EnvironmentFault: ``slot.read-back`` when the medium holds something else than the manifest says.
     """
-    orders = _orders(bundle, frame)
-    booted = _booted(frame)
-    total = sum(order.image.size for order in orders)
-    before, written, started, reading = 0, 0, time.monotonic(), 0.0
-    results: list[dict[str, object]] = []
-    for order in orders:
-        report = _Reporter(channel, before, total, order.image.filename)
-        with open_target(order.slot, booted=booted, size=order.image.size) as target:
+    work = _Work(bundle, channel, _booted(frame))
+    started = time.monotonic()
+    if bundle.manifest.handler_filename and allowed is not None:
+        with ready(bundle, allowed, bundle.manifest.images, channel) as handler:
+            work.handle(handler, _slots(frame).values())
+    else:
+        orders = _orders(bundle, frame)
+        work.total = sum(order.image.size for order in orders)
+        with ExitStack() as stack:
+            images = [order.image for order in orders if "install" in order.image.hooks]
+            programs = stack.enter_context(ready(bundle, allowed, images, channel)) if allowed else None
+            for order in orders:
+                work.fill(order, programs)
+    seconds = time.monotonic() - started
+    return {
+        "written": work.written, "seconds": seconds, "read_back_seconds": work.reading, "results": work.results,
+    }  # fmt: skip
+
+
+class _Work:
+    """One installation: what it has done so far."""
+
+    def __init__(self, bundle: VerifiedBundle, channel: Channel, booted: Sequence[str]) -> None:
+        self._bundle, self._channel, self._booted = bundle, channel, booted
+        self.total = self.written = self._before = 0
+        self.reading = 0.0
+        self.results: list[dict[str, object]] = []
+
+    def fill(self, order: Order, programs: Programs | None) -> None:
+        """Puts one image into its slot, with the hooks that it asks for."""
+        image, slot, hooks = order.image, order.slot, order.image.hooks
+        if hooks and programs is None:
+            raise RuntimeError("an image has hooks, but nobody has decided about them")
+        digest, changed = "", ""
+        if programs is not None and "install" in hooks:
+            self._settle(slot, image.size)  # nothing may run on a slot that must not be written to
+            programs.instead(image, slot)
+            changed = "install"
+        else:
+            if programs is not None and "pre-install" in hooks:
+                self._settle(slot, image.size)
+                programs.around("slot-pre-install", image, slot)
+            digest = self._copy(order)
+            if programs is not None and "post-install" in hooks:
+                programs.around("slot-post-install", image, slot)
+                changed = "post-install"
+        if changed:
+            self._settle(slot, image.size)
+        self._before += image.size
+        self.results.append({"slot": slot.name, "sha256": digest, "size": image.size, "changed_by": changed})
+
+    def handle(self, programs: Programs, targets: Collection[Slot]) -> None:
+        """Leaves everything to the handler of the bundle."""
+        for slot in targets:
+            self._settle(slot, 0)
+        programs.handle()
+        for slot in targets:
+            self._settle(slot, 0)
+            self.results.append({"slot": slot.name, "sha256": "", "size": 0, "changed_by": "handler"})
+
+    def _copy(self, order: Order) -> str:
+        report = _Reporter(self._channel, self._before, self.total, order.image.filename)
+        with open_target(order.slot, booted=self._booted, size=order.image.size) as target:
             _lock(target)
-            written += _write(bundle, order, target, report)
+            self.written += _write(self._bundle, order, target, report)
             since = time.monotonic()
             digest = read_back(target, order.image.size, report.checked)
-            reading += time.monotonic() - since
+            self.reading += time.monotonic() - since
         if digest != order.image.sha256:
             raise EnvironmentFault(
                 "slot.read-back", f"slot {order.slot.name} does not hold what was written to it",
                 details=f"read back sha256 {digest[:16]}..., expected {order.image.sha256[:16]}...",
                 resolution="it is written again from the start; if this repeats, the storage is failing",
             )  # fmt: skip
-        before += order.image.size
-        results.append({"slot": order.slot.name, "sha256": digest, "size": order.image.size})
-    seconds = time.monotonic() - started
-    return {"written": written, "seconds": seconds, "read_back_seconds": reading, "results": results}
+        return digest
+
+    def _settle(self, slot: Slot, size: int) -> None:
+        """Makes sure that nobody uses the slot, that it may be written to, and that all of it is on the medium."""
+        with open_target(slot, booted=self._booted, size=size) as target:
+            try:
+                os.fsync(target.fd)
+            except OSError as error:
+                raise EnvironmentFault(
+                    "slot.write-failed", "the slot could not be written", details=f"{target.path}: {error}",
+                    resolution="it is tried again; if this repeats, the storage is failing or full",
+                ) from error  # fmt: skip
 
 
 def _write(bundle: VerifiedBundle, order: Order, target: Target, report: _Reporter) -> int:
@@ -127,22 +199,24 @@ def _booted(frame: Frame) -> tuple[str, ...]:
     return devices
 
 
+def _slots(frame: Frame) -> dict[str, Slot]:
+    """The slots of the target group, by class."""
+    given = frame.header.get("slots")
+    if not isinstance(given, list) or not 0 < len(given) <= _MAX_SLOTS:
+        raise WireError("ipc.protocol", "the daemon named no slots")
+    return {slot.slot_class: slot for slot in map(slot_of, given)}
+
+
 def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
     """Brings the images of the bundle and the slots of the target group together, by class."""
-    given, starts = frame.header.get("slots"), frame.header.get("starts")
-    if not isinstance(given, list) or not 0 < len(given) <= _MAX_SLOTS or not isinstance(starts, dict):
-        raise WireError("ipc.protocol", "the daemon named no slots")
-    slots = {}
-    for entry in given:
-        item = Frame(entry if isinstance(entry, dict) else {})
-        name = item.text("name")
-        slots[item.text("class")] = Slot(
-            name=name, slot_class=item.text("class"), index=item.number("index"), device=item.text("device"),
-            type=item.text("type"), readonly=item.header.get("readonly", False) is not False,
-        )  # fmt: skip
+    slots, starts = _slots(frame), frame.header.get("starts")
+    if not isinstance(starts, dict):
+        raise WireError("ipc.protocol", "the daemon did not say where to start")
     orders = []
-    for image in bundle.manifest.images:
+    for image in choose_images(bundle.manifest, frame.text("variant", "")):
         if image.slot_class not in slots:
             raise WireError("ipc.protocol", "the daemon named no slot for an image", details=image.slot_class)
-        orders.append(Order(image, slots[image.slot_class], Frame(starts).number(image.filename, 0)))
+        # What a hook has done to a slot is not known after an interruption: such an image starts over.
+        start = 0 if image.hooks else Frame(starts).number(image.filename, 0)
+        orders.append(Order(image, slots[image.slot_class], start))
     return orders

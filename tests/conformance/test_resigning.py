@@ -192,7 +192,7 @@ def foreign_signatures(kind: str, tmp_path: Path) -> dict[str, bytes]:
         "bundle.signature-malformed": b"-----BEGIN CMS-----",
         "bundle.trailing-data": own + b"\0",
         "bundle.signature-weak": openssl_cms(b"x", good, options=("-md", "sha1")),
-        "bundle.format-unsupported": enveloped(tmp_path),
+        "sign.encrypted": enveloped(tmp_path),
     }
 
 
@@ -244,5 +244,5 @@ def test_an_encrypted_bundle_is_refused_with_the_reason(
         "extract-signature": [str(bundle), out],
         "replace-signature": [str(bundle), str(tmp_path / "sig"), out],
     }[command]
-    assert "[bundle.format-unsupported]" in failed(capsys, command, *argv)
+    assert "[sign.encrypted]" in failed(capsys, command, *argv)
     assert not Path(out).exists()

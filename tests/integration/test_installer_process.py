@@ -63,8 +63,14 @@ class Bench:
 
     def common(self) -> dict[str, object]:
         return {
-            "size": 0, "sha256": "", "spool": "", "keyring": str(self.directory / "root.pem"),
-            "check_purpose": "codesign", "formats": ["verity", "plain"], "when": int(time.time()),
+            "size": 0, "sha256": "", "spool": "", "trust": self.trust(),
+            "formats": ["verity", "plain"], "when": int(time.time()),
+        }  # fmt: skip
+
+    def trust(self) -> dict[str, object]:
+        return {
+            "path": str(self.directory / "root.pem"), "directory": "", "check_purpose": "codesign",
+            "check_crl": False, "allow_partial_chain": False, "allowed_signer_cns": [],
         }  # fmt: skip
 
     def plan(self) -> dict[str, object]:

@@ -17,19 +17,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pki.build import Pki, shared_pki
+from pki.build import Identity, Pki, shared_pki
 
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.source import FileSource
 from agent.bundle.trust import TrustPolicy
 from agent.bundler.build import create
 from agent.bundler.content import read_directory
+from agent.bundler.envelope import envelop
 from agent.bundler.packing import Compression
 from support.signing import signer_of
+from support.tampering import Parts, parts_of
 
 IMAGE_NAME = "rootfs.img"
 
-__all__ = ["IMAGE_NAME", "make_bundle", "make_content", "opened", "shared_pki", "some_image", "trust_in"]
+__all__ = ["IMAGE_NAME", "closed", "make_bundle", "make_content", "opened", "shared_pki", "some_image", "trust_in"]
 
 
 def make_bundle(
@@ -40,12 +42,13 @@ def make_bundle(
     image: Path | bytes | None = None,
     pki: Pki | None = None,
     signer: str = "good",
-    format: Literal["verity", "plain"] = "verity",
+    format: Literal["verity", "crypt", "plain"] = "verity",
     image_type: str | None = None,
     slot_class: str = "rootfs",
     extra: str = "",
     compression: Compression = "gzip",
     name: str = "",
+    program: str = "",
 ) -> Path:
     """Makes a signed bundle with one image in ``directory`` and returns its path.
 
@@ -56,12 +59,13 @@ def make_bundle(
         image: the image or its path; a small one when not given.
         pki: who signs; the shared one when not given.
         signer: a name of ``pki.build.SPECS``; its intermediates go into the bundle.
-        format: ``verity`` or ``plain``.
+        format: ``verity``, ``plain`` or ``crypt``; the last one is not encrypted for anybody yet, see ``closed``.
         image_type: the ``type`` of the image in the manifest, when wanted.
         slot_class: the class of slots that the image is for.
         extra: more text for the manifest, after the image's group (``[meta.ota]\\n...``).
         compression: of the squashfs.
         name: the bundle's file name; from version, format and signer when not given.
+        program: a shell script that the bundle carries under this name, executable, when wanted.
     """
     identity = (pki or shared_pki()).signer(signer)
     target = directory / (name or f"update-{version}-{format}-{signer}.raucb")
@@ -74,6 +78,9 @@ def make_bundle(
         slot_class=slot_class,
         extra=extra,
     )
+    if program:
+        (content / "program").write_text(f"#!/bin/sh\n{program}")
+        (content / "program").chmod(0o755)
     create(
         read_directory(content),
         target,
@@ -82,6 +89,15 @@ def make_bundle(
         compression=compression,
         bundle_format=format,
     )
+    return target
+
+
+def closed(bundle: Path, *recipients: Identity) -> Path:
+    """Encrypts a ``crypt`` bundle of ``make_bundle`` and returns the path of the encrypted one."""
+    parts = parts_of(bundle)
+    target = bundle.with_suffix(".closed.raucb")
+    cms = envelop(parts.cms, [each.certificate for each in recipients])
+    target.write_bytes(Parts(parts.payload, cms).joined())
     return target
 
 

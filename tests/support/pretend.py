@@ -180,7 +180,9 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
     clock = changes.get("clock") or Clock()
     suite = Suite([changes.pop("probe", Probe())])
     config = SimpleNamespace(
-        system=SimpleNamespace(state_dir=Path("/nonexistent"), reboot_command=("true",)),
+        system=SimpleNamespace(
+            state_dir=Path("/nonexistent"), clock_epoch=Path("/nonexistent"), reboot_command=("true",)
+        ),
         update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True),
         health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0),
     )

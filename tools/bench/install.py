@@ -156,7 +156,10 @@ def _ours(build: Path, bundle: Path, slots: list[str]) -> Sample:
     started = time.monotonic()
     child = spawn("installer")
     common = {
-        "keyring": str(build / "pki/root.pem"), "check_purpose": "codesign", "formats": ["plain", "verity"],
+        "trust": {
+            "path": str(build / "pki/root.pem"), "check_purpose": "codesign", "check_crl": False, "allowed_signer_cns": [],
+        },
+        "formats": ["plain", "verity"],
         "when": int(time.time()), "size": 0, "sha256": "", "spool": "",
     }  # fmt: skip
     child.channel.send({"op": "inspect", **common}, fds=(fd,))

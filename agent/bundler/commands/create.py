@@ -6,6 +6,7 @@ import argparse
 from contextlib import suppress
 from datetime import datetime
 
+from agent.bundle.manifest import FORMATS, Format, Manifest
 from agent.bundler.build import create
 from agent.bundler.content import Content, read_directory
 from agent.bundler.describe import manifest_facts, megabytes
@@ -57,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_manifest(parser)
     add_signing(parser)
     parser.add_argument("--compression", choices=COMPRESSIONS, default="gzip", help="of the squashfs (%(default)s)")
-    parser.add_argument("--format", choices=("verity", "plain"), default="verity", help="of the bundle (%(default)s)")
+    parser.add_argument("--format", choices=FORMATS, help="of the bundle (verity, or what the manifest says)")
     add_trust(parser, "verify the signer, and then the finished bundle, with these trusted certificates")
 
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         when=signing_time(now),
         epoch=source_date_epoch() or 0,
         compression=options.compression,
-        bundle_format=options.format,
+        bundle_format=options.format or _format_of(content.draft),
         step=step,
     )
     if options.keyring:
@@ -91,7 +92,15 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         **manifest_facts(built.manifest, built.size, built.manifest_hash),
     }
     lines = [f"{built.path}: {megabytes(built.size)}, signed by {who.signer.certificate.subject.rfc4514_string()}"]
-    return Report(lines, facts, [] if options.keyring else list(doubts(who, now)))
+    warnings = [] if options.keyring else list(doubts(who, now))
+    if built.manifest.crypt_key:
+        warnings.append("the key to the payload lies open in the bundle: close it with 'ota-bundle encrypt'")
+    return Report(lines, facts, warnings)
+
+
+def _format_of(draft: Manifest) -> Format:
+    """A manifest without a format is a plain one to RAUC; here plain has to be asked for."""
+    return draft.bundle_format if draft.bundle_format == "crypt" else "verity"
 
 
 def _content(options: argparse.Namespace) -> Content:

@@ -12,7 +12,7 @@ from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
 from agent.bundler.describe import bundle_facts
 from agent.bundler.faults import BuildError
-from agent.bundler.opening import add_trust, checked, opened, trusting, verified
+from agent.bundler.opening import add_decryption, add_trust, checked, opened, trusting, verified
 from agent.bundler.report import Report, Step
 from agent.errors import BundleError
 
@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     parser.add_argument("out", metavar="OUT", help="a directory; must not exist")
     add_trust(parser, required=True)
+    add_decryption(parser)
 
 
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:

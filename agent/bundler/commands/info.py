@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agent.bundle.verify import UNSAFE_peek, verify_bundle
 from agent.bundler.describe import bundle_facts, bundle_lines, manifest_facts, manifest_lines
-from agent.bundler.opening import add_trust, opened, trusting
+from agent.bundler.opening import add_decryption, add_trust, decryption_keys, opened, trusting
 from agent.bundler.report import Report, Step
 
 NAME = "info"
@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     whom = parser.add_mutually_exclusive_group(required=True)
     add_trust(parser, "trusted certificates", whom)
+    add_decryption(parser)
     whom.add_argument("--no-verify", action="store_true", help="show it even if nobody can vouch for it")
 
 
@@ -36,10 +37,10 @@ def run(options: argparse.Namespace, _step: Step, now: datetime) -> Report:
     """See Command."""
     with opened(options.bundle) as source:
         if not options.keyring:
-            manifest, manifest_hash = UNSAFE_peek(source)
+            manifest, manifest_hash = UNSAFE_peek(source, decryption_keys(options))
             facts = {"verified": False, **manifest_facts(manifest, source.size, manifest_hash)}
             warning = "NOT VERIFIED: anybody may have written this. Name the --keyring of the device to know better"
             return Report(manifest_lines(manifest, source.size, manifest_hash), facts, [warning])
         trust = trusting(options, now)
-        bundle = verify_bundle(source, trust.policy(), trust.when)
-        return Report(bundle_lines(bundle), bundle_facts(bundle))
+        bundle = verify_bundle(source, trust.policy(), trust.when, keys=trust.keys)
+        return Report(bundle_lines(bundle), bundle_facts(bundle), bundle.warnings)

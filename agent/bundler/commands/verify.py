@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 
 from agent.bundler.describe import bundle_facts, bundle_lines
-from agent.bundler.opening import add_trust, check_all, opened, trusting, verified
+from agent.bundler.opening import add_decryption, add_trust, check_all, opened, trusting, verified
 from agent.bundler.report import Report, Step
 
 NAME = "verify"
@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     add_trust(parser, required=True)
+    add_decryption(parser)
 
 
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
@@ -30,4 +31,5 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     with opened(options.bundle) as source:
         bundle = verified(source, trusting(options, now), step)
         check_all(bundle, step)
-        return Report([*bundle_lines(bundle), "every byte is good"], {**bundle_facts(bundle), "complete": True})
+        facts = {**bundle_facts(bundle), "complete": True}
+        return Report([*bundle_lines(bundle), "every byte is good"], facts, bundle.warnings)

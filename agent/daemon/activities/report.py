@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.codes import number
-from agent.daemon.activities.work import spools
+from agent.daemon.activities.work import programs_directory, spools
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event
@@ -38,6 +38,11 @@ def reporting(context: Context, record: Record) -> Step:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
     for leftover in spools(context.config.system.state_dir):
         leftover.unlink(missing_ok=True)
+    left = programs_directory(context.config)
+    if left.exists():
+        import shutil  # it brings compression with it, which an idle daemon has no use for
+
+        shutil.rmtree(left, ignore_errors=True)
     result = (record.outcome, record.version, reason.code)
     context.tell({"LastResult": (*result, reason.brief), "Finished": result})
     return Step(Event.DONE, Record())

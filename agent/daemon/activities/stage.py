@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.daemon.activities.watch import Watch
-from agent.daemon.activities.work import work
+from agent.daemon.activities.work import described, work
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Content
 from agent.daemon.machine import Event
@@ -33,10 +33,17 @@ def inspecting(context: Context, record: Record) -> Step:
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     if answer.text("restriction"):
         _log.info("installer: %s", answer.text("restriction"))
+    for warning in _warnings(answer):
+        _log.warning("bundle: %s", warning)
     offer = Offer(answer.text("compatible"), answer.text("version"), answer.text("manifest_hash"))
-    check(offer, _facts(context))
+    check(offer, _facts(context), own_check=answer.header.get("install_check") is True)
     chosen = target_group(context.device.groups, context.device.booted)
-    _fits(chosen.group, answer)
+    if answer.header.get("handler") is not True:  # a handler knows for itself what goes where
+        _fits(chosen.group, answer)
+    if answer.header.get("programs") is True:
+        # Last, so that nothing of a bundle runs that is refused for another reason, such as being too old.
+        asked = {"op": "check", "manifest_hash": offer.manifest_hash}
+        work(context, record, asked, lambda frame: _progress(context, frame))
     _log.info(
         "bundle %s by %s goes to slot %s: %s",
         offer.version,
@@ -73,7 +80,7 @@ def staging(context: Context, record: Record) -> Step:
 
     def hear(frame: Frame) -> None:
         nonlocal progressed
-        if frame.op == "progress":
+        if frame.op != "checkpoint":
             _progress(context, frame)
             return
         offsets = {**progressed.checkpoints, frame.text("image"): frame.number("offset")}
@@ -85,10 +92,7 @@ def staging(context: Context, record: Record) -> Step:
         "manifest_hash": record.manifest_hash,
         "booted": [slot.device for slot in context.device.booted.slots],
         "starts": dict(record.checkpoints),
-        "slots": [
-            {"name": slot.name, "class": slot.slot_class, "index": slot.index, "device": slot.device, "type": slot.type}
-            for slot in group.slots
-        ],
+        "slots": [described(slot) for slot in group.slots],
     }
     if context.server is not None and record.origin == "server":
         context.server.say(
@@ -98,6 +102,7 @@ def staging(context: Context, record: Record) -> Step:
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     _log.info("slot %s holds %s: %s written", group.bootname, record.version, _amount(answer.number("written")))
+    _tell_changes(answer)
     return Step(Event.DONE, progressed)
 
 
@@ -110,6 +115,11 @@ def staged(context: Context, record: Record) -> Step:
         Watch(context, record).ask()
     _remember(context, record, "installed")
     return Step(Event.DONE, record)
+
+
+def _warnings(answer: Frame) -> list[str]:
+    found = answer.header.get("warnings")
+    return [str(each)[:300] for each in found[:8]] if isinstance(found, list) else []
 
 
 def _remember(context: Context, record: Record, state: str) -> None:
@@ -163,7 +173,23 @@ def _min_version(answer: Frame) -> str:
     return str(value)[:200]
 
 
+def _tell_changes(answer: Frame) -> None:
+    """A slot that a program of the bundle has changed no longer holds the bytes whose digest was signed."""
+    results = answer.header.get("results")
+    for entry in results if isinstance(results, list) else ():
+        result = Frame(entry if isinstance(entry, dict) else {})
+        if result.text("changed_by", ""):
+            _log.info(
+                "slot %s was changed by a program of the bundle: %s", result.text("slot"), result.text("changed_by")
+            )
+
+
 def _progress(context: Context, frame: Frame) -> None:
+    if frame.op == "said":
+        _log.info("bundle's program: %s", frame.text("text")[:500])
+        if frame.text("progress", ""):
+            context.tell({"Progress": (0.0, frame.text("progress")[:500], 0)})
+        return
     done, total = frame.number("bytes"), max(1, frame.number("of"))
     words: Mapping[str, str] = {"fetched": "fetching", "written": "writing", "checked": "reading back"}
     text = f"{words.get(frame.text('stage'), 'working')} {_amount(done)} of {_amount(total)}"

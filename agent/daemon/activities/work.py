@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.clock import built, verification_time
+from agent.config import Config, KeyringSettings
 from agent.daemon.activities.watch import Watch
 from agent.daemon.context import Context
+from agent.daemon.device import variant_of
 from agent.daemon.inbox import HasFileno
 from agent.daemon.network import Conversation
 from agent.daemon.record import Record
 from agent.errors import BundleError, ConfigError, EnvironmentFault, from_explained
 from agent.wire import Frame
+from slots.device import resolve
+from slots.errors import SlotError
+from slots.model import Slot
 
 _SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
@@ -31,7 +37,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
         context: the collaborators.
         record: names the bundle.
         request: ``op`` and what belongs to it; what every request needs is added here.
-        hear: told each ``progress`` and ``checkpoint``.
+        hear: told each ``progress``, ``checkpoint`` and ``said``.
 
     Returns:
         The final message of the installer.
@@ -56,7 +62,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
                 frame = installer.receive(_ANSWER)
                 if frame.op == "error":
                     raise _reported(frame)
-                if frame.op not in ("progress", "checkpoint"):
+                if frame.op not in ("progress", "checkpoint", "said"):
                     return frame
                 hear(frame)
             elif talk is not None and talk.child in ready:
@@ -121,9 +127,63 @@ def _common(context: Context, record: Record) -> dict[str, object]:
         "size": record.size,
         "sha256": record.sha256,
         "spool": str(config.system.state_dir / f"{_SPOOL}{record.sha256[:32] or record.action_id}.raucb"),
-        "keyring": str(config.keyring.path),
-        "check_purpose": config.keyring.check_purpose,
+        "trust": _trust(config.keyring),
         "formats": list(config.bundle.formats),
-        # A clock without a battery starts in the past; it cannot be earlier than the newest bundle that was confirmed.
-        "when": max(int(context.clock.wall()), context.knowledge.signed_at()),
+        "encryption_key": str(config.encryption.key or ""),
+        "encryption_cert": str(config.encryption.cert or ""),
+        "variant": variant_of(config),
+        "programs": _programs(context, record) if config.bundle.allow_hooks else None,
+        "when": verification_time(
+            context.clock.wall(), context.knowledge.signed_at(), built(config.system.clock_epoch)
+        ),
     }
+
+
+def _trust(keyring: KeyringSettings) -> dict[str, object]:
+    return {
+        "path": str(keyring.path or ""),
+        "directory": str(keyring.directory or ""),
+        "check_purpose": keyring.check_purpose,
+        "check_crl": keyring.check_crl,
+        "allow_partial_chain": keyring.allow_partial_chain,
+        "allowed_signer_cns": list(keyring.allowed_signer_cns),
+    }
+
+
+def programs_directory(config: Config) -> Path:
+    """Where the files of a bundle are for its programs, while they run."""
+    return config.system.state_dir / "hooks"
+
+
+def described(slot: Slot) -> dict[str, object]:
+    """A slot for the installer."""
+    return {
+        "name": slot.name, "class": slot.slot_class, "index": slot.index, "device": slot.device, "type": slot.type,
+        "bootname": slot.bootname or "", "parent": slot.parent or "",
+    }  # fmt: skip
+
+
+def _programs(context: Context, record: Record) -> dict[str, object]:
+    """What the programs of a bundle are told about this device; that it is sent is the leave to run them."""
+    config, device = context.config, context.device
+    targets = device.group(record.target).slots if record.target else ()
+    return {
+        "timeout": config.bundle.hook_timeout,
+        "directory": str(programs_directory(config)),
+        "config": str(config.files[-1]),
+        "compatible": device.compatible,
+        "variant": variant_of(config),
+        "version": context.running_version(),
+        "bootname": device.booted.bootname,
+        "transaction": f"{record.action_id} {record.manifest_hash}",
+        "targets": [slot.name for slot in targets],
+        "slots": [_with_path(slot) for group in device.groups for slot in group.slots],
+    }
+
+
+def _with_path(slot: Slot) -> dict[str, object]:
+    """The slot with the path of its device, which a program can open; a slot that is not there keeps its name."""
+    try:
+        return {**described(slot), "device": resolve(slot.device)}
+    except SlotError:
+        return described(slot)

@@ -50,7 +50,7 @@ def test_a_minimal_file_is_enough_and_the_rest_are_defaults(tmp_path):
     assert loaded.system.compatible == "Test Device"
     assert loaded.system.state_dir == Path("/var/lib/ota-agent")
     assert loaded.system.reboot_command == ("systemctl", "reboot")
-    assert loaded.bundle.formats == ("verity", "plain")
+    assert loaded.bundle.formats == ("verity", "crypt", "plain")
     assert loaded.server.url == ""
     assert loaded.health.deadline == 300
     assert [(slot.name, slot.bootname, slot.parent) for slot in loaded.slots] == [
@@ -117,10 +117,11 @@ def test_all_problems_are_told_at_once_with_file_and_key(tmp_path):
     assert f"{path}: bootloader.boot-attempt: unknown key, did you mean boot-attempts?" in lines
     assert f"{path}: system.compatible: expected a text of 1 to 255 printable characters, got 5" in lines
     assert f'{path}: health.deadline: expected a number of seconds from 0.1 to 86400, got "soon"' in lines
-    assert f"{path}: keyring.path: expected a path, got nothing" in lines
+    assert f"{path}: keyring.path: expected a path because keyring.directory is not set, got nothing" in lines
     assert any("health.commands: expected a list of commands" in line for line in lines)
     assert any(
-        'bundle.formats: expected a list of "verity" and "plain", got ["verity", "zip"]' in line for line in lines
+        'bundle.formats: expected a list of "verity", "crypt" and "plain", got ["verity", "zip"]' in line
+        for line in lines
     )
     assert any("slot: expected from 1 to 64 slots, got 0" in line for line in lines)
 

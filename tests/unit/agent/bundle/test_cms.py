@@ -162,23 +162,6 @@ def test_what_the_standard_leaves_open_is_closed(change: object, code: str) -> N
     assert code_of(changed(change)) == code
 
 
-def test_an_envelope_is_called_unsupported_rather_than_broken() -> None:
-    envelope = asn1.ContentInfo(
-        {
-            "content_type": "enveloped_data",
-            "content": {
-                "version": "v0",
-                "recipient_infos": [],
-                "encrypted_content_info": {
-                    "content_type": "data",
-                    "content_encryption_algorithm": {"algorithm": "aes256_cbc", "parameters": b"0" * 16},
-                },
-            },
-        }
-    )
-    assert code_of(envelope.dump()) == "bundle.format-unsupported"
-
-
 @pytest.mark.req("T09", "T16")
 @settings(max_examples=400, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))

@@ -62,6 +62,7 @@ poem=\\s indented
 
 MINIMAL = b"[update]\ncompatible=x\n"
 IMAGE = f"[image.rootfs]\nfilename=a\nsha256={SHA}\nsize=1\n".encode()
+VERITY = f"[bundle]\nformat=verity\nverity-hash={SHA}\nverity-salt={SHA}\nverity-size=4096\n".encode()
 
 
 def refusal(data: bytes) -> BundleError:
@@ -100,6 +101,20 @@ def test_a_manifest_cannot_be_changed() -> None:
 
 def test_windows_line_ends_and_missing_last_line_end_are_tolerated() -> None:
     assert parse_manifest(b"[update]\r\ncompatible=x\r\nversion=1") == Manifest("x", "1")
+
+
+def test_a_carriage_return_without_a_line_feed_is_part_of_the_value() -> None:
+    assert read_keyfile(b"[a]\nkey\r=b\r") == {"a": {"key": "b\r"}}
+
+
+def test_an_image_may_lack_a_file_when_nothing_is_written_or_a_hook_brings_it() -> None:
+    data = b"[image.a]\ntype=emptyfs\n[image.b]\nhooks=install;\n[hooks]\nfilename=h\n"
+    assert [image.filename for image in parse_manifest(MINIMAL + data).images] == ["", ""]
+
+
+@pytest.mark.parametrize("data", [b"[image.repo/thing]\nfilename=x\n", IMAGE + b"convert=tar-extract;\n"])
+def test_artifacts_and_what_belongs_to_them_have_a_code_of_their_own(data: bytes) -> None:
+    assert refusal(MINIMAL + data).code == "bundle.artifacts-unsupported"
 
 
 def test_groups_of_one_name_are_one_group() -> None:
@@ -172,6 +187,14 @@ def test_a_misspelt_word_is_answered_with_the_right_one(data: bytes, hint: str) 
         MINIMAL + IMAGE.replace(b"rootfs", b"root fs"),
         MINIMAL + IMAGE.replace(b"image.rootfs", b"image.rootfs."),
         MINIMAL + IMAGE + b"type=emptyfs\n",
+        MINIMAL + IMAGE + b"type=zip\n",
+        MINIMAL + b"[image.rootfs]\ntype=emptyfs\nadaptive=block-hash-index\n",
+        MINIMAL + f"[bundle]\nverity-hash={SHA}\n".encode(),
+        MINIMAL + VERITY + f"crypt-key={SHA}\n".encode(),
+        MINIMAL + VERITY.replace(b"verity\n", b"crypt\n", 1),
+        MINIMAL + b"[meta.a]\nb[de]=c\n",
+        MINIMAL + b"[meta.a]\nb]=c\n",
+        b"[meta.a]\nEncoding=latin1\n" + MINIMAL,
     ],
 )
 def test_what_is_not_exactly_right_is_refused(data: bytes) -> None:
@@ -203,7 +226,7 @@ images = st.builds(
     filename=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_ .;=-]{0,20}", fullmatch=True),
     sha256=sha.map(bytes.hex),
     size=st.integers(1, 1 << 44),
-    type=st.none() | word.filter(lambda name: name != "emptyfs"),
+    type=st.sampled_from([None, "raw", "ext4", "tar"]),
     hooks=st.lists(st.sampled_from(["pre-install", "install", "post-install"]), unique=True).map(tuple),
     adaptive=st.lists(word).map(tuple),
 )
@@ -218,12 +241,12 @@ metas = st.dictionaries(word, st.dictionaries(word, block, max_size=4), max_size
         version=st.just("") | line,
         description=st.just("") | block,
         build=st.just("") | line,
-        min_rauc_version=st.just("") | line,
+        min_rauc_version=st.sampled_from(["", "1.14", "1.15.0-rc1+build"]),
         bundle_format=st.sampled_from(["verity", "crypt"]),
         verity_hash=sha,
         verity_salt=sha,
         verity_size=st.integers(1, 1 << 30).map(lambda blocks: blocks * 4096),
-        crypt_key=st.just(b"") | sha,
+        crypt_key=sha,
         images=st.lists(images, unique_by=lambda image: image.group, max_size=4).map(tuple),
         hooks=st.sampled_from([(), ("install-check",)]),
         hook_filename=word,
@@ -231,7 +254,7 @@ metas = st.dictionaries(word, st.dictionaries(word, block, max_size=4), max_size
         handler_args=st.just("") | block,
         rollout=st.dictionaries(word, block, max_size=3).map(MappingProxyType),
         meta=metas.map(lambda found: MappingProxyType({k: MappingProxyType(v) for k, v in found.items()})),
-    )
+    ).map(lambda made: made if made.bundle_format == "crypt" else dataclasses.replace(made, crypt_key=b""))
 )
 def test_every_manifest_survives_the_round_trip(manifest: Manifest) -> None:
     assert parse_manifest(dump_manifest(manifest)) == manifest
@@ -255,3 +278,20 @@ def test_arbitrary_bytes_are_a_manifest_or_a_refusal(data: bytes) -> None:
 def test_the_grammar_strips_what_glib_strips() -> None:
     data = b"  # comment\n\n [a] \t\n key \t=  value with space \n"
     assert read_keyfile(data) == {"a": {"key": "value with space "}}
+
+
+@pytest.mark.parametrize("extra", ["hooks=install\n", "type=emptyfs\n", "hooks=pre-install;install\n"])
+def test_an_image_without_a_file_needs_a_hook_that_installs_or_no_content(extra: str) -> None:
+    hooks = b"[hooks]\nfilename=hook\n"
+    manifest = parse_manifest(MINIMAL + hooks + f"[image.rootfs]\n{extra}".encode())
+    assert manifest.images[0].filename == ""
+
+
+@pytest.mark.parametrize("extra", ["hooks=post-install\n", "hooks=install\nadaptive=block-hash-index\n"])
+def test_an_image_without_a_file_is_refused_otherwise(extra: str) -> None:
+    assert "filename" in refusal(MINIMAL + f"[image.rootfs]\n{extra}".encode()).details
+
+
+def test_an_adaptive_method_that_is_not_known_is_no_reason_to_refuse() -> None:
+    image = f"[image.rootfs]\nfilename=a\nsha256={'00' * 32}\nsize=1\nadaptive=teleport;block-hash-index\n"
+    assert parse_manifest(MINIMAL + image.encode()).images[0].adaptive == ("teleport", "block-hash-index")

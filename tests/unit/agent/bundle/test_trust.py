@@ -9,8 +9,9 @@ import pytest
 from pki.build import CA, SPECS, Pki, Purpose, replace, shared_pki
 from support.bundles import trust_in
 
+from agent.bundle.keyring import load_keyring
 from agent.bundle.purpose import CheckPurpose
-from agent.bundle.trust import TrustPolicy, check_chain, load_keyring
+from agent.bundle.trust import TrustPolicy, check_chain
 from agent.errors import BundleError, ConfigError
 
 PKI = shared_pki()
@@ -147,7 +148,7 @@ def test_a_self_signed_signer_in_the_keyring_is_its_own_anchor() -> None:
         (b"", "trust.keyring-invalid"),
         (b"no certificates", "trust.keyring-invalid"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "trust.keyring-invalid"),
-        (b"x" * (1024 * 1024 + 1), "trust.keyring-invalid"),
+        (b"x" * (4 * 1024 * 1024 + 1), "trust.keyring-invalid"),
     ],
 )
 def test_an_unusable_keyring_is_an_error_of_the_configuration(content: bytes | None, code: str, tmp_path: Path) -> None:

@@ -125,8 +125,10 @@ def test_nobody_else_can_call_a_bundle_verified(tmp_path: Path) -> None:
             manifest_hash="",
             size=0,
             signer=bundle.signer,
+            encrypted=False,
             payload=bundle.payload,
             files=bundle.files,
+            warnings=(),
         )
     with pytest.raises(RuntimeError):
         bundle.image_file(Image("rootfs", None, IMAGE_NAME, "00" * 32, 1))

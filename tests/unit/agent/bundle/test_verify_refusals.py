@@ -110,6 +110,10 @@ def crypt(text: bytes) -> bytes:
     return text.replace(b"format=verity", b"format=crypt\ncrypt-key=" + b"00" * 32)
 
 
+def crypt_without_key(text: bytes) -> bytes:
+    return text.replace(b"format=verity", b"format=crypt")
+
+
 VERITY: dict[str, tuple[str, Make]] = {
     "unsigned-squashfs": ("bundle.unsigned", lambda parts, pki: parts.payload[: -first_size_of(parts)]),
     "signature-stripped": ("bundle.unsigned", lambda parts, pki: parts.payload + bytes(8)),
@@ -135,7 +139,7 @@ VERITY: dict[str, tuple[str, Make]] = {
     "not-a-ca": ("bundle.signature-untrusted", signed_by("under-not-a-ca")),
     "no-constraints": ("bundle.signature-untrusted", signed_by("under-no-constraints")),
     "path-too-long": ("bundle.signature-untrusted", signed_by("under-too-deep")),
-    "unknown-critical-extension": ("bundle.signature-untrusted", signed_by("unknown-critical")),
+    "unknown-critical-extension": ("bundle.certificate-restricted", signed_by("unknown-critical")),
     "expired": ("bundle.certificate-expired", signed_by("expired")),
     "expired-intermediate": ("bundle.certificate-expired", signed_by("under-expired-intermediate")),
     "not-yet-valid": ("bundle.certificate-not-yet-valid", signed_by("not-yet-valid")),
@@ -175,10 +179,11 @@ VERITY: dict[str, tuple[str, Make]] = {
     "first-block-cut": ("bundle.payload-corrupt", payload(lambda data: data[4096:])),
     "no-payload": ("bundle.payload-corrupt", payload(lambda data: b"")),
     "tree-larger-than-file": ("bundle.payload-corrupt", with_manifest(verity_size_too_large)),
-    "crypt": ("bundle.format-unsupported", with_manifest(crypt)),
+    "crypt-but-not-encrypted": ("bundle.squashfs-invalid", with_manifest(crypt)),
+    "crypt-without-key": ("bundle.manifest-invalid", with_manifest(crypt_without_key)),
     "plain-manifest-attached": (
         "bundle.format-mismatch",
-        with_manifest(lambda text: text.replace(b"format=verity", b"format=plain")),
+        with_manifest(lambda text: b"".join(line for line in text.splitlines(True) if b"verity" not in line)),
     ),
     "unknown-key": (
         "bundle.manifest-invalid",
@@ -193,11 +198,15 @@ VERITY: dict[str, tuple[str, Make]] = {
         "bundle.manifest-invalid",
         with_manifest(lambda text: text.replace(b"filename=", b"filename=../")),
     ),
-    "hooks": (
-        "bundle.hooks-unsupported",
+    "missing-hook-program": (
+        "bundle.file-missing",
         with_manifest(lambda text: text + b"[hooks]\nfilename=run.sh\nhooks=install-check\n"),
     ),
-    "handler": ("bundle.hooks-unsupported", with_manifest(lambda text: text + b"[handler]\nfilename=run.sh\n")),
+    "missing-handler": ("bundle.file-missing", with_manifest(lambda text: text + b"[handler]\nfilename=run.sh\n")),
+    "needs-newer": (
+        "bundle.needs-newer",
+        with_manifest(lambda text: text.replace(b"version=1\n", b"version=1\nmin-rauc-version=99\n")),
+    ),
     "artifact": (
         "bundle.artifacts-unsupported",
         with_manifest(lambda text: text + b"[image.repo/thing]\nfilename=x\n"),

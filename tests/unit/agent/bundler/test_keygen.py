@@ -11,7 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.bundle.trust import check_chain, load_keyring
+from agent.bundle.keyring import load_keyring
+from agent.bundle.trust import check_chain
 from agent.bundler.keygen import ALGORITHMS, Algorithm, make_pki
 from agent.errors import BundleError, OtaError
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from support.pretend import Disk, Environment, context
 
+from agent.config import BundleSettings, EncryptionSettings, KeyringSettings
 from agent.daemon import children
 from agent.daemon.activities import work
 from agent.daemon.children import Child
@@ -130,7 +131,9 @@ def _context() -> Any:
         wall = staticmethod(time.time)
 
     here = context(Disk(), Environment(), clock=Real(), inbox=Inbox())
-    here.config.keyring = here.config.bundle = type("Any", (), {"path": "", "check_purpose": "", "formats": ()})
+    here.config.keyring = KeyringSettings(Path("root.pem"), None, "codesign", False, False, ())
+    here.config.bundle = BundleSettings(("verity",))
+    here.config.encryption = EncryptionSettings(None, None)
     return here
 
 

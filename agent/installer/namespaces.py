@@ -1,0 +1,134 @@
+"""Keeping a program of a bundle apart: processes of its own, and mounts that nobody else sees.
+
+Source: pid_namespaces(7), mount_namespaces(7), mount(2). The network is left to ``confine.py``: a program inherits the
+namespace of the installer, in which there is none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import ConfigError, EnvironmentFault
+
+_CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x2000_0000  # linux/sched.h
+_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000  # linux/mount.h
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_UMASK = 0o022  # what a program finds under RAUC; the agent's own is stricter, and would make files nobody can read
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def build_walls() -> None:
+    """Makes sure that programs can be kept apart; from here on, nobody else sees what is mounted by us or by them.
+
+    Raises:
+        ConfigError: ``hook.not-confined``.
+    """
+    # Slave: what the system mounts meanwhile is still seen here, so that a slot in use is known to be in use.
+    if _libc.unshare(_CLONE_NEWNS) != 0 or _libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None) != 0:
+        raise not_confined(f"no mount namespace: {_reason()}")
+    with _own_processes():
+        pass
+
+
+def start_apart(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a program as the first process of a PID namespace: when it ends or is killed, all that it started ends.
+
+    Raises:
+        ConfigError: ``hook.not-confined``.
+        OSError, ValueError: it cannot be started.
+    """
+    with _own_processes():
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+            umask=_UMASK,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread lives while the installer runs a program
+        )
+
+
+@contextmanager
+def _own_processes() -> Iterator[None]:
+    """A child that is started in here is the first process of a new PID namespace."""
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.unshare(_CLONE_NEWPID) != 0:
+            raise not_confined(f"no PID namespace: {_reason()}")
+        try:
+            yield
+        finally:
+            if _libc.setns(home, _CLONE_NEWPID) != 0:
+                raise RuntimeError(f"the way back from a PID namespace failed: {_reason()}")
+    finally:
+        os.close(home)
+
+
+@contextmanager
+def mounted(source: str, kind: str, where: Path) -> Iterator[Path]:
+    """Mounts a file system, and leaves only after everything is on the medium and it is unmounted.
+
+    Args:
+        source: a block device.
+        kind: of the file system, as the kernel calls it.
+        where: the mount point; made when missing.
+
+    Raises:
+        EnvironmentFault: ``hook.mount-failed``, ``hook.unmount-failed``.
+    """
+    where.mkdir(mode=0o700, exist_ok=True)
+    names = source.encode(), bytes(where), kind.encode()
+    if _libc.mount(*names, _MS_NOSUID | _MS_NODEV, None) != 0:
+        number = ctypes.get_errno()
+        raise EnvironmentFault(
+            "hook.mount-failed", "the slot cannot be mounted for a program of the bundle",
+            details=f"{source} as {kind}: {os.strerror(number)}", retryable=number in (errno.EBUSY, errno.EIO),
+            resolution="a pre-install hook needs a slot that holds a file system already, a post-install hook an image "
+            "of the slot's type; the kernel must have a driver for it, and the service must be allowed to mount "
+            "(docs/hooks.md)",
+        )  # fmt: skip
+    try:
+        yield where
+    except BaseException:
+        _libc.umount2(bytes(where), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+        raise
+    fd = os.open(where, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        synced = _libc.syncfs(fd) == 0
+        reason = _reason()
+    finally:
+        os.close(fd)
+    if not synced or _libc.umount2(bytes(where), _UMOUNT_NOFOLLOW) != 0:
+        reason = _reason() if synced else reason
+        _libc.umount2(bytes(where), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+        raise EnvironmentFault(
+            "hook.unmount-failed", "the slot cannot be unmounted after a program of the bundle",
+            details=f"{source}: {reason}", resolution="it is tried again; if this repeats, the storage is failing",
+        )  # fmt: skip
+
+
+def not_confined(details: str) -> ConfigError:
+    """The refusal to run a program without walls around it."""
+    return ConfigError(
+        "hook.not-confined", "programs of the bundle cannot be kept apart from the system", details=details,
+        resolution="run the agent as root, with the drop-in ota-agent-hooks.conf for its service (docs/hooks.md)",
+    )  # fmt: skip
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _reason() -> str:
+    return os.strerror(ctypes.get_errno())
