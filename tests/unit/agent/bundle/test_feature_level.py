@@ -44,8 +44,12 @@ def test_a_bundle_that_needs_more_is_refused_by_a_code_of_its_own(wanted: str) -
         "1.14 ",
         str(1 << 64),
         "9" * 99,
-    ]
-    + ["1.13", "1.13.0", "1.13.0-rc1", "1.8", "0"],
+        "1.13",
+        "1.13.0",
+        "1.13.0-rc1",
+        "1.8",
+        "0",
+    ],
 )
 def test_what_is_no_version_or_older_than_the_key_is_invalid(wanted: str) -> None:
     with pytest.raises(BundleError) as caught:
