@@ -1,7 +1,8 @@
 """Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
 
 ``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``,
-``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``.
+``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``, the manual page and the
+completion of ``ota-bundle`` from its command line.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from agent.codes import CODES  # noqa: E402
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
 from agent.daemon import dbus_names as names  # noqa: E402
 from agent.daemon.machine import TRANSITIONS  # noqa: E402
+from tools.completions import completion  # noqa: E402
+from tools.manpage import manpage  # noqa: E402
 
 _NOTE = "<!-- Made by tools/gen_docs.py; change the table, not this page. -->"
 
@@ -123,6 +126,9 @@ PAGES = {
     "docs/dbus.md": dbus,
     "docs/errors.md": errors,
     "docs/states.md": states,
+    "docs/man/ota-bundle.1": manpage,
+    "docs/completions/ota-bundle.bash": lambda: completion("bash"),
+    "docs/completions/_ota-bundle": lambda: completion("zsh"),
 }
 
 
@@ -137,6 +143,7 @@ def main() -> int:
         if "--check" in sys.argv:
             stale.append(name)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(f"wrote {name}")
     if stale:

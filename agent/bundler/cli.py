@@ -11,12 +11,32 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from agent.bundler.commands import create, encrypt, extract, info, keygen, verify
+from agent.bundler.commands import (
+    create,
+    encrypt,
+    extract,
+    extract_signature,
+    info,
+    keygen,
+    replace_signature,
+    resign,
+    verify,
+)
 from agent.bundler.progress import ProgressBar
 from agent.bundler.report import Command, Report
 from agent.errors import OtaError, explain
 
-COMMANDS: Sequence[Command] = (keygen, create, encrypt, info, verify, extract)
+COMMANDS: Sequence[Command] = (
+    keygen,
+    create,
+    encrypt,
+    info,
+    verify,
+    extract,
+    resign,
+    extract_signature,
+    replace_signature,
+)
 
 _ABOUT = "Makes and examines the bundles that ota-agent and RAUC install."
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.bundle.enveloped import MAX_RECIPIENTS, agreed_key
 from agent.bundle.strength import check_key
-from agent.bundler.build import BuildError
+from agent.bundler.faults import BuildError
 
 _KEY = 32  # bytes: AES-256 for the content and for the wrapping
 _STD_DH_SHA256 = "1.3.132.1.11.1"

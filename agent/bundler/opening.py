@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agent.bundle.enveloped import RecipientKey
 from agent.bundle.keyring import load_keyring
@@ -17,8 +18,9 @@ from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource
 from agent.bundle.squashfs import SquashFile
-from agent.bundle.trust import TrustPolicy
+from agent.bundle.trust import TrustPolicy, check_chain
 from agent.bundle.verify import VerifiedBundle, verify_bundle
+from agent.bundler.keys import Signing
 from agent.bundler.report import Step
 from agent.errors import BundleError, EnvironmentFault
 
@@ -120,6 +122,30 @@ def verified(source: FileSource, trust: Trusting, step: Step) -> VerifiedBundle:
     return verify_bundle(source, trust.policy(), trust.when, keys=trust.keys, progress=told)
 
 
+def check_signer(who: Signing, trust: Trusting) -> None:
+    """Checks, before any work, that a device with that keyring will trust the signer.
+
+    Raises:
+        BundleError: as ``check_chain``; for a missing issuer it says how to add it.
+    """
+    try:
+        check_chain(trust.policy(), who.signer.certificate, who.intermediates, trust.when)
+    except BundleError as error:
+        if error.code == "bundle.signature-untrusted":
+            error.resolution = (
+                f"name the certificates between the signer and {trust.keyring} with --intermediate, or another keyring"
+            )
+        raise
+
+
+def verified_file(path: Path, trust: Trusting, step: Step) -> VerifiedBundle:
+    """Verifies a bundle and reads every byte of it; the result is closed and only good for looking at."""
+    with opened(str(path)) as source:
+        bundle = verified(source, trust, step)
+        check_all(bundle, step)
+        return bundle
+
+
 def checked(image: Image, file: SquashFile, step: Step) -> Iterator[bytes]:
     """Passes the content of an image on, and raises ``bundle.image-digest`` at the end if it was not the right one."""
     digest, done = hashlib.sha256(), 0
@@ -150,8 +176,8 @@ def check_all(bundle: VerifiedBundle, step: Step) -> None:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[FileSource]:
-    """The bundle as a Source; raises EnvironmentFault ``bundle.not-found``."""
+def open_file(path: str) -> Iterator[tuple[FileSource, int]]:
+    """The bundle as a Source, and its descriptor; raises EnvironmentFault ``bundle.not-found``."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -159,9 +185,16 @@ def opened(path: str) -> Iterator[FileSource]:
             "bundle.not-found", "the bundle cannot be opened", details=str(error), retryable=False
         ) from error
     try:
-        yield FileSource(fd)
+        yield FileSource(fd), fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[FileSource]:
+    """The bundle as a Source; raises as ``open_file``."""
+    with open_file(path) as (source, _):
+        yield source
 
 
 def _time(text: str) -> datetime:

@@ -45,7 +45,7 @@ class ProgressBar:
 
 def _line(what: str, done: int, total: int) -> str:
     if total <= 0:
-        return f"{what} ..."
+        return f"{what} ... {done / 1e6:.0f} MB" if done else f"{what} ..."
     part = min(done / total, 1.0)
     filled = int(part * _WIDTH)
     return f"{what} [{'#' * filled}{'.' * (_WIDTH - filled)}] {part:4.0%} of {total / 1e6:.0f} MB"

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.bundler.build import create
+from agent.bundler.content import read_directory
+from agent.bundler.key_pem import PemSigner
 from agent.demo import factory, images, tools
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.bootsim import Board, Boot, Bootloader
@@ -167,10 +169,11 @@ class World:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise RuntimeError("the development keys are on P-256")
         create(
-            content, path, key=key,
-            cert=x509.load_pem_x509_certificate(pki.signer.read_bytes()),
+            read_directory(content),
+            path,
+            signer=PemSigner(x509.load_pem_x509_certificate(pki.signer.read_bytes()), key),
             intermediates=[x509.load_pem_x509_certificate(pki.ca.read_bytes())],
-        )  # fmt: skip
+        )
         size, digest = image.stat().st_size, sha256(image)
         shutil.rmtree(content)
         if mutate is not None:

@@ -20,7 +20,7 @@ from agent.errors import BundleError
 PKI = shared_pki()
 IMAGE = some_image(700_001)
 COMPRESSIONS = ("gzip", "xz", "zstd", "lz4")
-SIGNERS = ("good", "good-intermediate", "rsa2048", "rsa4096", "p384")
+SIGNERS = ("good", "good-intermediate", "rsa2048", "rsa3072", "rsa4096", "p384", "p521")
 
 PURPOSES = [
     "good",
@@ -111,13 +111,51 @@ def test_rauc_reads_the_same_manifest_from_our_bundle(
     theirs = json.loads(rauc("info", "--output-format=json", path, conf=conf).stdout)
     assert main(["info", str(path), "--keyring", str(PKI.keyring(tmp_path)), "--json"]) == 0
     ours = json.loads(capsys.readouterr().out)
-    assert (theirs["compatible"], theirs["version"]) == (ours["compatible"], ours["version"])
+    assert (theirs["compatible"], theirs["version"]) == (ours["update"]["compatible"], ours["update"]["version"])
     image = theirs["images"][0]["rootfs"]
     assert (image["filename"], image["checksum"], image["size"]) == (
         ours["images"][0]["filename"],
-        ours["images"][0]["sha256"],
+        ours["images"][0]["checksum"],
         ours["images"][0]["size"],
     )
+
+
+@pytest.mark.req("C11")
+@pytest.mark.parametrize("kind", ["verity", "plain"])
+def test_a_manifest_from_options_with_every_type_of_image_is_accepted_by_rauc(
+    kind: str, tmp_path: Path, conf: Path
+) -> None:
+    source, bundle, out = tmp_path / "build", tmp_path / "x.raucb", tmp_path / "out"
+    (source / "tree").mkdir(parents=True)
+    (source / "tree" / "file").write_text("hello")
+    (source / "loader.img").write_bytes(IMAGE)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", source / "root.ext4", "1M"], check=True)
+    (source / "boot.vfat").write_bytes(some_image(512 * 1024))
+    subprocess.run(["mksquashfs", source / "tree", source / "app.squashfs", "-quiet", "-no-progress"], check=True)
+    subprocess.run(["tar", "-cJf", source / "data.tar.xz", "-C", source / "tree", "."], check=True)
+    images = {"loader": "loader.img", "rootfs": "root.ext4", "boot.big": "boot.vfat", "app": "app.squashfs"}
+    images |= {"data": "data.tar.xz"}
+    cert, key = PKI.signer().write(tmp_path)
+    argv = [
+        "create",
+        str(bundle),
+        "--compatible",
+        "demo-board",
+        "--version",
+        "1",
+        "--cert",
+        str(cert),
+        "--key",
+        str(key),
+    ]
+    for name, file in images.items():
+        argv += ["--image", f"{name}={source / file}"]
+    assert main([*argv, "--format", kind]) == 0
+    assert accepts(bundle, conf, out)
+    for file in images.values():
+        assert (out / file).read_bytes() == (source / file).read_bytes()
+    theirs = json.loads(rauc("info", "--output-format=json", bundle, conf=conf).stdout)
+    assert [next(iter(each)) for each in theirs["images"]] == [name.split(".")[0] for name in images]
 
 
 @pytest.mark.parametrize("kind", ["verity", "plain"])

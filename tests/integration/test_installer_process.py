@@ -16,6 +16,8 @@ from support.bundles import make_content, some_image
 from support.frames import common
 
 from agent.bundler.build import create
+from agent.bundler.content import read_directory
+from agent.bundler.key_pem import PemSigner
 from agent.daemon.children import Child, spawn
 from agent.errors import EnvironmentFault, OtaError, from_explained
 from agent.wire import Frame
@@ -83,7 +85,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     content = make_content(tmp_path / "content", version="1", compatible="demo-board", image=ROOTFS, extra=extra)
     (content / "app.img").write_bytes(APPFS)
     bundle, signer = tmp_path / "update.raucb", shared_pki().signer()
-    create(content, bundle, cert=signer.certificate, key=signer.key, intermediates=signer.intermediates)
+    create(
+        read_directory(content),
+        bundle,
+        signer=PemSigner(signer.certificate, signer.key),
+        intermediates=signer.intermediates,
+    )
     with spawn("installer") as child:
         yield Bench(tmp_path, child, bundle)
 

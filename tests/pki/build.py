@@ -2,7 +2,7 @@
 
 ``Pki().signer("expired")`` gives a signer whose only fault is that it has expired. Everything is made on first use and
 kept, so that a test session pays for a key once. The good ones are ``good`` (issued by the root), ``good-intermediate``
-(issued by an intermediate CA) and the kinds ``rsa2048``, ``rsa4096``, ``p384``, ``p521``.
+(issued by an intermediate CA) and the kinds ``rsa2048``, ``rsa3072``, ``rsa4096``, ``p384``, ``p521``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ KEY_KINDS: dict[str, Callable[[], Key]] = {
     "p224": lambda: ec.generate_private_key(ec.SECP224R1()),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
     "rsa4096": lambda: rsa.generate_private_key(65537, 4096),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
 }
@@ -78,6 +79,7 @@ SPECS: dict[str, Spec] = {
     "good-code-intermediate": Spec(issuer="code-intermediate"),
     "good-rsa-root": Spec(issuer="rsa-root", key="rsa2048"),
     "rsa2048": Spec(key="rsa2048"),
+    "rsa3072": Spec(key="rsa3072"),
     "rsa4096": Spec(key="rsa4096"),
     "p384": Spec(key="p384"),
     "p521": Spec(key="p521"),

@@ -22,8 +22,11 @@ from pki.build import Identity, Pki, shared_pki
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.source import FileSource
 from agent.bundle.trust import TrustPolicy
-from agent.bundler.build import Compression, create
+from agent.bundler.build import create
+from agent.bundler.content import read_directory
 from agent.bundler.envelope import envelop
+from agent.bundler.packing import Compression
+from support.signing import signer_of
 from support.tampering import Parts, parts_of
 
 IMAGE_NAME = "rootfs.img"
@@ -79,10 +82,9 @@ def make_bundle(
         (content / "program").write_text(f"#!/bin/sh\n{program}")
         (content / "program").chmod(0o755)
     create(
-        content,
+        read_directory(content),
         target,
-        cert=identity.certificate,
-        key=identity.key,  # type: ignore[arg-type]  the Ed25519 signer is not for this
+        signer=signer_of(identity),
         intermediates=identity.intermediates,
         compression=compression,
         bundle_format=format,

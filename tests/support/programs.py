@@ -11,12 +11,14 @@ from pathlib import Path
 from pki.build import pem, shared_pki
 
 from agent.bundler.build import create
+from agent.bundler.content import read_directory
 from agent.daemon.children import Child, spawn
 from agent.errors import from_explained
 from agent.wire import Frame
 from support.bundles import some_image
 from support.disks import loop, run
 from support.frames import common
+from support.signing import signer_of
 
 MIB = 1024 * 1024
 APP = some_image(300_000, seed=3)
@@ -111,7 +113,7 @@ class Device:
             (content / file).write_bytes(data)
         signer, path = shared_pki().signer("good-intermediate"), self.directory / f"{name}.raucb"
         create(
-            content, path, cert=signer.certificate, key=signer.key, intermediates=signer.intermediates,
+            read_directory(content), path, signer=signer_of(signer), intermediates=signer.intermediates,
             bundle_format=kind,  # type: ignore[arg-type]  # one of two words
         )  # fmt: skip
         return path

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki.build import pem, shared_pki
 
 from agent.bundle.cms import parse_signed_data
-from agent.bundler.build import sign
 from agent.demo import images
 from agent.demo.factory import COMPATIBLE, CONTROLLER
 from agent.demo.world import World
 from support.bundles import make_bundle
+from support.signing import signed
 from support.tampering import Parts, parts_of
 
 
@@ -94,7 +94,7 @@ def manifest_of(bundle: Path) -> bytes:
 def signed_again(bundle: Path, change: Callable[[bytes], bytes], signer: str = "good") -> bytes:
     """A verity bundle with another manifest under a valid signature, which no honest tool would make."""
     identity = shared_pki().signer(signer)
-    cms = sign(change(manifest_of(bundle)), identity.certificate, identity.key)  # type: ignore[arg-type]  # no Ed25519
+    cms = signed(change(manifest_of(bundle)), identity)
     return Parts(parts_of(bundle).payload, cms).joined()
 
 

@@ -6,11 +6,16 @@ import argparse
 from contextlib import suppress
 from datetime import datetime
 
-from agent.bundle.strength import check_certificate
-from agent.bundler.build import COMPRESSIONS, create
+from agent.bundle.manifest import FORMATS, Format, Manifest
+from agent.bundler.build import create
+from agent.bundler.content import Content, read_directory
 from agent.bundler.describe import manifest_facts, megabytes
-from agent.bundler.keys import certificates, doubts, private_key
-from agent.bundler.opening import add_trust, check_all, opened, trusting, verified
+from agent.bundler.environment import signing_time, source_date_epoch
+from agent.bundler.faults import BuildError
+from agent.bundler.keys import add_signing, doubts, signing
+from agent.bundler.manifest_options import add_manifest, are_given, content_of
+from agent.bundler.opening import add_trust, check_signer, trusting, verified_file
+from agent.bundler.packing import COMPRESSIONS
 from agent.bundler.report import Report, Step
 
 NAME = "create"
@@ -26,56 +31,85 @@ as it is. A manifest needs no more than this:
   [image.rootfs]
   filename=rootfs.ext4
 
-examples:
-  ota-bundle create content update.raucb --cert signer.pem --key signer.key --intermediate ca.pem
-  ota-bundle create content update.raucb --cert signer.pem --key signer.key --compression zstd --keyring root.pem
+The name of an image tells what it is: *.img (raw), *.ext4, *.vfat, *.squashfs, *.ubifs, *.tar*, *.tgz. The same content
+makes the same bytes, except for the signature, wherever it is packed by the same mksquashfs.
 
-The passphrase of an encrypted key is taken from the environment variable OTA_BUNDLE_PASSPHRASE.
+examples:
+  ota-bundle create content update.raucb --cert signer.pem --key signer.key --intermediate ca.pem --keyring root.pem
+
+without a directory:
+  ota-bundle create update.raucb --compatible my-board --version 2026.11-1 --meta ota.epoch=3 \\
+      --image rootfs=build/rootfs.ext4,adaptive=block-hash-index --cert signer.pem --key signer.key
+
+with a key in an HSM; the PIN is in a file, so that no list of processes shows it:
+  ota-bundle create content update.raucb --cert signer.pem \\
+      --key 'pkcs11:token=signing;object=signer?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/run/secrets/pin'
+
+with a signing service. The command gets the bytes to sign on its standard input, and OTA_BUNDLE_SIGN_ALGORITHM,
+OTA_BUNDLE_SIGN_DIGEST and OTA_BUNDLE_SIGN_CERTIFICATE in its environment; it writes the bare signature:
+  ota-bundle create content update.raucb --cert signer.pem --sign-command 'openssl dgst -sha256 -sign signer.key'
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("directory", metavar="DIR", help="the content: manifest.raucm and the images")
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the content: manifest.raucm and the images")
     parser.add_argument("out", metavar="OUT", help="the bundle; must not exist")
-    parser.add_argument("--cert", required=True, metavar="PEM", help="certificate of the signer")
-    parser.add_argument("--key", required=True, metavar="PEM", help="private key of the signer")
-    parser.add_argument(
-        "--intermediate", action="append", default=[], metavar="PEM", help="authorities to put in; repeatable"
-    )
+    add_manifest(parser)
+    add_signing(parser)
     parser.add_argument("--compression", choices=COMPRESSIONS, default="gzip", help="of the squashfs (%(default)s)")
-    parser.add_argument(
-        "--format", choices=("verity", "crypt", "plain"), default="verity", help="of the bundle (%(default)s)"
-    )
-    add_trust(parser, "verify the finished bundle with these trusted certificates")
+    parser.add_argument("--format", choices=FORMATS, help="of the bundle (verity, or what the manifest says)")
+    add_trust(parser, "verify the signer, and then the finished bundle, with these trusted certificates")
 
 
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     """See Command."""
-    certificate = certificates(options.cert)[0]
-    check_certificate(certificate, is_anchor=True)
+    who = signing(options)
+    content = _content(options)
+    if options.keyring:
+        check_signer(who, trusting(options, now))
     built = create(
-        options.directory,
+        content,
         options.out,
-        cert=certificate,
-        key=private_key(options.key),
-        intermediates=[each for path in options.intermediate for each in certificates(path)],
+        signer=who.signer,
+        intermediates=who.intermediates,
+        hash_name=who.hash_name,
+        when=signing_time(now),
+        epoch=source_date_epoch() or 0,
         compression=options.compression,
-        bundle_format=options.format,
+        bundle_format=options.format or _format_of(content.draft),
         step=step,
     )
     if options.keyring:
         try:
-            with opened(options.out) as source:
-                check_all(verified(source, trusting(options, now), step), step)
+            verified_file(built.path, trusting(options, now), step)
         except BaseException:
             with suppress(OSError):
                 built.path.unlink()
             raise
-    facts: dict[str, object] = {"bundle": str(built.path), "manifest_hash": built.manifest_hash}
-    facts |= manifest_facts(built.manifest, built.size)
-    lines = [f"{built.path}: {megabytes(built.size)}, signed by {certificate.subject.rfc4514_string()}"]
-    warnings = [] if options.keyring else list(doubts(certificate, now))
+    facts: dict[str, object] = {
+        "file": str(built.path),
+        **manifest_facts(built.manifest, built.size, built.manifest_hash),
+    }
+    lines = [f"{built.path}: {megabytes(built.size)}, signed by {who.signer.certificate.subject.rfc4514_string()}"]
+    warnings = [] if options.keyring else list(doubts(who, now))
     if built.manifest.crypt_key:
         warnings.append("the key to the payload lies open in the bundle: close it with 'ota-bundle encrypt'")
     return Report(lines, facts, warnings)
+
+
+def _format_of(draft: Manifest) -> Format:
+    """A manifest without a format is a plain one to RAUC; here plain has to be asked for."""
+    return draft.bundle_format if draft.bundle_format == "crypt" else "verity"
+
+
+def _content(options: argparse.Namespace) -> Content:
+    if are_given(options) == bool(options.directory):
+        found = f"both the directory {options.directory} and options" if options.directory else "neither"
+        raise BuildError(
+            "sign.option-invalid",
+            "the manifest must come from one place",
+            details=f"found {found}",
+            resolution="name either a directory that holds manifest.raucm, or --compatible, --image and the like",
+        )
+    return read_directory(options.directory) if options.directory else content_of(options)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from agent.bundle.enveloped import is_enveloped
-from agent.bundle.layout import Trailer, read_trailer
-from agent.bundle.source import FileSource
-from agent.bundler.build import BuildError, append_signature, publish
+from agent.bundle.layout import read_trailer
+from agent.bundler.ending import append_signature, copy_start, unfinished
 from agent.bundler.envelope import envelop, recipient_doubts
+from agent.bundler.faults import BuildError
 from agent.bundler.keys import certificates
-from agent.bundler.opening import add_trust, opened, trusting, verified
+from agent.bundler.opening import add_trust, open_file, trusting, verified
 from agent.bundler.report import Report, Step
 
 NAME = "encrypt"
@@ -45,9 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     """See Command."""
-    target = Path(options.out)
     found = [each for path in options.to for each in certificates(path)]
-    with opened(options.bundle) as source:
+    with unfinished(Path(options.out)) as copy, open_file(options.bundle) as (source, fd):
         trailer = read_trailer(source)
         if is_enveloped(trailer.cms):
             raise _wrong("it is encrypted already; take the bundle that 'ota-bundle create' made")
@@ -55,27 +53,15 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         if bundle.format != "crypt":
             raise _wrong(f"its format is {bundle.format}")
         closed = envelop(trailer.cms, found)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            copy = Path(scratch) / "bundle"
-            _copy_payload(source, trailer, copy, step)
-            append_signature(copy, closed)
-            size = copy.stat().st_size
-            publish(copy, target)
+        copy_start(fd, trailer.payload_size, copy, step)
+        append_signature(copy, closed)
+        size = copy.stat().st_size
     names = [each.subject.rfc4514_string() for each in found]
     return Report(
-        [f"{target}: {size} bytes, for {len(found)} recipients", *(f"  {name}" for name in names)],
-        {"bundle": str(target), "size": size, "recipients": names, "manifest_hash": bundle.manifest_hash},
+        [f"{options.out}: {size} bytes, for {len(found)} recipients", *(f"  {name}" for name in names)],
+        {"file": options.out, "size": size, "recipients": names, "manifest-hash": bundle.manifest_hash},
         [doubt for each in found for doubt in recipient_doubts(each, now)],
     )
-
-
-def _copy_payload(source: FileSource, trailer: Trailer, copy: Path, step: Step) -> None:
-    done = 0
-    with copy.open("xb") as out:
-        for piece in source.stream(0, trailer.payload_size):
-            out.write(piece)
-            done += len(piece)
-            step("copying", done, trailer.payload_size)
 
 
 def _wrong(details: str) -> BuildError:

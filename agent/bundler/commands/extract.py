@@ -10,8 +10,8 @@ from pathlib import Path
 
 from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
-from agent.bundler.build import BuildError
 from agent.bundler.describe import bundle_facts
+from agent.bundler.faults import BuildError
 from agent.bundler.opening import add_decryption, add_trust, checked, opened, trusting, verified
 from agent.bundler.report import Report, Step
 from agent.errors import BundleError
@@ -28,7 +28,7 @@ OUT must not exist. Every byte is checked on the way; when a check fails, nothin
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     parser.add_argument("out", metavar="OUT", help="a directory; must not exist")
     add_trust(parser, required=True)
     add_decryption(parser)

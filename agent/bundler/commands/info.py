@@ -15,8 +15,10 @@ ABOUT = "show what a bundle is"
 EXAMPLES = """\
 examples:
   ota-bundle info update.raucb --keyring root.pem
-  ota-bundle info update.raucb --keyring root.pem --json | jq -r .version
+  ota-bundle info update.raucb --keyring root.pem --json | jq -r .update.version
   ota-bundle info update.raucb --no-verify
+
+The JSON is that of 'rauc info --output-format=json-2', and 'size', 'verified' and 'signer', which RAUC does not have.
 
 Signature, certificates and hash tree are checked; 'ota-bundle verify' also checks every byte of the payload.
 """
@@ -24,7 +26,7 @@ Signature, certificates and hash tree are checked; 'ota-bundle verify' also chec
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     whom = parser.add_mutually_exclusive_group(required=True)
     add_trust(parser, "trusted certificates", whom)
     add_decryption(parser)
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace, _step: Step, now: datetime) -> Report:
     with opened(options.bundle) as source:
         if not options.keyring:
             manifest, manifest_hash = UNSAFE_peek(source, decryption_keys(options))
-            facts = {"verified": False, "manifest_hash": manifest_hash, **manifest_facts(manifest, source.size)}
+            facts = {"verified": False, **manifest_facts(manifest, source.size, manifest_hash)}
             warning = "NOT VERIFIED: anybody may have written this. Name the --keyring of the device to know better"
             return Report(manifest_lines(manifest, source.size, manifest_hash), facts, [warning])
         trust = trusting(options, now)

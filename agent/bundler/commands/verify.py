@@ -21,7 +21,7 @@ examples:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     add_trust(parser, required=True)
     add_decryption(parser)
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pki.build import shared_pki
 from support.bundles import trust_in
+from support.signing import signed
 from support.tampering import flipped, openssl_cms
 
 from agent.bundle.cms import check_signature, digest_matches, is_detached, parse_signed_data
 from agent.bundle.der import require_der
 from agent.bundle.trust import check_chain
-from agent.bundler.build import sign
 from agent.errors import BundleError
 
 DATA = b"[update]\ncompatible=x\n"
@@ -25,7 +25,7 @@ DATA = b"[update]\ncompatible=x\n"
 
 def good_cms(*, detached: bool = False) -> bytes:
     signer = shared_pki().signer("good-intermediate")
-    return sign(DATA, signer.certificate, signer.key, signer.intermediates, detached=detached)
+    return signed(DATA, signer, detached=detached)
 
 
 GOOD = good_cms()

@@ -9,11 +9,11 @@ import pytest
 from asn1crypto import cms as asn1
 from pki.build import Pki
 from support.bundles import make_bundle, opened, shared_pki, trust_in
+from support.signing import signed, signed_by_another_key
 from support.tampering import Parts, flipped, openssl_cms, parts_of
 
 from agent.bundle.manifest import dump_manifest, parse_draft
 from agent.bundle.verify import VerifiedBundle, verify_bundle
-from agent.bundler.build import sign
 from agent.errors import BundleError
 
 Make = Callable[[Parts, Pki], bytes]
@@ -58,14 +58,14 @@ def with_manifest(change: Callable[[bytes], bytes]) -> Make:
 
     def make(parts: Parts, pki: Pki) -> bytes:
         good = pki.signer("good")
-        return Parts(parts.payload, sign(change(manifest_of(parts)), good.certificate, good.key)).joined()
+        return Parts(parts.payload, signed(change(manifest_of(parts)), good)).joined()
 
     return make
 
 
 def claimed_by_another_key(parts: Parts, pki: Pki) -> bytes:
     """Signed with the key of one signer under the certificate of another."""
-    cms = sign(manifest_of(parts), pki.signer("good").certificate, pki.signer("good-2").key)
+    cms = signed_by_another_key(manifest_of(parts), pki.signer("good"), pki.signer("good-2"))
     return Parts(parts.payload, cms).joined()
 
 
@@ -75,7 +75,7 @@ def two_signers(parts: Parts, pki: Pki) -> bytes:
 
 
 def no_signer(parts: Parts, pki: Pki) -> bytes:
-    info = asn1.ContentInfo.load(sign(manifest_of(parts), pki.signer().certificate, pki.signer().key))
+    info = asn1.ContentInfo.load(signed(manifest_of(parts), pki.signer()))
     info["content"]["signer_infos"] = []
     return Parts(parts.payload, info.dump(force=True)).joined()
 
@@ -90,7 +90,7 @@ def whole(change: Callable[[bytes], bytes]) -> Make:
 
 def detached_over(parts: Parts, pki: Pki) -> bytes:
     good = pki.signer("good")
-    return Parts(parts.payload, sign(parts.payload, good.certificate, good.key, detached=True)).joined()
+    return Parts(parts.payload, signed(parts.payload, good, detached=True)).joined()
 
 
 def first_size_of(parts: Parts) -> int:
@@ -252,9 +252,7 @@ PLAIN: dict[str, tuple[str, Make]] = {
     ),
     "attached-plain-manifest": (
         "bundle.format-mismatch",
-        lambda parts, pki: Parts(
-            parts.payload, sign(b"[update]\ncompatible=x\n", pki.signer().certificate, pki.signer().key)
-        ).joined(),
+        lambda parts, pki: Parts(parts.payload, signed(b"[update]\ncompatible=x\n", pki.signer())).joined(),
     ),
     "unsigned": ("bundle.unsigned", lambda parts, pki: parts.payload),
     "signed-garbage": (

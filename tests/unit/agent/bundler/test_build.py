@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from pki.build import Identity, shared_pki
 from support.bundles import IMAGE_NAME, make_content, opened, some_image, trust_in
+from support.signing import signer_of
 
 from agent.bundle.verify import verify_bundle
-from agent.bundler.build import Built, append_signature, create
+from agent.bundler.build import Built, create
+from agent.bundler.content import read_directory
+from agent.bundler.ending import append_signature
 from agent.errors import OtaError
 
 PKI = shared_pki()
@@ -23,7 +26,7 @@ def content_in(tmp_path: Path, image: bytes = b"image") -> Path:
 
 def built(content: Path, out: Path, signer: Identity | None = None, **options: object) -> Built:
     identity = signer or PKI.signer()
-    return create(content, out, cert=identity.certificate, key=identity.key, **options)  # type: ignore[arg-type]
+    return create(read_directory(content), out, signer=signer_of(identity), **options)  # type: ignore[arg-type]
 
 
 def refusal(content: Path, out: Path, signer: Identity | None = None, **options: object) -> OtaError:
@@ -43,7 +46,7 @@ def test_the_content_stays_as_it_is_and_the_bundle_has_the_digests(tmp_path: Pat
     assert result.manifest.images[0].sha256 == hashlib.sha256(b"image").hexdigest()
     assert result.size == result.path.stat().st_size
     assert sorted(os.listdir(tmp_path)) == ["content", "x.raucb"]
-    assert {what for what, _, _ in told} == {f"reading {IMAGE_NAME}", "compressing", "hashing"}
+    assert {what for what, _, _ in told} == {f"packing {IMAGE_NAME}", "compressing", "hashing"}
     with opened(result.path) as source:
         bundle = verify_bundle(source, trust_in(), PKI.now)
     assert bundle.manifest == result.manifest

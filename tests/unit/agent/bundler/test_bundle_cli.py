@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pki.build import shared_pki
 from support.bundles import make_bundle, make_content, some_image
+from support.signing import signed
 from support.tampering import Parts, flipped, parts_of
 
 import agent.bundler
 from agent.bundle.manifest import dump_manifest, parse_draft
-from agent.bundler.build import sign
-from agent.bundler.cli import main
+from agent.bundler.cli import COMMANDS, main
 from agent.bundler.progress import ProgressBar
 
 PKI = shared_pki()
@@ -60,15 +60,21 @@ def test_info_tells_people_and_programs_the_same(
     facts = json.loads(capsys.readouterr().out)
     assert facts["ok"] is True
     assert facts["verified"] is True
-    assert facts["version"] == "7"
-    assert facts["format"] == kind
+    assert facts["update"]["version"] == "7"
+    assert facts["bundle"]["format"] == kind
     assert facts["meta"] == {"ota": {"epoch": "3"}}
-    for said in (facts["compatible"], facts["manifest_hash"], facts["images"][0]["sha256"], "CN=good", "ota.epoch=3"):
+    for said in (
+        facts["update"]["compatible"],
+        facts["manifest-hash"],
+        facts["images"][0]["checksum"],
+        "CN=good",
+        "ota.epoch=3",
+    ):
         assert said in text
     assert main(["info", bundle, "--no-verify", "--json"]) == 0
     unverified = json.loads(capsys.readouterr().out)
     assert unverified["verified"] is False
-    assert unverified["manifest_hash"] == facts["manifest_hash"]
+    assert unverified["manifest-hash"] == facts["manifest-hash"]
 
 
 def test_an_unverified_bundle_is_shown_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +130,7 @@ def test_an_image_that_is_not_the_named_one_is_found(
     manifest = parse_draft(text)
     wrong = dump_manifest(manifest).replace(manifest.images[0].sha256.encode(), b"00" * 32)
     bundle, out = tmp_path / "wrong.raucb", tmp_path / "out"
-    bundle.write_bytes(Parts(parts.payload, sign(wrong, PKI.signer().certificate, PKI.signer().key)).joined())
+    bundle.write_bytes(Parts(parts.payload, signed(wrong, PKI.signer())).joined())
     target = [str(out)] if command == "extract" else []
     assert "[bundle.image-digest]" in failed(capsys, command, str(bundle), *target, "--keyring", keyring)
     assert not out.exists()
@@ -195,6 +201,9 @@ def test_files_that_are_not_there_are_named(tmp_path: Path, keyring: str, capsys
         ["create", "a", "b"],
         ["verify", "x", "--keyring", "k", "--time", "soon"],
         ["create", "a", "b", "--cert", "c", "--key", "k", "--compression", "rar"],
+        ["create", "a", "b", "--cert", "c", "--key", "k", "--sign-command", "s"],
+        ["resign", "a", "b", "--cert", "c", "--key", "k"],
+        ["replace-signature", "a", "b"],
     ],
 )
 def test_wrong_usage_is_status_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,12 +213,23 @@ def test_wrong_usage_is_status_two(argv: list[str], capsys: pytest.CaptureFixtur
     assert "usage: ota-bundle" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["keygen"], ["create"], ["info"], ["verify"], ["extract"]])
+@pytest.mark.parametrize("command", [[], *([each.NAME] for each in COMMANDS)])
 def test_every_help_teaches_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
     assert caught.value.code == 0
     assert "ota-bundle " + (command[0] if command else "verify") in capsys.readouterr().out.split("usage:")[1]
+
+
+@pytest.mark.parametrize("given", ["both", "neither"])
+def test_a_manifest_comes_from_a_directory_or_from_options(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = make_content(tmp_path / "content", version="1", compatible="x", image=b"image")
+    cert, key = PKI.signer().write(tmp_path)
+    places = [str(content), "--compatible", "x"] if given == "both" else []
+    argv = ["create", *places[:1], str(tmp_path / "x.raucb"), *places[1:], "--cert", str(cert), "--key", str(key)]
+    assert "[sign.option-invalid]" in failed(capsys, *argv)
 
 
 class Terminal(io.StringIO):
@@ -227,11 +247,14 @@ def test_the_progress_bar_shows_itself_only_for_long_work_on_a_terminal() -> Non
             bar("hashing", done * 1_000_000, 100_000_000)
             now[0] += 0.5
         bar("packing", 0, 0)
+        now[0] += 0.5
+        bar("compressing", 12_000_000, 0)
         bar.clear()
     assert pipe.getvalue() == ""
     assert "40%" in terminal.getvalue()
     assert "30%" not in terminal.getvalue()
     assert "packing ..." in terminal.getvalue()
+    assert "compressing ... 12 MB" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 

@@ -1,0 +1,137 @@
+"""The manual page ``ota-bundle(1)``, from the tree of argparse and the tables beside it."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Mapping
+
+import agent
+from agent.bundler import environment, key_command
+from agent.bundler.cli import parser
+
+_NOTE = '.\\" Made by tools/gen_docs.py; change the command line, not this page.'
+_EXIT_STATUS = {
+    "0": "Done.",
+    "1": "Refused or failed; standard error says what happened, why, and what to do next. With --json, standard output "
+    "has the error with its stable code.",
+    "2": "Wrong usage.",
+}
+_FILES = {
+    "manifest.raucm": "What a content directory says about itself; the format is RAUC's.",
+    "*.raucb": "A bundle: a squashfs, for verity its hash tree, the CMS signature, and the length of the signature in 8 "
+    "bytes.",
+    "*.block-hash-index": "Made beside an image that asks for adaptive=block-hash-index: SHA-256 of each 4096 bytes.",
+}
+_SEE_ALSO = ("rauc(1)", "openssl-cms(1)", "mksquashfs(1)", "pkcs11-tool(1)")
+
+
+def manpage() -> str:
+    """The page, in the man macros of roff."""
+    top = parser()
+    commands = _commands(top)
+    lines = [
+        _NOTE,
+        f'.TH OTA\\-BUNDLE 1 "" "ota\\-agent {agent.__version__}" "User Commands"',
+        ".nh\n.ad l",
+        ".SH NAME",
+        _text("ota-bundle - make, sign and examine the update bundles of ota-agent and RAUC"),
+        ".SH SYNOPSIS",
+        *(f".B {_text(f'ota-bundle {name}')}\n{_synopsis(each)}\n.br" for name, each in commands.items()),
+        ".SH DESCRIPTION",
+        _text(str(top.description)),
+        ".SH COMMANDS",
+    ]
+    for name, each in commands.items():
+        lines += [f".SS {_text(name)}", _text(str(each.description)), *_arguments(each), *_prose(str(each.epilog))]
+    lines += [".SH EXIT STATUS", *_table(_EXIT_STATUS)]
+    lines += [".SH ENVIRONMENT", *_table(environment.VARIABLES)]
+    lines += [
+        ".PP",
+        _text("A command given by --sign-command finds in its environment:"),
+        *_table(key_command.VARIABLES),
+    ]
+    lines += [".SH FILES", *_table(_FILES)]
+    lines += [".SH EXAMPLES", *_prose(str(top.epilog))]
+    lines += [".SH SEE ALSO", ",\n".join(_reference(each) for each in _SEE_ALSO)]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(top: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise RuntimeError("the command line has commands")
+
+
+def _synopsis(command: argparse.ArgumentParser) -> str:
+    """Positional arguments, then what must be given, then the rest in a word."""
+    positional = [_positional(each) for each in command._actions if not each.option_strings]
+    required = [_invocation(each) for each in command._actions if each.option_strings and each.required]
+    for group in command._mutually_exclusive_groups:
+        if group.required:
+            required.append("{" + " | ".join(_invocation(each) for each in group._group_actions) + "}")
+    return _text(" ".join([*positional, *required, "[OPTION ...]"]))
+
+
+def _positional(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return f"[{name}]" if action.nargs == "?" else name
+
+
+def _invocation(action: argparse.Action) -> str:
+    name = action.option_strings[-1]
+    if action.nargs == 0:
+        return name
+    value = action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper()
+    return f"{name} {value}"
+
+
+def _arguments(command: argparse.ArgumentParser) -> Iterator[str]:
+    for action in sorted(command._actions, key=lambda each: bool(each.option_strings)):
+        if action.help and "-h" not in action.option_strings:
+            name = _invocation(action) if action.option_strings else _positional(action)
+            text = action.help % {"default": action.default, "prog": command.prog}
+            yield f".TP\n.B {_text(name)}\n{_text(text[0].upper() + text[1:])}."
+
+
+def _prose(text: str) -> Iterator[str]:
+    """The text of a help page: indented lines are typed as they stand, the others are filled."""
+    for block in text.strip("\n").split("\n\n"):
+        for is_literal, lines in _runs(block.splitlines()):
+            if is_literal:
+                typed = textwrap.dedent("\n".join(lines)).splitlines()
+                yield "\n".join([".PP\n.RS 4\n.EX", *map(_text, typed), ".EE\n.RE"])
+            else:
+                yield ".PP\n" + "\n".join(_text(line) for line in lines)
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
+    run: list[str] = []
+    literal = False
+    for line in lines:
+        if run and line.startswith(" ") != literal:
+            yield literal, run
+            run = []
+        literal = line.startswith(" ")
+        run.append(line)
+    if run:
+        yield literal, run
+
+
+def _table(rows: Mapping[str, str]) -> Iterator[str]:
+    return (f".TP\n.B {_text(name)}\n{_text(meaning)}" for name, meaning in rows.items())
+
+
+def _reference(name: str) -> str:
+    page, _, section = name.partition("(")
+    return f".BR {_text(page)} ({section}"
+
+
+def _text(text: str) -> str:
+    """Escapes what roff would understand: the backslash, the hyphen, a dot or quote at the start."""
+    escaped = (
+        text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga").replace("^", "\\(ha")
+    )
+    escaped = escaped.replace("~", "\\(ti")
+    return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
