@@ -54,6 +54,7 @@ class Spec:
     from_days: int = -1
     to_days: int = 3650
     common_name: str = ""
+    subject: x509.Name | None = None
     weak_digest: str = ""
     unknown_critical: bool = False
     crl_sign: bool = True
@@ -195,7 +196,7 @@ class Pki:
 
     def _issue(self, name: str, spec: Spec) -> Identity:
         key = KEY_KINDS[spec.key]()
-        own = _subject(spec.common_name or name)
+        own = spec.subject or _subject(spec.common_name or name)
         issuer = None if spec.issuer == name else self.signer(spec.issuer)
         issuer_key = issuer.key if issuer else key
         builder = (
