@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def build_walls() -> None:
-    """Makes sure that programs can be kept apart; from here on, nobody else sees what is mounted by us or by them.
+    """Makes sure that programs can be kept apart; from here on, nobody else sees what this process mounts.
 
     Raises:
         ConfigError: ``hook.not-confined``.
@@ -41,22 +41,27 @@ def build_walls() -> None:
 def start_apart(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts a program as the first process of a PID namespace: when it ends or is killed, all that it started ends.
 
+    It has a mount namespace as well: what it mounts is gone with it, and nobody clearing up can run into it.
+
     Raises:
         ConfigError: ``hook.not-confined``.
         OSError, ValueError: it cannot be started.
     """
     with _own_processes():
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            umask=_UMASK,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread lives while the installer runs a program
-        )
+        try:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                umask=_UMASK,
+                start_new_session=True,
+                preexec_fn=_in_child,  # noqa: PLW1509 - no other thread lives while the installer runs a program
+            )
+        except subprocess.SubprocessError as error:
+            raise not_confined("no mount namespace for a program") from error
 
 
 @contextmanager
@@ -126,8 +131,10 @@ def not_confined(details: str) -> ConfigError:
     )  # fmt: skip
 
 
-def _die_with_parent() -> None:
+def _in_child() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno())
 
 
 def _reason() -> str:

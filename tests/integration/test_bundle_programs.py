@@ -199,6 +199,20 @@ def test_what_a_program_leaves_running_ends_with_it(board: Device) -> None:
     assert alive(mark) == []
 
 
+def test_what_a_program_leaves_mounted_is_gone_before_anything_is_removed(board: Device) -> None:
+    precious = board.directory / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep")
+    program = (
+        f'mkdir "$RAUC_MOUNT_PREFIX/x" && mount --bind {precious} "$RAUC_MOUNT_PREFIX/x" && cat "$RAUC_MOUNT_PREFIX/x/file"\n'
+        f'mount --bind {precious} "$RAUC_SLOT_MOUNT_POINT"'
+    )
+    assert board.installed(board.bundle("b", program, POST)) == {"rootfs.1": "post-install"}
+    assert board.said == ["slot-post-install: keep"]
+    assert (precious / "file").read_text() == "keep"
+    assert not board.work.exists()
+
+
 def test_a_program_that_closes_its_outputs_is_still_waited_for(board: Device) -> None:
     program = "exec >&- 2>&-; sleep 0.3; exit 12"
     assert refusal(board.check(board.bundle("b", program, CHECK)))[0] == "hook.rejected"
