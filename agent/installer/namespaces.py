@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import ConfigError, EnvironmentFault
+from agent.errors import EnvironmentFault
+from agent.installer.permission import not_confined
 
 _CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x2000_0000  # linux/sched.h
 _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000  # linux/mount.h
@@ -121,14 +122,6 @@ def mounted(source: str, kind: str, where: Path) -> Iterator[Path]:
             "hook.unmount-failed", "the slot cannot be unmounted after a program of the bundle",
             details=f"{source}: {reason}", resolution="it is tried again; if this repeats, the storage is failing",
         )  # fmt: skip
-
-
-def not_confined(details: str) -> ConfigError:
-    """The refusal to run a program without walls around it."""
-    return ConfigError(
-        "hook.not-confined", "programs of the bundle cannot be kept apart from the system", details=details,
-        resolution="run the agent as root, with the drop-in ota-agent-hooks.conf for its service (docs/hooks.md)",
-    )  # fmt: skip
 
 
 def _in_child() -> None:

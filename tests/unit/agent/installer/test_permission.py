@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from agent.bundle.manifest import Image, Manifest
 from agent.errors import OtaError
-from agent.installer.environment import Facts, for_check
-from agent.installer.hooks import permission, progress_of
+from agent.installer.environment import for_check, for_handler
+from agent.installer.hooks import progress_of
+from agent.installer.permission import Facts, permission
 from agent.wire import Frame
 
 HOOKED = Manifest("demo", images=(Image("rootfs", None, "a", "00" * 32, 1, hooks=("install",)),), hook_filename="hook")
@@ -59,7 +62,10 @@ def test_a_leave_that_lacks_something_is_refused(key: str) -> None:
 
 
 def test_every_attempt_of_a_deployment_has_the_same_transaction_and_another_deployment_another() -> None:
-    assert facts().transaction == facts().transaction != facts(transaction="8").transaction
+    def transaction(**changes: object) -> str:
+        return for_handler(facts(**changes), HOOKED, Path("/x"))["RAUC_TRANSACTION_ID"]
+
+    assert uuid.UUID(transaction()) == uuid.UUID(transaction()) != uuid.UUID(transaction(transaction="8"))
 
 
 def test_meta_data_becomes_variables_as_in_rauc() -> None:
