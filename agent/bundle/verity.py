@@ -205,5 +205,5 @@ def _without_padding(level: memoryview, digests: int) -> memoryview:
     return level[: digests * DIGEST]
 
 
-def _padded(digests: bytes) -> bytes:
-    return digests + bytes(-len(digests) % BLOCK)
+def _padded(digests: bytes | bytearray) -> bytes:
+    return bytes(digests) + bytes(-len(digests) % BLOCK)
