@@ -59,7 +59,7 @@ def measured(bundle: Path, folder: Path) -> dict[str, object]:
     """What we say, how many bytes we have read, and our peak memory in MiB."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     argv = [sys.executable, "-m", "support.measured_verify", str(bundle), str(PKI.keyring(folder))]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
