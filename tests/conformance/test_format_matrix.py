@@ -8,45 +8,64 @@ import pytest
 from pki.build import shared_pki
 from support.bundles import IMAGE_NAME, opened, trust_in
 from support.matrix import CASES, FILES, Case, files_in, write_content
-from support.rauc import rauc, rauc_bundle, system_conf
+from support.rauc import encryption_conf, rauc, rauc_bundle, system_conf
 from support.rauc_service import installed_by_rauc
 
+from agent.bundle.enveloped import RecipientKey
 from agent.bundle.verify import verify_bundle
 from agent.bundler.build import create
+from agent.bundler.cli import main
 from agent.bundler.opening import check_all
 
 PKI = shared_pki()
 
 
-@pytest.fixture(scope="module")
-def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rauc")
-    return system_conf(folder, PKI.keyring(folder))
+def conf_of(folder: Path, case: Case) -> Path:
+    keyring = PKI.keyring(folder)
+    return encryption_conf(folder, keyring, PKI.signer(case.signer)) if case.encrypted else system_conf(folder, keyring)
 
 
 def made_by_us(folder: Path, case: Case) -> Path:
-    signer = PKI.signer(case.signer)
+    signer, bundle = PKI.signer(case.signer), folder / "ours.raucb"
     create(
         write_content(folder / "content", case),
-        folder / "ours.raucb",
+        bundle,
         cert=signer.certificate,
         key=signer.key,
         intermediates=signer.intermediates,
         compression=case.compression,
         bundle_format=case.format,
     )
-    return folder / "ours.raucb"
+    if not case.encrypted:
+        return bundle
+    certificate, _ = signer.write(folder)
+    closed = folder / "ours-encrypted.raucb"
+    argv = ["encrypt", str(bundle), str(closed), "--keyring", str(PKI.keyring(folder)), "--to", str(certificate)]
+    assert main(argv) == 0
+    return closed
+
+
+def made_by_rauc(folder: Path, case: Case) -> Path:
+    signer = PKI.signer(case.signer)
+    content = write_content(folder / "content", case)
+    bundle = rauc_bundle(content, folder / "theirs.raucb", signer, "-comp", case.compression)
+    if not case.encrypted:
+        return bundle
+    certificate, _ = signer.write(folder)
+    closed = folder / "theirs-encrypted.raucb"
+    done = rauc("encrypt", f"--to={certificate}", bundle, closed, conf=system_conf(folder, PKI.keyring(folder)))
+    assert done.returncode == 0, done.stderr
+    return closed
 
 
 @pytest.mark.req("C11")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_bundle_by_rauc_comes_out_byte_for_byte(case: Case, tmp_path: Path) -> None:
-    content = write_content(tmp_path / "content", case)
-    path = rauc_bundle(content, tmp_path / "theirs.raucb", PKI.signer(case.signer), "-comp", case.compression)
-    with opened(path) as source:
-        bundle = verify_bundle(source, trust_in(PKI), PKI.now)
+    key = RecipientKey(PKI.signer(case.signer).key)
+    with opened(made_by_rauc(tmp_path, case)) as source:
+        bundle = verify_bundle(source, trust_in(PKI), PKI.now, keys=[key] if case.encrypted else [])
         check_all(bundle, lambda _what, _done, _total: None)
-        assert bundle.format == case.format
+        assert (bundle.format, bundle.encrypted) == (case.format, case.encrypted)
         found = {name: bundle.files.open(name).read(1 << 20) for name in bundle.files.listdir()}
     found.pop("manifest.raucm")
     assert found == FILES
@@ -54,8 +73,8 @@ def test_a_bundle_by_rauc_comes_out_byte_for_byte(case: Case, tmp_path: Path) ->
 
 @pytest.mark.req("C11")
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_our_bundle_comes_out_of_rauc_byte_for_byte(case: Case, tmp_path: Path, conf: Path) -> None:
-    path = made_by_us(tmp_path, case)
+def test_our_bundle_comes_out_of_rauc_byte_for_byte(case: Case, tmp_path: Path) -> None:
+    path, conf = made_by_us(tmp_path, case), conf_of(tmp_path, case)
     info = rauc("info", path, conf=conf)
     assert info.returncode == 0, info.stderr
     extract = rauc("extract", path, tmp_path / "out", conf=conf)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.bundles import IMAGE_NAME, make_content, some_image
 
-FORMATS = ("plain", "verity")  # the one place that a further format is added to
+FORMATS = ("plain", "verity", "crypt")
 KEYS = ("rsa2048", "rsa4096", "p256", "p384")
 COMPRESSIONS = ("gzip", "xz", "zstd", "lz4")
 
@@ -42,6 +42,11 @@ class Case:
         """The name of the signer in ``pki.build.SPECS``."""
         name = "good" if self.key == "p256" else self.key
         return f"{name}-intermediate" if self.intermediate else name
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the signature is encrypted, here for the signer itself."""
+        return self.format == "crypt"
 
     def __str__(self) -> str:
         return f"{self.format}-{self.key}-{self.compression}-{'chain' if self.intermediate else 'direct'}"
