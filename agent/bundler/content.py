@@ -81,7 +81,9 @@ def checked(draft: Manifest, paths: Iterable[Path]) -> Content:
             raise bad_content(f"[{group}] there is no file {name}")
     for program in draft.programs:
         if not os.access(files[program], os.X_OK):
-            raise bad_content(f"{program} is not executable, and the manifest wants it to be run", f"chmod 755 {program}")
+            raise bad_content(
+                f"{program} is not executable, and the manifest wants it to be run", f"chmod 755 {program}"
+            )
     return Content(draft, files)
 
 
