@@ -11,7 +11,6 @@ import ctypes
 import functools
 import importlib
 import importlib.util
-import lzma
 import threading
 import zlib
 from collections.abc import Callable
@@ -68,6 +67,8 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 
 
 def _unxz(data: bytes, limit: int) -> bytes:
+    import lzma  # loaded when it is needed: the other compressors do without
+
     stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
     try:
         out = stream.decompress(data, limit + 1)
