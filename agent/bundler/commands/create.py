@@ -82,17 +82,18 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     )
     if options.keyring:
         try:
-            verified_file(built.path, trusting(options, now), step)
+            warnings = list(verified_file(built.path, trusting(options, now), step).warnings)
         except BaseException:
             with suppress(OSError):
                 built.path.unlink()
             raise
+    else:
+        warnings = list(doubts(who, now))
     facts: dict[str, object] = {
         "file": str(built.path),
         **manifest_facts(built.manifest, built.size, built.manifest_hash),
     }
     lines = [f"{built.path}: {megabytes(built.size)}, signed by {who.signer.certificate.subject.rfc4514_string()}"]
-    warnings = [] if options.keyring else list(doubts(who, now))
     if built.manifest.crypt_key:
         warnings.append(OPEN_KEY)
     return Report(lines, facts, warnings)
