@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     if new is None:
         facts |= {"verified": False, "signer": {"subject": subject}, "size": Path(options.out).stat().st_size}
     lines = [f"{options.out}: was signed by {old.signer.subject}, is signed by {subject}"]
-    warnings = [] if new else list(doubts(who, now))
+    warnings = list(new.warnings) if new else list(doubts(who, now))
     if old.manifest.crypt_key:
         warnings.append(OPEN_KEY)
     return Report(lines, facts, warnings)
