@@ -2,13 +2,17 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 TESTS ?= tests
+# .venv holds the newest cryptography; these are the oldest supported one and the first that needs no pyOpenSSL in Yocto LTS.
+CRYPTOGRAPHY ?= 42 46
+BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
+	tests/conformance/test_chain_matrix.py tests/conformance/test_cms_matrix.py
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test test-cryptography lint format bench docs clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup:  ## Debian packages (when allowed to install them) and .venv; quick when nothing is missing
 	@tools/bootstrap
@@ -18,6 +22,10 @@ demo: setup  ## five acts: update, rollback, forgery, power cut, bad network; no
 
 test: setup  ## every test; nothing is skipped
 	@$(AS_ROOT) $(PY) -m pytest -q -n 2 --dist worksteal $(TESTS)
+	@[ "$(TESTS)" != tests ] || $(MAKE) -s test-cryptography
+
+test-cryptography: setup  ## the tests of bundles with the oldest supported cryptography, and with one between
+	@for version in $(CRYPTOGRAPHY); do $(AS_ROOT) tools/with-cryptography $$version $(BUNDLE_TESTS) || exit 1; done
 
 lint: setup  ## ruff, mypy --strict, import contracts, generated documents
 	@.venv/bin/ruff check .

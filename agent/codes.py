@@ -179,7 +179,6 @@ CODES: dict[str, tuple[int, str]] = {
     "build.tool-failed": (2205, "a tool needed to build the bundle failed"),
     "build.tool-missing": (2206, "a tool needed to build the bundle is not installed"),
     "sign.command-failed": (2210, "the command that signs failed"),
-    "sign.encrypted": (2216, "the signature of an encrypted bundle cannot be reached"),
     "sign.epoch-invalid": (2211, "SOURCE_DATE_EPOCH is no time"),
     "sign.option-invalid": (2212, "an option of ota-bundle does not make sense"),
     "sign.pkcs11-failed": (2213, "the token that holds the signing key cannot be used"),

@@ -146,7 +146,7 @@ def verify_bundle(
         BundleError: the bundle is refused; the code tells which obligation failed.
     """
     trailer = read_trailer(source)  # 1
-    signed, encrypted = _signed_part(trailer.cms, keys)
+    signed, encrypted = signed_part(trailer.cms, keys)
     message = cms.parse_signed_data(signed)  # 2
     cms.check_signature(message)  # 3
     chain = check_chain(trust, message.signer, message.others, when)  # 4
@@ -186,7 +186,7 @@ def UNSAFE_peek(source: Source, keys: Sequence[RecipientKey] = ()) -> tuple[Mani
         BundleError: there is no readable manifest.
     """
     trailer = read_trailer(source)
-    message = cms.parse_signed_data(_signed_part(trailer.cms, keys)[0])
+    message = cms.parse_signed_data(signed_part(trailer.cms, keys)[0])
     text = message.content
     if text is None:
         payload = record(source, trailer.payload_size, hashlib.sha256())
@@ -194,8 +194,12 @@ def UNSAFE_peek(source: Source, keys: Sequence[RecipientKey] = ()) -> tuple[Mani
     return parse_draft(text), hashlib.sha256(text).hexdigest()
 
 
-def _signed_part(outer: bytes, keys: Sequence[RecipientKey]) -> tuple[bytes, bool]:
-    """Returns the SignedData of a bundle, and whether it had to be decrypted."""
+def signed_part(outer: bytes, keys: Sequence[RecipientKey]) -> tuple[bytes, bool]:
+    """Returns the SignedData of a bundle, and whether it had to be decrypted.
+
+    Raises:
+        BundleError: ``bundle.encrypted`` without a key, and as ``open_enveloped``.
+    """
     if not is_enveloped(outer):
         return outer, False
     if not keys:

@@ -30,6 +30,7 @@ from agent.bundler.report import Step
 from agent.bundler.sign_cms import sign, sign_digest
 from agent.bundler.signer import HashName, Signer
 
+OPEN_KEY = "the key to the payload lies open in the bundle: close it with 'ota-bundle encrypt'"
 _SALT = b"ota-bundle: salt of the hash tree\n"
 
 

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agent.bundle import cms
-from agent.bundle.enveloped import is_enveloped
+from agent.bundle.enveloped import RecipientKey
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import Trailer, read_trailer
 from agent.bundle.manifest import parse_draft, require_complete
 from agent.bundle.payload import corrupt, record
 from agent.bundle.source import FileSource, Source
 from agent.bundle.squashfs import SquashFS
-from agent.bundle.verify import MANIFEST
+from agent.bundle.verify import MANIFEST, signed_part
 from agent.bundle.verity import open_verity
 from agent.bundler.ending import append_signature, copy_start
-from agent.bundler.faults import BuildError
 from agent.bundler.report import Step
 from agent.errors import BundleError
 
 
-def signature_of(source: Source) -> Trailer:
-    """Finds the signature of a bundle that can be signed anew.
+def signature_of(source: Source, keys: Sequence[RecipientKey] = ()) -> Trailer:
+    """Finds the signature of a bundle that can be signed anew, out of its envelope if it has one.
 
     Raises:
-        BuildError: ``sign.encrypted``: what would have to be signed is inside of the envelope.
-        BundleError: as ``read_trailer``.
+        BundleError: as ``read_trailer`` and ``signed_part``.
     """
     trailer = read_trailer(source)
-    if is_enveloped(trailer.cms):
-        raise BuildError(
-            "sign.encrypted",
-            "the signature of an encrypted bundle cannot be reached",
-            details="it is inside of a CMS EnvelopedData",
-            resolution="take the bundle as it was before 'ota-bundle encrypt', and encrypt it again afterwards",
-        )
-    return trailer
+    return replace(trailer, cms=signed_part(trailer.cms, keys)[0])
 
 
 def joined(source: FileSource, fd: int, signature: bytes, out: Path, step: Step) -> None:
     """Writes a bundle of the payload of another one (``fd`` is the descriptor behind ``source``) and a signature."""
-    copy_start(fd, signature_of(source).payload_size, out, step)
+    copy_start(fd, read_trailer(source).payload_size, out, step)
     append_signature(out, signature)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from agent.bundle.choice import choose_images
-from agent.bundle.enveloped import RecipientKey
+from agent.bundle.enveloped import RecipientKey, is_enveloped
 from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import read_trailer
 from agent.bundle.purpose import CheckPurpose
@@ -74,17 +74,17 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     """Verifies what the daemon handed over."""
     fd = frame.fds[0]
     source: Source
-    keys: tuple[RecipientKey, ...] = ()
-    if frame.text("encryption_key"):
-        keys = (load_recipient_key(frame.text("encryption_key"), frame.text("encryption_cert")),)
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
-        source = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
-        if is_detached(read_trailer(source).cms):
+        source = remote = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
+        outer = read_trailer(remote).cms
+        if is_detached(outer):
             _accept("plain", frame)  # before anything is fetched
             # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
-            source = spool(source, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
+            source = spool(remote, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
     else:
         source = FileSource(fd)
+        outer = read_trailer(source).cms
+    keys = _keys(frame) if is_enveloped(outer) else ()
     when = datetime.datetime.fromtimestamp(frame.number("when"), datetime.UTC)
     bundle = verify_bundle(source, _trust(frame), when, keys=keys)
     _accept(bundle.format, frame)
@@ -95,6 +95,11 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
             resolution="encrypt it with 'ota-bundle encrypt' or 'rauc encrypt' before it is deployed",
         )  # fmt: skip
     return bundle
+
+
+def _keys(frame: Frame) -> tuple[RecipientKey, ...]:
+    key = frame.text("encryption_key")
+    return (load_recipient_key(key, frame.text("encryption_cert")),) if key else ()
 
 
 def _trust(frame: Frame) -> TrustPolicy:

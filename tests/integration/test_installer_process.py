@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pki.build import pem, shared_pki
+from pki.crls import crl_pem
 from support.bundles import make_content, some_image
+from support.frames import common
 
 from agent.bundler.build import create
 from agent.bundler.content import read_directory
@@ -62,16 +63,7 @@ class Bench:
         return error.code
 
     def common(self) -> dict[str, object]:
-        return {
-            "size": 0, "sha256": "", "spool": "", "trust": self.trust(),
-            "formats": ["verity", "plain"], "when": int(time.time()),
-        }  # fmt: skip
-
-    def trust(self) -> dict[str, object]:
-        return {
-            "path": str(self.directory / "root.pem"), "directory": "", "check_purpose": "codesign",
-            "check_crl": False, "allow_partial_chain": False, "allowed_signer_cns": [],
-        }  # fmt: skip
+        return common(self.directory / "root.pem")
 
     def plan(self) -> dict[str, object]:
         slots = [
@@ -203,3 +195,26 @@ def test_started_by_hand_it_says_how_it_is_meant_to_be_started() -> None:
         check=False,
     )
     assert (done.returncode, "started by the daemon" in done.stderr) == (2, True)
+
+
+@pytest.mark.req("T09")
+@pytest.mark.parametrize(
+    ("trust", "code"),
+    [
+        ({"check_crl": True}, "bundle.crl-missing"),
+        ({"allowed_signer_cns": ["somebody"]}, "bundle.signer-not-allowed"),
+        ({"path": "", "directory": "/nonexistent"}, "trust.keyring-missing"),
+        ({"path": ""}, "trust.keyring-invalid"),
+        ({"check_purpose": "smimesign"}, "bundle.certificate-purpose"),
+        ({"allowed_signer_cns": None}, "ipc.protocol"),
+        ({"check_crl": None}, "bundle.crl-missing"),
+    ],
+)
+def test_the_daemon_says_whom_to_believe(bench: Bench, trust: dict[str, object], code: str) -> None:
+    assert bench.refused("inspect", trust={**bench.trust(), **trust}) == code
+
+
+def test_crls_that_nobody_looks_at_are_told(bench: Bench) -> None:
+    with (bench.directory / "root.pem").open("ab") as file:
+        file.write(crl_pem(shared_pki(), "root"))
+    assert "check-crl" in bench.ask("inspect").header["warnings"][0]  # type: ignore[index]  # plain values

@@ -28,6 +28,7 @@ KEY_KINDS: dict[str, Callable[[], Key]] = {
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "p224": lambda: ec.generate_private_key(ec.SECP224R1()),
+    "k256": lambda: ec.generate_private_key(ec.SECP256K1()),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
     "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
     "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
@@ -47,19 +48,29 @@ class Spec:
     path_length: int | None = None
     key_usage: bool = True
     digital_signature: bool = True
+    content_commitment: bool = False
+    key_cert_sign: bool = True
     purposes: Sequence[x509.ObjectIdentifier] | None = (Purpose.CODE_SIGNING,)
     from_days: int = -1
     to_days: int = 3650
     common_name: str = ""
+    subject: x509.Name | None = None
     weak_digest: str = ""
     unknown_critical: bool = False
+    crl_sign: bool = True
+    more: Sequence[tuple[x509.ExtensionType, bool]] = ()
 
 
 CA = Spec(ca=True, purposes=None)
 
+_INSIDE_TEST = x509.NameConstraints(
+    [x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test")]))], None
+)
+_POLICY = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.3.6.1.4.1.99999.2"), None)])
+
 SPECS: dict[str, Spec] = {
     # authorities
-    "root": replace(CA, issuer="root"),
+    "root": replace(CA, issuer="root", from_days=-1000),
     "other-root": replace(CA, issuer="other-root"),
     "evil-root": replace(CA, issuer="evil-root", common_name="root"),
     "expired-root": replace(CA, issuer="expired-root", from_days=-400, to_days=-1),
@@ -72,6 +83,14 @@ SPECS: dict[str, Spec] = {
     "rsa1024-intermediate": replace(CA, key="rsa1024"),
     "not-a-ca": Spec(),
     "no-constraints-ca": replace(CA, basic_constraints=False),
+    "no-crl-sign": replace(CA, crl_sign=False),
+    "no-cert-sign": replace(CA, key_cert_sign=False),
+    "weak-root": replace(CA, issuer="weak-root", key="p224"),
+    "future-intermediate": replace(CA, from_days=5),
+    "server-intermediate": replace(CA, purposes=(Purpose.SERVER_AUTH,)),
+    "sha1-intermediate": replace(CA, weak_digest="sha1"),
+    "named-intermediate": replace(CA, more=((_INSIDE_TEST, True),)),
+    "policy-intermediate": replace(CA, more=((_POLICY, True),)),
     # good signers
     "good": Spec(),
     "good-2": Spec(),
@@ -108,6 +127,17 @@ SPECS: dict[str, Spec] = {
     "under-not-a-ca": Spec(issuer="not-a-ca"),
     "under-no-constraints": Spec(issuer="no-constraints-ca"),
     "under-too-deep": Spec(issuer="sub-intermediate"),
+    "under-no-crl-sign": Spec(issuer="no-crl-sign"),
+    "under-no-cert-sign": Spec(issuer="no-cert-sign"),
+    "under-weak-root": Spec(issuer="weak-root"),
+    "under-future-intermediate": Spec(issuer="future-intermediate"),
+    "under-server-intermediate": Spec(issuer="server-intermediate"),
+    "under-sha1-intermediate": Spec(issuer="sha1-intermediate"),
+    "under-named-intermediate": Spec(issuer="named-intermediate"),
+    "under-policy-intermediate": Spec(issuer="policy-intermediate"),
+    "k256": Spec(key="k256"),
+    "critical-name": Spec(more=((x509.SubjectAlternativeName([x509.DNSName("signer.example.org")]), True),)),
+    "content-commitment": Spec(digital_signature=False, content_commitment=True, purposes=(Purpose.EMAIL_PROTECTION,)),
     "self-signed": Spec(issuer="self-signed"),
 }
 
@@ -166,7 +196,7 @@ class Pki:
 
     def _issue(self, name: str, spec: Spec) -> Identity:
         key = KEY_KINDS[spec.key]()
-        own = _subject(spec.common_name or name)
+        own = spec.subject or _subject(spec.common_name or name)
         issuer = None if spec.issuer == name else self.signer(spec.issuer)
         issuer_key = issuer.key if issuer else key
         builder = (
@@ -240,18 +270,18 @@ def _extensions(spec: Spec, key: Key, issuer_key: Key) -> list[tuple[x509.Extens
         found.append((x509.ExtendedKeyUsage(list(spec.purposes)), False))
     if spec.unknown_critical:
         found.append((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True))
-    return found
+    return [*found, *spec.more]
 
 
 def _key_usage(spec: Spec) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=spec.digital_signature and not spec.ca,
-        content_commitment=False,
-        key_encipherment=not spec.digital_signature,
+        content_commitment=spec.content_commitment,
+        key_encipherment=not spec.digital_signature and not spec.content_commitment,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=spec.ca,
-        crl_sign=spec.ca,
+        key_cert_sign=spec.ca and spec.key_cert_sign,
+        crl_sign=spec.ca and spec.crl_sign,
         encipher_only=False,
         decipher_only=False,
     )

@@ -181,7 +181,11 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
     suite = Suite([changes.pop("probe", Probe())])
     config = SimpleNamespace(
         system=SimpleNamespace(
-            state_dir=Path("/nonexistent"), clock_epoch=Path("/nonexistent"), reboot_command=("true",)
+            state_dir=Path("/nonexistent"),
+            clock_epoch=Path("/nonexistent"),
+            reboot_command=("true",),
+            variant_name="",
+            variant_file=None,
         ),
         update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True),
         health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0),

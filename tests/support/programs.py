@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from agent.errors import from_explained
 from agent.wire import Frame
 from support.bundles import some_image
 from support.disks import loop, run
+from support.frames import common
 from support.signing import signer_of
 
 MIB = 1024 * 1024
@@ -77,11 +77,7 @@ class Device:
         return {each["slot"]: each["changed_by"] for each in answer.header["results"]}
 
     def common(self) -> dict[str, object]:
-        return {
-            "size": 0, "sha256": "", "spool": "", "keyring": str(self.directory / "root.pem"),
-            "check_purpose": "codesign", "formats": ["verity", "plain"], "when": int(time.time()), "variant": "",
-            "programs": self.leave(),
-        }  # fmt: skip
+        return common(self.directory / "root.pem", programs=self.leave())
 
     def leave(self, **changes: object) -> dict[str, object]:
         """What the daemon sends when it allows programs."""

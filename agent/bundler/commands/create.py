@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from agent.bundle.manifest import FORMATS, Format, Manifest
-from agent.bundler.build import create
+from agent.bundler.build import OPEN_KEY, create
 from agent.bundler.content import Content, read_directory
 from agent.bundler.describe import manifest_facts, megabytes
 from agent.bundler.environment import signing_time, source_date_epoch
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     lines = [f"{built.path}: {megabytes(built.size)}, signed by {who.signer.certificate.subject.rfc4514_string()}"]
     warnings = [] if options.keyring else list(doubts(who, now))
     if built.manifest.crypt_key:
-        warnings.append("the key to the payload lies open in the bundle: close it with 'ota-bundle encrypt'")
+        warnings.append(OPEN_KEY)
     return Report(lines, facts, warnings)
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from agent.bundle import cms
 from agent.bundler.ending import copy_start, unfinished, write_new
-from agent.bundler.opening import open_file
+from agent.bundler.opening import add_decryption, decryption_keys, open_file
 from agent.bundler.report import Report, Step
 from agent.bundler.resigning import signature_of
 
 NAME = "extract-signature"
 ABOUT = "take the signature out of a bundle, and what it signs"
 EXAMPLES = """\
-SIG gets the CMS SignedData, in DER. Nothing is verified. For signing with a key on a machine without a network:
+SIG gets the CMS SignedData, in DER; out of its envelope if the bundle is encrypted. Nothing is verified.
+
+For signing with a key on a machine without a network:
 
 1. here: what is to be signed, the manifest (verity) or the whole payload (plain)
   ota-bundle extract-signature unsigned.raucb old.cms --content to-be-signed
@@ -35,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """See Command."""
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle")
     parser.add_argument("signature", metavar="SIG", help="the signature; must not exist")
+    add_decryption(parser)
     parser.add_argument("--content", metavar="FILE", help="write the signed bytes here; must not exist")
 
 
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     facts: dict[str, object] = {"signature": options.signature}
     lines = [options.signature]
     with open_file(options.bundle) as (source, fd):
-        trailer = signature_of(source)
+        trailer = signature_of(source, decryption_keys(options))
         text = cms.parse_signed_data(trailer.cms).content
         if options.content:
             with unfinished(Path(options.content)) as file:

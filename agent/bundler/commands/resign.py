@@ -7,12 +7,21 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.bundle import cms
-from agent.bundler.build import sign_plain
+from agent.bundler.build import OPEN_KEY, sign_plain
 from agent.bundler.describe import bundle_facts
 from agent.bundler.ending import append_signature, copy_start, unfinished
 from agent.bundler.environment import signing_time
 from agent.bundler.keys import add_signing, doubts, signing
-from agent.bundler.opening import Trusting, add_trust, check_signer, open_file, trusting, verified_file
+from agent.bundler.opening import (
+    Trusting,
+    add_decryption,
+    add_trust,
+    check_signer,
+    decryption_keys,
+    open_file,
+    trusting,
+    verified_file,
+)
 from agent.bundler.report import Report, Step
 from agent.bundler.resigning import signature_of
 from agent.bundler.sign_cms import sign
@@ -20,7 +29,8 @@ from agent.bundler.sign_cms import sign
 NAME = "resign"
 ABOUT = "verify a bundle and sign it anew"
 EXAMPLES = """\
-The payload and the manifest stay as they are, so that the bundle keeps its hash.
+The payload and the manifest stay as they are, so that the bundle keeps its hash. An encrypted bundle needs --decrypt-key, and
+comes out open: encrypt it again.
 
 a bundle that was tested with the development key, for the devices in the field:
   ota-bundle resign tested.raucb release.raucb --keyring dev-root.pem \\
@@ -36,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="IN", help="the bundle as it is")
     parser.add_argument("out", metavar="OUT", help="the new bundle; must not exist")
     add_trust(parser, "the certificates that IN must be trusted by", required=True)
+    add_decryption(parser, "--decrypt-key")
     add_signing(parser)
     parser.add_argument("--signing-keyring", metavar="PEM", help="the certificates that OUT must be trusted by")
 
@@ -54,7 +65,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         # What is checked is the copy: nobody else can change it between this and the new signature.
         old = verified_file(bundle, trusting(options, now), step)
         with open_file(str(bundle)) as (source, _):
-            trailer = signature_of(source)
+            trailer = signature_of(source, decryption_keys(options))
         text = cms.parse_signed_data(trailer.cms).content
         with bundle.open("rb+") as file:
             file.truncate(trailer.payload_size)
@@ -69,4 +80,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
     if new is None:
         facts |= {"verified": False, "signer": {"subject": subject}, "size": Path(options.out).stat().st_size}
     lines = [f"{options.out}: was signed by {old.signer.subject}, is signed by {subject}"]
-    return Report(lines, facts, [] if new else list(doubts(who, now)))
+    warnings = [] if new else list(doubts(who, now))
+    if old.manifest.crypt_key:
+        warnings.append(OPEN_KEY)
+    return Report(lines, facts, warnings)

@@ -230,3 +230,23 @@ def test_loading_the_module_does_not_load_the_parser():
     code = "import sys, agent.config; print([m for m in ('tomllib', 'agent.config_table') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_keyring_is_a_file_a_directory_or_both(tmp_path):
+    def keyring(lines):
+        return config.load([write(tmp_path / "c.toml", MINIMAL.replace('path = "ca.pem"', lines))]).keyring
+
+    assert (keyring('directory = "trusted"').path, keyring('directory = "trusted"').directory) == (
+        None,
+        tmp_path / "trusted",
+    )
+    both = keyring('path = "ca.pem"\ndirectory = "trusted"\ncheck-crl = true\nallowed-signer-cns = ["a b", "c"]')
+    assert (both.path, both.directory) == (tmp_path / "ca.pem", tmp_path / "trusted")
+    assert (both.check_crl, both.allow_partial_chain, both.allowed_signer_cns) == (True, False, ("a b", "c"))
+
+
+@pytest.mark.parametrize("names", ['["a", "a"]', '[""]', '"a"', "[7]", '["a\\u0000b"]'])
+def test_allowed_signers_are_different_texts(tmp_path, names):
+    text = MINIMAL.replace("[keyring]", f"[keyring]\nallowed-signer-cns = {names}")
+    error = refused(write(tmp_path / "c.toml", text))
+    assert "keyring.allowed-signer-cns: expected a list of different texts" in error.details

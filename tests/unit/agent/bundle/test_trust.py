@@ -6,7 +6,10 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from pki.build import CA, SPECS, Pki, Purpose, replace, shared_pki
+from pki.crls import crl
 from support.bundles import trust_in
 
 from agent.bundle.keyring import load_keyring
@@ -182,3 +185,52 @@ def test_many_authorities_of_one_name_do_not_take_for_ever() -> None:
     with pytest.raises(BundleError) as caught:
         check_chain(trust_in(pki), lost.certificate, twins, pki.now)
     assert caught.value.code == "bundle.certificate-purpose"
+
+
+def named(*names: str) -> str:
+    """The verdict about a signer with these common names, where ``signer-7`` and ``a`` are allowed."""
+    pki = Pki()
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names]
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test"), *attributes])
+    signer = pki.issue("signer", replace(SPECS["good"], subject=subject))
+    try:
+        check_chain(TrustPolicy.of([pki.root], allowed_signer_cns=["signer-7", "a"]), signer.certificate, (), pki.now)
+    except BundleError as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.req("T09")
+def test_only_a_signer_with_an_allowed_common_name_is_believed() -> None:
+    assert named("signer-7") == named("a") == ""
+    for names in (("signer-8",), ("signer-7 ",), ("SIGNER-7",), ("signer",), ("signer-7\0.evil",), ()):
+        assert named(*names) == "bundle.signer-not-allowed", names
+
+
+def test_several_common_names_are_refused_even_if_one_is_allowed() -> None:
+    assert named("signer-7", "evil") == named("signer-7", "a") == "bundle.signer-not-allowed"
+
+
+@pytest.mark.req("T09")
+def test_the_name_is_asked_only_of_a_signer_who_is_trusted_anyway() -> None:
+    trust = TrustPolicy.of([PKI.root], allowed_signer_cns=["other"])
+    with pytest.raises(BundleError) as caught:
+        check_chain(trust, PKI.signer("other").certificate, (), PKI.now)
+    assert caught.value.code == "bundle.signature-untrusted"
+
+
+def test_a_refusal_by_a_crl_says_who_took_back_what_and_why() -> None:
+    trust = TrustPolicy.of([PKI.root], crls=[crl(PKI, "root-with-reason")], check_crl=True)
+    with pytest.raises(BundleError) as caught:
+        check_chain(trust, PKI.signer().certificate, (), PKI.now)
+    assert "CN=good" in caught.value.details
+    assert "CN=root" in caught.value.details
+    assert "keyCompromise" in caught.value.details
+
+
+def test_only_a_crl_from_the_future_is_worth_another_try() -> None:
+    for name, retryable in (("root-future", True), ("root-expired", False), ("root-forged", False)):
+        trust = TrustPolicy.of([PKI.root], crls=[crl(PKI, name)], check_crl=True)
+        with pytest.raises(BundleError) as caught:
+            check_chain(trust, PKI.signer().certificate, (), PKI.now)
+        assert caught.value.retryable is retryable

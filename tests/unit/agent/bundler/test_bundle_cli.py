@@ -6,10 +6,12 @@ import ast
 import io
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
-from pki.build import shared_pki
+from pki.build import pem, shared_pki
+from pki.crls import crl_pem
 from support.bundles import make_bundle, make_content, some_image
 from support.signing import signed
 from support.tampering import Parts, flipped, parts_of
@@ -265,3 +267,42 @@ def test_the_host_tool_needs_nothing_of_a_device() -> None:
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & {"gi", "pydbus", "systemd", "pyudev", "requests"}
+
+
+def trusted(tmp_path: Path, *crls: str) -> str:
+    path = tmp_path / "with-crls.pem"
+    path.write_bytes(pem(PKI.root) + crl_pem(PKI, *crls))
+    return str(path)
+
+
+@pytest.mark.req("T09")
+def test_verify_asks_the_crls_of_the_keyring_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, revoking = str(make_bundle(tmp_path)), trusted(tmp_path, "root-revokes-good")
+    assert "[bundle.certificate-revoked]" in failed(capsys, "verify", bundle, "--keyring", revoking, "--check-crl")
+    assert main(["verify", bundle, "--keyring", revoking]) == 0
+    assert "check-crl" in capsys.readouterr().err
+    assert main(["verify", bundle, "--keyring", trusted(tmp_path, "root"), "--check-crl"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_verify_takes_a_directory_as_keyring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, directory = str(make_bundle(tmp_path)), tmp_path / "trusted"
+    directory.mkdir()
+    (directory / "root.pem").write_bytes(pem(PKI.root))
+    assert "openssl rehash" in failed(capsys, "verify", bundle, "--keyring", str(directory))
+    subprocess.run(["openssl", "rehash", str(directory)], check=True, capture_output=True)
+    assert main(["verify", bundle, "--keyring", str(directory)]) == 0
+
+
+def test_verify_believes_a_pinned_signer_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, pinned = str(make_bundle(tmp_path)), str(PKI.keyring(tmp_path, "good"))
+    assert "[trust.no-anchor]" in failed(capsys, "verify", bundle, "--keyring", pinned)
+    assert main(["verify", bundle, "--keyring", pinned, "--partial-chain"]) == 0
+
+
+def test_verify_accepts_one_of_the_allowed_signers(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["verify", str(make_bundle(tmp_path)), "--keyring", keyring, "--allowed-signer", "somebody"]
+    assert "[bundle.signer-not-allowed]" in failed(capsys, *argv)
+    assert main([*argv, "--allowed-signer", "good"]) == 0

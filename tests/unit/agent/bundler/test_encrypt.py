@@ -139,3 +139,35 @@ def test_the_result_is_json_on_request(bundle: Path, keyring: str, capsys: pytes
     out = str(bundle.parent / "o.raucb")
     assert main(["encrypt", str(bundle), out, "--keyring", keyring, "--to", str(certificate), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipients"] == ["CN=good,O=Test"]
+
+
+def test_an_encrypted_bundle_is_signed_anew_with_its_key_and_comes_out_open(
+    bundle: Path, keyring: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed, again = encrypt(bundle, keyring, "good"), tmp_path / "again.raucb"
+    own = str(PKI.signer("good").write(tmp_path)[1])
+    certificate, key = PKI.signer("p384").write(tmp_path)
+    options = ["--keyring", keyring, "--decrypt-key", own, "--cert", str(certificate), "--key", str(key)]
+    assert main(["resign", str(closed), str(again), *options]) == 0
+    assert "close it with 'ota-bundle encrypt'" in capsys.readouterr().err
+    assert main(["info", str(again), "--keyring", keyring, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["signer"]["subject"] == "CN=p384,O=Test"
+    assert main(["verify", str(encrypt_again(again, keyring)), "--keyring", keyring, "--key", own]) == 0
+
+
+def encrypt_again(bundle: Path, keyring: str) -> Path:
+    out = bundle.parent / "closed-again.raucb"
+    certificate = str(PKI.signer("good").write(bundle.parent)[0])
+    assert main(["encrypt", str(bundle), str(out), "--keyring", keyring, "--to", certificate]) == 0
+    return out
+
+
+def test_the_signature_comes_out_of_its_envelope_with_the_key_only(
+    bundle: Path, keyring: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = encrypt(bundle, keyring, "good")
+    assert "[bundle.encrypted]" in failed(capsys, "extract-signature", str(closed), str(tmp_path / "no"))
+    own = str(PKI.signer("good").write(tmp_path)[1])
+    assert main(["extract-signature", str(closed), str(tmp_path / "sig"), "--key", own]) == 0
+    assert (tmp_path / "sig").read_bytes() == parts_of(bundle).cms

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,17 +133,18 @@ def _context() -> Any:
 
     here = context(Disk(), Environment(), clock=Real(), inbox=Inbox())
     here.config.keyring = KeyringSettings(Path("root.pem"), None, "codesign", False, False, ())
-    here.config.bundle = BundleSettings(("verity",))
+    here.config.bundle = BundleSettings(("verity",), allow_hooks=False, hook_timeout=1)
     here.config.encryption = EncryptionSettings(None, None)
     return here
 
 
 def test_an_answer_over_the_limits_is_an_explained_error_not_a_dead_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agent.bundle.manifest import Manifest
     from agent.installer import main as installer
     from agent.wire import Frame
 
     ours, theirs = pair("daemon", "installer")
-    monkeypatch.setattr(installer, "_open", lambda *_: None)
+    monkeypatch.setattr(installer, "_open", lambda *_: SimpleNamespace(manifest=Manifest("demo")))
     monkeypatch.setattr(installer, "_inspected", lambda *_: {"op": "inspected", "meta": "x" * 70_000})
     fd = os.open("/dev/null", os.O_RDONLY)
     installer._answer(theirs, Frame({"op": "inspect"}, b"", (fd,)), "")
