@@ -6,10 +6,13 @@ TESTS ?= tests
 CRYPTOGRAPHY ?= 42 46
 BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
 	tests/conformance/test_chain_matrix.py tests/conformance/test_cms_matrix.py
+FUZZ_SECONDS ?= 900
+FUZZ_SEED ?= 1
+FUZZ_ENGINE ?= atheris
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography lint format bench docs clean
+.PHONY: help setup demo test test-cryptography lint format bench fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -40,6 +43,12 @@ format: setup  ## let ruff format and sort imports
 
 bench: setup  ## idle memory, and installation beside rauc: ratios measured in one run
 	@$(AS_ROOT) $(PY) -m tools.bench
+
+fuzz: setup  ## every parser against hostile input for FUZZ_SECONDS (900): docs/fuzzing.md
+	@PYTHONPATH=tests $(PY) -m fuzz all --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --engine $(FUZZ_ENGINE)
+
+fuzz-one: setup  ## one input again: TARGET=cms INPUT=build/fuzz/cms/finding-...
+	@PYTHONPATH=tests $(PY) -m fuzz $(TARGET) $(INPUT)
 
 docs: setup  ## regenerate the documents that come from tables in the code
 	@$(PY) tools/gen_docs.py

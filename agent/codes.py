@@ -69,7 +69,6 @@ CODES: dict[str, tuple[int, str]] = {
     "hook.not-confined": (1057, "programs of the bundle cannot be kept apart from the system"),
     "hook.mount-failed": (1058, "the slot cannot be mounted for a program of the bundle"),
     "hook.unmount-failed": (1059, "the slot cannot be unmounted after a program of the bundle"),
-    "hook.files": (1060, "the bundle holds something that its programs cannot be given"),
     "trust.keyring-missing": (1102, "the keyring cannot be read"),
     "trust.no-anchor": (1103, "the keyring cannot be trusted: a chain must end in a self-signed certificate"),
     "trust.library-missing": (1105, "a library that certificates are checked with is missing"),

@@ -30,8 +30,13 @@ def extension_of(where: Extended, kind: type[_E]) -> _E | None:
 
 def is_self_signed(certificate: x509.Certificate) -> bool:
     """Says whether the certificate was issued by its own key."""
+    return issued_by(certificate, certificate)
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Says whether the name of the issuer fits and its key has signed the certificate."""
     try:
-        certificate.verify_directly_issued_by(certificate)
+        certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True

@@ -25,6 +25,7 @@ Decompress = Callable[[bytes, int], bytes]
 GZIP, XZ, LZ4, ZSTD = 1, 4, 5, 6  # the superblock's numbers; 2 is lzma and 3 is lzo
 _NAMES = {2: "lzma", 3: "lzo"}
 
+_ZSTD_WINDOW_LOG = 20  # no block is larger than 1 MiB; a frame may announce 128 MiB, which a decoder takes at once
 # A decoder needs its dictionary, which mksquashfs keeps within one block (1 MiB at most), and some 100 KiB of state.
 _XZ_MEMORY = 4 * 1024 * 1024
 
@@ -90,7 +91,7 @@ def _zstd_by_zstandard() -> Decompress:
     def unpack(data: bytes, limit: int) -> bytes:
         context = getattr(local, "context", None)
         if context is None:  # a context must not be shared between threads
-            context = local.context = module.ZstdDecompressor()
+            context = local.context = module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG)
         try:
             # The library allocates what the frame announces, whatever max_output_size says.
             if module.frame_content_size(data) > limit:
@@ -105,9 +106,10 @@ def _zstd_by_zstandard() -> Decompress:
 
 def _zstd_by_stdlib() -> Decompress:
     module = _module("compression.zstd")
+    options = {module.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 
     def unpack(data: bytes, limit: int) -> bytes:
-        stream = module.ZstdDecompressor()
+        stream = module.ZstdDecompressor(options=options)
         try:
             out: bytes = stream.decompress(data, limit + 1)
         except (module.ZstdError, EOFError) as error:

@@ -14,7 +14,9 @@ from typing import ParamSpec, TypeVar
 from agent.errors import BundleError
 
 _MAX_DEPTH = 32  # a CMS with certificates nests about 15 deep
+_MAX_OID = 64  # bytes; decoding takes time with the square of the length, and the library stops at 63
 _CONSTRUCTED = 0x20
+_OID = 0x06
 _UNIVERSAL_CONSTRUCTED = frozenset({0x30, 0x31, 0x28, 0x2B})  # SEQUENCE, SET, EXTERNAL, EMBEDDED PDV
 
 _P = ParamSpec("_P")
@@ -28,7 +30,7 @@ def boundary(parse: Callable[_P, _R]) -> Callable[_P, _R]:
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return parse(*args, **kwargs)
-        except BundleError:
+        except (BundleError, MemoryError):  # too little memory is no fault of the bundle
             raise
         except Exception as error:  # the parsers raise anything on hostile bytes; all of it is a refusal
             raise malformed(f"{type(error).__name__}: {error}"[:300]) from error
@@ -59,6 +61,8 @@ def require_der(data: bytes) -> None:
             ends.pop()
             continue
         content, end = _header(data, position, ends[-1])
+        if data[position] == _OID and end - content > _MAX_OID:
+            raise malformed(f"the object identifier at byte {position} has {end - content} bytes")
         if data[position] & _CONSTRUCTED:
             if len(ends) >= _MAX_DEPTH:
                 raise malformed("it is nested too deeply")

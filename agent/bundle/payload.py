@@ -54,7 +54,7 @@ class Hashing(Protocol):
 class KeptDigests:
     """All digests, in memory: 0.8 % of the payload."""
 
-    def __init__(self, digests: bytes | memoryview) -> None:
+    def __init__(self, digests: bytes | bytearray | memoryview) -> None:
         self._digests = memoryview(digests)
 
     @property
@@ -82,12 +82,12 @@ class BlockHasher:
         self._digests += block_digests(self._base, memoryview(data)[:whole])
         self._rest = data[whole:]
 
-    def finish(self) -> bytes:
-        """Returns the digests; the last block may be short."""
+    def finish(self) -> bytearray:
+        """Returns the digests, not a copy (16 MiB for 2 GiB); the last block may be short. Nothing may be taken after it."""
         if self._rest:
             self._digests += block_digests(self._base, memoryview(self._rest))
             self._rest = b""
-        return bytes(self._digests)
+        return self._digests
 
 
 class CheckedPayload:

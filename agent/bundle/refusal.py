@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from agent.bundle.certificates import name_of
+from agent.bundle.certificates import issued_by, name_of
 from agent.bundle.faults import Rules, faults_of, untrusted
 from agent.bundle.strength import HASHES
 from agent.errors import BundleError
@@ -72,11 +71,7 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     algorithm = certificate.signature_hash_algorithm
     if algorithm is not None and algorithm.name not in HASHES:
         return True  # the library may not even try such a signature; the name is enough for an explanation
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
+    return issued_by(certificate, issuer)
 
 
 def _why_no_path(path: _Path, anchors: Sequence[x509.Certificate]) -> str:

@@ -112,6 +112,10 @@ class RemoteSource:
         frame = self._channel.recv()
         if frame is None:
             raise WireError("ipc.peer-gone", "the fetcher ended the transfer early")
+        if frame.fds:
+            for fd in frame.fds:  # kept, they would fill our table
+                os.close(fd)
+            raise WireError("ipc.protocol", "the fetcher sent descriptors, which nobody asked for")
         if frame.op == "error":
             self._pending = 0
             parts = frame.header.get("error")

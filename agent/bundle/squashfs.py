@@ -246,6 +246,8 @@ class _Tables:
             found.append(part)
             length -= len(part)
             offset = 0
+            if length and len(block) != fmt.METADATA_BLOCK:  # else 4 MiB could come in pieces of one byte
+                raise fmt.invalid(f"a metadata block of {len(block)} bytes that is not the last")
         return b"".join(found)
 
     def _block(self, position: int) -> tuple[bytes, int]:

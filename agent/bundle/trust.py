@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from agent.bundle.certificates import is_self_signed, name_of
 from agent.bundle.chain import ChainQuestion, ChainRefusedError
 from agent.bundle.faults import Rules, faults_of, untrusted
+from agent.bundle.issuers import issued_below
 from agent.bundle.purpose import CheckPurpose, PurposeRule
 from agent.bundle.refusal import explain_refusal
 from agent.errors import BundleError, ConfigError
@@ -122,9 +123,11 @@ def check_chain(
     if when.tzinfo is None:
         raise ValueError("the time of verification needs a time zone")
     rules = Rules(trust.anchors, PurposeRule(trust.check_purpose), when, trust.crls if trust.check_crl else None)
+    others = tuple(others)
     pool = (*others, *trust.intermediates)
     try:
-        chain = find_chain(ChainQuestion(signer, pool, trust.anchors, when))
+        helpful = (*issued_below(others, (*trust.anchors, *trust.intermediates)), *trust.intermediates)
+        chain = find_chain(ChainQuestion(signer, helpful, trust.anchors, when))
     except ChainRefusedError as error:
         raise explain_refusal(signer, pool, rules, str(error)) from error
     if chain[0] != signer or chain[-1] not in trust.anchors:

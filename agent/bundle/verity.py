@@ -101,7 +101,7 @@ class VerityPayload(CheckedPayload):
         self,
         source: Source,
         data_size: int,
-        tree: bytes,
+        tree: bytes | memoryview,
         salt: bytes,
         root: bytes,
         ahead: tuple[int, bytes] = (0, b""),
@@ -138,11 +138,11 @@ def open_verity(
     kept = levels if data_size <= keep_below else levels[:-1]
     start = read_ahead(data_size)
     found = source.read_at(start, data_size - start + sum(kept) * BLOCK)
-    ahead, tree = found[: data_size - start], found[data_size - start :]
-    return VerityPayload(source, data_size, tree, salt, root, (start, ahead))
+    tree = memoryview(found)[data_size - start :]  # up to 33 MiB: no second copy
+    return VerityPayload(source, data_size, tree, salt, root, (start, found[: data_size - start]))
 
 
-def check_levels(tree: bytes, levels: Sequence[int], blocks: int, salt: bytes, root: bytes) -> memoryview:
+def check_levels(tree: bytes | memoryview, levels: Sequence[int], blocks: int, salt: bytes, root: bytes) -> memoryview:
     """Checks as many whole levels as ``tree`` holds, from the top.
 
     Returns:
@@ -205,5 +205,5 @@ def _without_padding(level: memoryview, digests: int) -> memoryview:
     return level[: digests * DIGEST]
 
 
-def _padded(digests: bytes) -> bytes:
-    return digests + bytes(-len(digests) % BLOCK)
+def _padded(digests: bytes | bytearray) -> bytes:
+    return bytes(digests) + bytes(-len(digests) % BLOCK)

@@ -79,6 +79,11 @@ def checked(draft: Manifest, paths: Iterable[Path]) -> Content:
     for group, name in _named(draft):
         if name not in files:
             raise bad_content(f"[{group}] there is no file {name}")
+    for program in draft.programs:
+        if not os.access(files[program], os.X_OK):
+            raise bad_content(
+                f"{program} is not executable, and the manifest wants it to be run", f"chmod 755 {program}"
+            )
     return Content(draft, files)
 
 

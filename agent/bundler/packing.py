@@ -114,7 +114,7 @@ class Packer:
                 if left or file.read(1):
                     raise bad_content(f"{path} changed while it was read", "try again when nobody writes to it")
                 self._feed(bytes(-status.st_size % tarfile.BLOCKSIZE))
-                return Measured(digest.hexdigest(), status.st_size, blocks.finish())
+                return Measured(digest.hexdigest(), status.st_size, bytes(blocks.finish()))
         except OSError as error:
             raise bad_content(str(error)) from error
 

@@ -7,8 +7,8 @@ Source: RAUC's ``docs/reference.rst`` ("Custom Handlers (Interface)", "Hooks (In
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -16,39 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.bundle.choice import image_for
 from agent.bundle.manifest import Image, Manifest
+from agent.installer.permission import Facts
 from agent.process import ENVIRONMENT
 from slots.model import Slot
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What programs are told about this device.
-
-    Attributes:
-        config: path of the most important configuration file.
-        compatible: of the device.
-        variant: of the device; empty when it has none.
-        version: of the running system.
-        bootname: of the running slot.
-        transaction: UUID of this installation.
-        prefix: directory of what is unpacked and mounted for programs.
-        slots: all there are, their devices as real paths.
-        targets: names of the slots that are updated.
-    """
-
-    config: str
-    compatible: str
-    variant: str
-    version: str
-    bootname: str
-    transaction: str
-    prefix: Path
-    slots: tuple[Slot, ...]
-    targets: tuple[str, ...]
-
-    def slot(self, name: str) -> Slot | None:
-        """The slot with this name."""
-        return next((slot for slot in self.slots if slot.name == name), None)
 
 
 def for_check(facts: Facts, manifest: Manifest) -> dict[str, str]:
@@ -90,7 +60,7 @@ def for_handler(facts: Facts, manifest: Manifest, bundle: Path) -> dict[str, str
         **_device(facts),
         "RAUC_SYSTEM_CONFIG": facts.config,
         "RAUC_CURRENT_BOOTNAME": facts.bootname,
-        "RAUC_TRANSACTION_ID": facts.transaction,
+        "RAUC_TRANSACTION_ID": str(uuid.uuid5(uuid.NAMESPACE_OID, facts.transaction)),
         "RAUC_BUNDLE_MOUNT_POINT": str(bundle),
         "RAUC_UPDATE_SOURCE": str(bundle),
         "RAUC_SLOTS": " ".join(str(number) for number in numbered),

@@ -1,4 +1,4 @@
-"""The programs of one bundle: whether they may run, when they run, and what their end means.
+"""The programs of one bundle: when they run, and what their end means. Loaded only when a bundle has any.
 
 RAUC's contract (docs/using.rst, "Hooks"): ``install-check`` takes the place of the compatible check and rejects by an exit
 status of 10 or more; slot hooks run before, instead of or after the writing of an image; a handler replaces everything.
@@ -7,21 +7,19 @@ status of 10 or more; slot hooks run before, instead of or after the writing of 
 from __future__ import annotations
 
 import shlex
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.bundle.manifest import Image, Manifest
+from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
 from agent.errors import BundleError, PolicyError
 from agent.installer import environment
-from agent.installer.environment import Facts
-from agent.installer.namespaces import build_walls, mounted, not_confined
+from agent.installer.namespaces import build_walls, mounted
+from agent.installer.permission import Permission
 from agent.installer.programs import Ended, run
 from agent.installer.unpack import unpacked
-from agent.wire import Channel, Frame, WireError
+from agent.wire import Channel
 from slots.device import resolve
 from slots.model import Slot
 
@@ -31,58 +29,6 @@ _HANDLER_WORDS: Mapping[str, str] = {
     "handler": "handler status: {}", "image": "image {}", "bootloader": "bootloader status: {}",
     "error": "error: {}", "debug": "debug: {}",
 }  # fmt: skip
-
-
-def wanted(manifest: Manifest) -> list[str]:
-    """What a bundle wants to run, as the sections of its manifest say it; empty for an ordinary bundle."""
-    found = [f"[{image.group}] hooks={';'.join(image.hooks)}" for image in manifest.images if image.hooks]
-    if manifest.hooks:
-        found.append(f"[hooks] hooks={';'.join(manifest.hooks)}")
-    if manifest.handler_filename:
-        found.append(f"[handler] filename={manifest.handler_filename}")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """The daemon's leave to run programs, and what they are told.
-
-    Attributes:
-        timeout: seconds for each program.
-        facts: about this device.
-    """
-
-    timeout: int
-    facts: Facts
-
-
-def permission(manifest: Manifest, frame: Frame, restriction: str) -> Permission | None:
-    """Decides whether the bundle may be used at all; None when it wants to run nothing.
-
-    Args:
-        manifest: of a verified bundle.
-        frame: the daemon's request.
-        restriction: what the installer could not give up; programs must not run with a network.
-
-    Raises:
-        BundleError: ``bundle.hooks-unsupported``.
-        ConfigError: ``hook.not-confined``.
-    """
-    programs = wanted(manifest)
-    if not programs:
-        return None
-    given = frame.header.get("programs")
-    if not isinstance(given, dict):
-        raise BundleError(
-            "bundle.hooks-unsupported", "the bundle wants to run programs of its own, which is not allowed here",
-            details=f"found {', '.join(programs)}"[:300],
-            resolution="build a bundle without hooks and handlers, or allow them for every bundle that your keyring "
-            "trusts: bundle.allow-hooks = true",
-        )  # fmt: skip
-    if restriction:
-        raise not_confined(restriction)
-    told = Frame(given)
-    return Permission(told.number("timeout"), _facts(told))
 
 
 class Programs:
@@ -207,30 +153,3 @@ def progress_of(line: str) -> str:
     if mark != "<<" or not word:
         return ""
     return _HANDLER_WORDS[word].format(text) if word in _HANDLER_WORDS and text else f"handler: {rest}"
-
-
-def _facts(told: Frame) -> Facts:
-    slots, targets = told.header.get("slots"), told.header.get("targets")
-    if not isinstance(slots, list) or not isinstance(targets, list):
-        raise WireError("ipc.protocol", "the daemon did not say which slots there are")
-    return Facts(
-        config=told.text("config"),
-        compatible=told.text("compatible"),
-        variant=told.text("variant"),
-        version=told.text("version"),
-        bootname=told.text("bootname"),
-        transaction=str(uuid.uuid5(uuid.NAMESPACE_OID, told.text("transaction"))),
-        prefix=Path(told.text("directory")),
-        slots=tuple(slot_of(entry) for entry in slots),
-        targets=tuple(str(name) for name in targets),
-    )
-
-
-def slot_of(entry: object) -> Slot:
-    """A slot as the daemon describes it."""
-    item = Frame(entry if isinstance(entry, dict) else {})
-    return Slot(
-        name=item.text("name"), slot_class=item.text("class"), index=item.number("index"), device=item.text("device"),
-        type=item.text("type"), bootname=item.text("bootname", "") or None, parent=item.text("parent", "") or None,
-        readonly=item.header.get("readonly", False) is not False,
-    )  # fmt: skip

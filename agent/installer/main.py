@@ -28,7 +28,7 @@ from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
 from agent.installer.confine import confine
-from agent.installer.hooks import Permission, permission, ready
+from agent.installer.permission import Permission, permission
 from agent.installer.spool import spool
 from agent.installer.write import install
 from agent.wire import Channel, Frame, WireError
@@ -160,6 +160,8 @@ def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permis
 def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
     _same(frame, bundle)
     if allowed is not None:
+        from agent.installer.hooks import ready  # see write.py
+
         with ready(bundle, allowed, (), channel) as programs:
             programs.check()
     return {"op": "checked"}

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.errors import ConfigError, EnvironmentFault
+from agent.errors import EnvironmentFault
+from agent.installer.permission import not_confined
 
 _CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x2000_0000  # linux/sched.h
 _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000  # linux/mount.h
@@ -26,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def build_walls() -> None:
-    """Makes sure that programs can be kept apart; from here on, nobody else sees what is mounted by us or by them.
+    """Makes sure that programs can be kept apart; from here on, nobody else sees what this process mounts.
 
     Raises:
         ConfigError: ``hook.not-confined``.
@@ -41,22 +42,27 @@ def build_walls() -> None:
 def start_apart(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts a program as the first process of a PID namespace: when it ends or is killed, all that it started ends.
 
+    It has a mount namespace as well: what it mounts is gone with it, and nobody clearing up can run into it.
+
     Raises:
         ConfigError: ``hook.not-confined``.
         OSError, ValueError: it cannot be started.
     """
     with _own_processes():
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            umask=_UMASK,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread lives while the installer runs a program
-        )
+        try:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                umask=_UMASK,
+                start_new_session=True,
+                preexec_fn=_in_child,  # noqa: PLW1509 - no other thread lives while the installer runs a program
+            )
+        except subprocess.SubprocessError as error:
+            raise not_confined("no mount namespace for a program") from error
 
 
 @contextmanager
@@ -118,16 +124,10 @@ def mounted(source: str, kind: str, where: Path) -> Iterator[Path]:
         )  # fmt: skip
 
 
-def not_confined(details: str) -> ConfigError:
-    """The refusal to run a program without walls around it."""
-    return ConfigError(
-        "hook.not-confined", "programs of the bundle cannot be kept apart from the system", details=details,
-        resolution="run the agent as root, with the drop-in ota-agent-hooks.conf for its service (docs/hooks.md)",
-    )  # fmt: skip
-
-
-def _die_with_parent() -> None:
+def _in_child() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno())
 
 
 def _reason() -> str:

@@ -6,18 +6,22 @@ import fcntl
 import os
 import time
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.bundle.choice import choose_images
 from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
 from agent.errors import EnvironmentFault
-from agent.installer.hooks import Permission, Programs, ready, slot_of
+from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import Target, open_target
 from slots.model import Slot
 from slots.writer import read_back, write_image
+
+if TYPE_CHECKING:  # what runs programs costs a MiB of memory, which an ordinary installation has no use for
+    from agent.installer.hooks import Programs
 
 _REPORT_EVERY = 0.25  # seconds
 _MAX_SLOTS = 64
@@ -53,21 +57,29 @@ def install(
     """
     work = _Work(bundle, channel, _booted(frame))
     started = time.monotonic()
-    if bundle.manifest.handler_filename and allowed is not None:
-        with ready(bundle, allowed, bundle.manifest.images, channel) as handler:
+    with ExitStack() as stack:
+        if bundle.manifest.handler_filename and allowed is not None:
+            handler = stack.enter_context(_ready(bundle, allowed, bundle.manifest.images, channel))
             work.handle(handler, _slots(frame).values())
-    else:
-        orders = _orders(bundle, frame)
-        work.total = sum(order.image.size for order in orders)
-        with ExitStack() as stack:
+        else:
+            orders = _orders(bundle, frame)
+            work.total = sum(order.image.size for order in orders)
             images = [order.image for order in orders if "install" in order.image.hooks]
-            programs = stack.enter_context(ready(bundle, allowed, images, channel)) if allowed else None
+            programs = stack.enter_context(_ready(bundle, allowed, images, channel)) if allowed else None
             for order in orders:
                 work.fill(order, programs)
     seconds = time.monotonic() - started
     return {
         "written": work.written, "seconds": seconds, "read_back_seconds": work.reading, "results": work.results,
     }  # fmt: skip
+
+
+def _ready(
+    bundle: VerifiedBundle, allowed: Permission, images: Collection[Image], channel: Channel
+) -> AbstractContextManager[Programs]:
+    from agent.installer.hooks import ready
+
+    return ready(bundle, allowed, images, channel)
 
 
 class _Work:

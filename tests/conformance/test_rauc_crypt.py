@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pki.build import shared_pki
 from support.bundles import IMAGE_NAME, make_bundle, make_content, opened, some_image, trust_in
-from support.rauc import rauc, rauc_bundle, system_conf
+from support.rauc import encryption_conf, rauc, rauc_bundle, system_conf
 
 from agent.bundle.enveloped import RecipientKey
 from agent.bundle.verify import verify_bundle
@@ -16,14 +16,6 @@ from agent.bundler.cli import main
 PKI = shared_pki()
 IMAGE = some_image(700_001)
 RECIPIENTS = ("rsa2048", "rsa4096", "good-2", "p384", "p521")
-
-
-def encryption_conf(directory: Path, name: str) -> Path:
-    """A system.conf with the key of one recipient; rauc 1.8 takes it from there."""
-    certificate, key = PKI.signer(name).write(directory)
-    path = system_conf(directory / name, PKI.keyring(directory))
-    path.write_text(path.read_text() + f"[encryption]\nkey={key}\ncert={certificate}\n")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +56,15 @@ def test_what_rauc_encrypted_comes_out_byte_for_byte(name: str, named: bool, the
 
 @pytest.mark.parametrize("name", RECIPIENTS)
 def test_rauc_opens_what_we_encrypted(name: str, ours: Path, tmp_path: Path) -> None:
-    conf = encryption_conf(tmp_path, name)
+    conf = encryption_conf(tmp_path, PKI.keyring(tmp_path), PKI.signer(name))
     done = rauc("extract", ours, tmp_path / "out", conf=conf)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / IMAGE_NAME).read_bytes() == IMAGE
 
 
 def test_rauc_refuses_what_was_encrypted_for_others(ours: Path, tmp_path: Path) -> None:
-    assert rauc("info", ours, conf=encryption_conf(tmp_path, "good")).returncode != 0
+    conf = encryption_conf(tmp_path, PKI.keyring(tmp_path), PKI.signer("good"))
+    assert rauc("info", ours, conf=conf).returncode != 0
 
 
 def test_rauc_encrypts_the_open_bundle_that_we_made(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from support.disks import run
 from support.programs import APP, Device, device, refusal
+from support.shelf import signed_again
+
+from agent.daemon.children import spawn
 
 pytestmark = pytest.mark.root
 ROOT = "[image.rootfs]\nfilename=rootfs.ext4\n"
@@ -196,6 +199,20 @@ def test_what_a_program_leaves_running_ends_with_it(board: Device) -> None:
     assert alive(mark) == []
 
 
+def test_what_a_program_leaves_mounted_is_gone_before_anything_is_removed(board: Device) -> None:
+    precious = board.directory / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep")
+    program = (
+        f'mkdir "$RAUC_MOUNT_PREFIX/x" && mount --bind {precious} "$RAUC_MOUNT_PREFIX/x" && cat "$RAUC_MOUNT_PREFIX/x/file"\n'
+        f'mount --bind {precious} "$RAUC_SLOT_MOUNT_POINT"'
+    )
+    assert board.installed(board.bundle("b", program, POST)) == {"rootfs.1": "post-install"}
+    assert board.said == ["slot-post-install: keep"]
+    assert (precious / "file").read_text() == "keep"
+    assert not board.work.exists()
+
+
 def test_a_program_that_closes_its_outputs_is_still_waited_for(board: Device) -> None:
     program = "exec >&- 2>&-; sleep 0.3; exit 12"
     assert refusal(board.check(board.bundle("b", program, CHECK)))[0] == "hook.rejected"
@@ -224,8 +241,6 @@ def test_after_a_kill_nothing_runs_or_is_mounted_and_the_next_start_cleans_up_an
     assert (board.work / "bundle" / "program").exists(), "nobody was there to remove it"
 
     (board.directory / "second").touch()
-    from agent.daemon.children import spawn
-
     with spawn("installer") as board.child:
         answer = board.ask("install", bundle, **{**request, "starts": {"rootfs.ext4": 4096 * 16}})
     assert answer.op == "installed", answer.header
@@ -233,13 +248,28 @@ def test_after_a_kill_nothing_runs_or_is_mounted_and_the_next_start_cleans_up_an
     assert not board.work.exists()
 
 
-@pytest.mark.parametrize("program", ["exit 0", "#"], ids=["not executable", "no interpreter"])
-def test_a_program_that_cannot_be_started_is_explained(board: Device, program: str) -> None:
-    content = "[handler]\nfilename=other\n"
-    data = b"#!/no/such/interpreter\n" if program == "#" else b"echo\n"
-    code, details = refusal(board.install(board.bundle("b", program, content, other=data)))
+def test_a_program_that_is_not_executable_is_explained(board: Device) -> None:
+    """Our builder makes no such bundle; another may."""
+    bundle = board.bundle("b", "", "[handler]\nfilename=program\n", other=b"#!/bin/sh\n")
+    bundle.write_bytes(signed_again(bundle, lambda text: text.replace(b"filename=program", b"filename=other")))
+    code, details = refusal(board.install(bundle))
+    assert (code, details) == ("hook.not-started", f"other: [Errno 13] Permission denied: '{board.work}/bundle/other'")
+
+
+@pytest.mark.parametrize(
+    ("program", "args", "reason"),
+    [
+        ("#!/no/such/interpreter\n", "", "No such file"),
+        ("\x7fELF", "", "format error"),
+        ("#!/bin/sh\n", "'", "quotation"),
+    ],
+    ids=["no interpreter", "other machine", "quotes"],
+)
+def test_a_program_that_cannot_be_started_is_explained(board: Device, program: str, args: str, reason: str) -> None:
+    text = f"[handler]\nfilename=program\nargs={args or 'x'}\n"
+    code, details = refusal(board.install(board.bundle("b", program, text, first="")))
     assert code == "hook.not-started"
-    assert details.startswith("other: ")
+    assert reason in details
 
 
 def test_without_room_for_what_an_install_hook_needs_nothing_is_touched(board: Device) -> None:

@@ -104,6 +104,9 @@ SPECS: dict[str, Spec] = {
     "p521": Spec(key="p521"),
     "email-and-code": Spec(purposes=(Purpose.EMAIL_PROTECTION, Purpose.CODE_SIGNING)),
     "no-key-usage": Spec(key_usage=False),
+    "rsa2048-intermediate": Spec(issuer="intermediate", key="rsa2048"),
+    "rsa4096-intermediate": Spec(issuer="intermediate", key="rsa4096"),
+    "p384-intermediate": Spec(issuer="intermediate", key="p384"),
     # signers with one defect each
     "other": Spec(issuer="other-root"),
     "evil": Spec(issuer="evil-root", common_name="good"),

@@ -151,8 +151,16 @@ BAD = [
     ("unknown-slot", made(slot_class="appfs"), "bundle.no-slot"),
     ("unknown-key", saying(b"[image.rootfs]\n", b"[image.rootfs]\nsize-hint=1\n"), "bundle.manifest-invalid"),
     ("unknown-group", saying(b"\n[extra]\nkey=value\n"), "bundle.manifest-invalid"),
-    ("hooks", saying(b"\n[hooks]\nfilename=hook.sh\nhooks=install-check\n"), "bundle.hooks-unsupported"),
-    ("handler", saying(b"\n[handler]\nfilename=handler.sh\n"), "bundle.hooks-unsupported"),
+    (
+        "hooks",
+        made(extra="[hooks]\nfilename=program\nhooks=install-check\n", program="exit 0\n"),
+        "bundle.hooks-unsupported",
+    ),
+    ("handler", made(extra="[handler]\nfilename=program\n", program="exit 0\n"), "bundle.hooks-unsupported"),
+    ("program-not-there", saying(b"\n[handler]\nfilename=handler.sh\n"), "bundle.file-missing"),
+    ("needs-newer", saying(b"version=2.0.0\n", b"version=2.0.0\nmin-rauc-version=99\n"), "bundle.needs-newer"),
+    ("other-variants", saying(b"[image.rootfs]", b"[image.rootfs.red]"), "bundle.no-variant"),
+    ("to-be-unpacked", saying(b"[image.rootfs]\n", b"[image.rootfs]\ntype=tar\n"), "bundle.install-unsupported"),
     ("image-not-there", saying(b"filename=rootfs.img", b"filename=other.img"), "bundle.file-missing"),
     ("plain-flipped", lambda device: flipped(made(format="plain")(device), 2 * MIB), "bundle.payload-corrupt"),
 ]

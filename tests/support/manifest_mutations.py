@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from support.bundles import IMAGE_NAME
 from support.mutation_stock import Make, Mutation, accepted, refused, value_of, with_value
 
 NEVER = (1, 1)  # exit status of `rauc info` and `rauc extract`
@@ -26,7 +27,7 @@ ONE_LINE = "it ends up in logs, in comparisons and in the environment of program
 UNHEARD = "GLib reports an error and rauc does not look at it"
 MISSING = "rauc takes an empty value for a missing one"
 EXACT = "a number is written in digits only, so that all readers see the same"
-OFF = "programs of a bundle run only where the configuration allows them"
+NOT_LOOKED_AT = "rauc looks for the program when it wants to run it"
 SAFE_NAME = "the name is used for a file; rauc 1.8 uses it as it is"
 SLOT_CLASS = "no slot of ours can have such a class"
 
@@ -142,6 +143,9 @@ BUNDLE: dict[str, Mutation] = {
     "size of the tree larger than the file": refused("bundle.payload-corrupt", _set("verity-size", str(2**40)), LATER),
     "one more block of tree": refused("bundle.payload-corrupt", _set("verity-size", "8192"), LATER),
     "min-rauc-version 1.14": accepted(_replace("version=1", "version=1\nmin-rauc-version=1.14"), NEVER, SINCE_1_14),
+    "min-rauc-version 99": refused("bundle.needs-newer", _replace("version=1", "version=1\nmin-rauc-version=99"), NEVER),
+    "min-rauc-version 1.13": refused(INVALID, _replace("version=1", "version=1\nmin-rauc-version=1.13"), NEVER),
+    "min-rauc-version that is none": refused(INVALID, _replace("version=1", "version=1\nmin-rauc-version=1.x"), NEVER),
     "rollout": accepted(_add("[rollout]\nphase=early\n"), NEVER, SINCE_1_14),
     "meta": accepted(_add("[meta.ota]\nsecurity-epoch=3\n"), ACCEPTS),
     "meta with two points": refused(INVALID, _add("[meta.a.b]\nc=d\n"), ACCEPTS, SINCE_1_9),
@@ -149,9 +153,12 @@ BUNDLE: dict[str, Mutation] = {
     "meta with an empty value": refused(INVALID, _add("[meta.a]\nc=\n"), ACCEPTS, SINCE_1_9),
     "meta without a label": refused(INVALID, _add("[meta.]\nc=d\n"), ACCEPTS, "a label names something"),
     "meta without a point": refused(INVALID, _add("[meta]\nc=d\n"), NEVER),
-    "handler": refused("bundle.hooks-unsupported", _add("[handler]\nfilename=run.sh\n"), ACCEPTS, OFF),
+    "handler": accepted(_add(f"[handler]\nfilename={IMAGE_NAME}\nargs=--fast\n"), ACCEPTS),
+    "handler that is missing": refused("bundle.file-missing", _add("[handler]\nfilename=h\n"), ACCEPTS, NOT_LOOKED_AT),
+    "handler in a folder": refused(INVALID, _add("[handler]\nfilename=../h\n"), ACCEPTS, SAFE_NAME),
     "handler arguments without a handler": refused(INVALID, _add("[handler]\nargs=x\n"), ACCEPTS, "rauc refuses it since 1.10"),
-    "hooks": refused("bundle.hooks-unsupported", _add("[hooks]\nfilename=run.sh\nhooks=install-check\n"), ACCEPTS, OFF),
+    "hooks": accepted(_add(f"[hooks]\nfilename={IMAGE_NAME}\nhooks=install-check\n"), ACCEPTS),
+    "hooks that are missing": refused("bundle.file-missing", _add("[hooks]\nfilename=h\n"), ACCEPTS, NOT_LOOKED_AT),
     "hooks without a file": refused(INVALID, _add("[hooks]\nhooks=install-check\n"), LATER),
     "unknown hook": refused(INVALID, _add("[hooks]\nfilename=run.sh\nhooks=install\n"), NEVER),
     "empty list of hooks": refused(INVALID, _add("[hooks]\nfilename=run.sh\nhooks=\n"), ACCEPTS, MISSING),
@@ -174,13 +181,11 @@ IMAGES: dict[str, Mutation] = {
     "legacy keys": accepted(_add("version=1\ndescription=x\nbuild=y\n"), NEVER, "rauc ignores them since 1.11"),
     "adaptive": accepted(_add("adaptive=block-hash-index;\n"), ACCEPTS),
     "unknown adaptive method": accepted(_add("adaptive=block-hash-index;tomorrow\n"), ACCEPTS),
-    "image hook": refused("bundle.hooks-unsupported", _add("hooks=post-install\n[hooks]\nfilename=run.sh\n"), ACCEPTS, OFF),
+    "image hook": accepted(_add(f"hooks=post-install\n[hooks]\nfilename={IMAGE_NAME}\n"), ACCEPTS),
     "image hook without a file": refused(INVALID, _add("hooks=post-install;\n"), LATER),
     "unknown image hook": refused(INVALID, _add("hooks=post-instal\n"), NEVER),
     "escaped semicolon in a list": refused(INVALID, _add("hooks=post-install\\;\n"), NEVER),
-    "install hook without an image": refused(
-        "bundle.hooks-unsupported", _add("[image.x]\nhooks=install\n[hooks]\nfilename=h\n"), ACCEPTS, OFF
-    ),
+    "install hook without an image": accepted(_add(f"[image.x]\nhooks=install\n[hooks]\nfilename={IMAGE_NAME}\n"), ACCEPTS),
     "unknown key of an image": refused(INVALID, _add("checksum=1\n"), NEVER),
     "no filename": refused(INVALID, _without("filename"), NEVER),
     "filename ../x": refused(INVALID, _set("filename", "../rootfs.img"), ACCEPTS, HARDENED),

@@ -100,12 +100,14 @@ class Device:
             "parent": "" if root else f"rootfs.{index}",
         }  # fmt: skip
 
-    def bundle(self, name: str, program: str, groups: str, *, kind: str = "verity", **files: bytes) -> Path:
-        """A bundle with the root file system, ``app.img``, and a shell script as hook and handler."""
+    def bundle(
+        self, name: str, program: str, groups: str, *, kind: str = "verity", first: str = "#!/bin/sh\n", **files: bytes
+    ) -> Path:
+        """A bundle with the root file system, ``app.img``, and a program that is a shell script unless ``first`` is empty."""
         content = self.directory / f"{name}.content"
         content.mkdir()
         (content / "manifest.raucm").write_text(f"[update]\n{LINES}\n\n{groups}")
-        (content / "program").write_text(f"#!/bin/sh\n{program}")
+        (content / "program").write_text(first + program)
         (content / "program").chmod(0o755)
         os.link(self.directory / "rootfs.ext4", content / "rootfs.ext4")
         (content / "app.img").write_bytes(APP)

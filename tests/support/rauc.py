@@ -28,6 +28,14 @@ def system_conf(directory: Path, keyring: Path, check_purpose: str = "codesign")
     return path
 
 
+def encryption_conf(directory: Path, keyring: Path, recipient: Identity) -> Path:
+    """The same with the key of one recipient; rauc 1.8 takes it from there only."""
+    certificate, key = recipient.write(directory)
+    path = system_conf(directory / f"for-{recipient.name}", keyring)
+    path.write_text(path.read_text() + f"[encryption]\nkey={key}\ncert={certificate}\n")
+    return path
+
+
 def rauc_bundle(content: Path, out: Path, signer: Identity, *squashfs_options: str) -> Path:
     """Makes a bundle with ``rauc bundle``; it writes the digests into the manifest in ``content``."""
     certificate, key = signer.write(out.parent)

@@ -129,6 +129,7 @@ def test_all_problems_are_told_at_once_with_file_and_key(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[system]\nvariant-name='a'\nvariant-file='f'\n", "either this or system.variant-file, got both"),
         ("[server]\nurl='https://h'\ntarget-token-file='t'\n", "server.controller-id: expected a name"),
         ("[server]\nurl='https://h'\ncontroller-id='d'\n", "got nothing"),
         (

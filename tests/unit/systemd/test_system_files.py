@@ -43,6 +43,16 @@ def test_the_service_is_confined_and_can_still_do_its_work():
         assert forbidden not in service
 
 
+@pytest.mark.req("C09")
+def test_programs_of_bundles_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
+    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-hooks.conf")["Service"]
+    assert dropin["RestrictNamespaces"] == "net mnt pid"
+    assert dropin["SystemCallFilter"] == "@mount"
+    assert "@mount" not in service["SystemCallFilter"]
+    assert set(dropin) == {"RestrictNamespaces", "SystemCallFilter", "CapabilityBoundingSet"}
+    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+
+
 def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}

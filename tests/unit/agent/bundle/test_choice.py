@@ -62,3 +62,22 @@ def test_exactly_one_image_of_each_class_or_a_refusal(offered: list[str], varian
         assert image.variant in (variant, None)
         assert image.variant == variant or f"{image.slot_class}.{variant}" not in offered
         assert image_for(bundle, image.slot_class, variant) == image
+
+
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [("rootfs.tar.xz", None), ("rootfs.tgz", None), ("rootfs.caibx", None), ("rootfs.img", "tar"), ("", "emptyfs")],
+)
+def test_an_image_that_would_have_to_be_unpacked_is_not_written_as_bytes(filename: str, kind: str | None) -> None:
+    image = Image("rootfs", None, filename, "00" * 32, 1, kind)
+    with pytest.raises(PolicyError) as caught:
+        choose_images(Manifest("demo", images=(image,)), "")
+    assert caught.value.code == "bundle.install-unsupported"
+
+
+def test_how_an_image_is_installed_is_left_to_its_install_hook_or_its_type() -> None:
+    images = (
+        Image("rootfs", None, "rootfs.tar", "00" * 32, 1, hooks=("install",)),
+        Image("boot", None, "boot.tar", "00" * 32, 1, "raw"),
+    )
+    assert choose_images(Manifest("demo", images=images), "") == images

@@ -7,6 +7,7 @@ import threading
 import zlib
 
 import pytest
+import support.zstd_of_314  # noqa: F401
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,8 @@ KINDS = {
     "lz4": (LZ4, "", lz4_block),
     "zstandard": (ZSTD, "zstandard", zstandard.compress),
     "zstandard-streamed": (ZSTD, "zstandard", streamed_zstd),
+    "compression.zstd": (ZSTD, "compression.zstd", zstandard.compress),
+    "compression.zstd-streamed": (ZSTD, "compression.zstd", streamed_zstd),
     "libzstd": (ZSTD, "ctypes", zstandard.compress),
     "libzstd-streamed": (ZSTD, "ctypes", streamed_zstd),
 }
@@ -83,7 +86,7 @@ def test_arbitrary_bytes_unpack_within_the_limit_or_are_refused(kind, data):
         assert len(decompressor(number, backend)(data, 1000)) <= 1000
 
 
-@pytest.mark.parametrize("kind", ["gzip", "xz", "zstandard"])
+@pytest.mark.parametrize("kind", ["gzip", "xz", "zstandard", "compression.zstd"])
 def test_bytes_after_the_end_of_a_block_are_refused(kind):
     number, backend, pack = KINDS[kind]
     with pytest.raises(BundleError):
@@ -94,7 +97,7 @@ def test_a_frame_that_announces_a_huge_size_takes_no_memory():
     frame = bytearray(zstandard.ZstdCompressor().compress(bytes(1 << 20)))
     frame[5:9] = (0xF000_0000).to_bytes(4, "little")  # the frame's content size field
     assert zstandard.frame_content_size(bytes(frame)) == 0xF000_0000
-    for backend in ("zstandard", "ctypes"):
+    for backend in ("zstandard", "compression.zstd", "ctypes"):
         with pytest.raises(BundleError):
             decompressor(ZSTD, backend)(bytes(frame), 131072)
 

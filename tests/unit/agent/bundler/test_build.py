@@ -100,6 +100,21 @@ def test_content_that_makes_no_bundle_is_refused(kind: str, tmp_path: Path) -> N
     assert refusal(content, tmp_path / "x.raucb").code == "build.content-invalid"
 
 
+@pytest.mark.parametrize("group", ["[hooks]\nfilename=run\n", "[handler]\nfilename=run\n"])
+def test_a_program_that_a_device_could_not_run_is_noticed(group: str, tmp_path: Path) -> None:
+    content = content_in(tmp_path)
+    with (content / "manifest.raucm").open("a") as file:
+        file.write(f"\n{group}")
+    assert "run, which" in refusal(content, tmp_path / "x.raucb").details
+    (content / "run").write_text("#!/bin/sh\n")
+    assert "no executable" in refusal(content, tmp_path / "x.raucb").details
+    (content / "run").chmod(0o755)
+    with opened(built(content, tmp_path / "x.raucb").path) as source:
+        bundle = verify_bundle(source, trust_in(), PKI.now)
+    assert bundle.manifest.programs == ("run",)
+    assert bundle.files.open("run").executable
+
+
 def test_a_wrong_manifest_is_refused_as_on_the_device(tmp_path: Path) -> None:
     content = content_in(tmp_path)
     with (content / "manifest.raucm").open("a") as file:

@@ -306,3 +306,15 @@ def test_verify_accepts_one_of_the_allowed_signers(
     argv = ["verify", str(make_bundle(tmp_path)), "--keyring", keyring, "--allowed-signer", "somebody"]
     assert "[bundle.signer-not-allowed]" in failed(capsys, *argv)
     assert main([*argv, "--allowed-signer", "good"]) == 0
+
+
+def test_a_host_takes_bundles_with_programs_which_it_never_runs(
+    tmp_path: Path, keyring: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups = "[hooks]\nfilename=program\nhooks=install-check\n[handler]\nfilename=program\n"
+    bundle, out = str(make_bundle(tmp_path, extra=groups, program=f"touch {tmp_path}/ran\n")), tmp_path / "out"
+    assert main(["verify", bundle, "--keyring", keyring]) == 0
+    assert main(["info", bundle, "--keyring", keyring]) == 0
+    assert main(["extract", bundle, str(out), "--keyring", keyring]) == 0
+    assert (out / "rootfs.img").read_bytes() == some_image()
+    assert not (tmp_path / "ran").exists()

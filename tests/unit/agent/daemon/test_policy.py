@@ -35,6 +35,15 @@ def test_a_bundle_for_another_device_is_refused() -> None:
     assert refusal(replace(OFFER, compatible="acme-2"), DEVICE) == "policy.incompatible"
 
 
+@pytest.mark.req("T01", "T03")
+def test_a_check_of_the_bundle_itself_replaces_the_comparison_of_names_and_nothing_else() -> None:
+    other = replace(OFFER, compatible="acme-2")
+    check(other, DEVICE, own_check=True)
+    with pytest.raises(PolicyError) as caught:
+        check(replace(other, version="1.0.9"), DEVICE, own_check=True)
+    assert caught.value.code == "policy.older"
+
+
 @pytest.mark.req("S06", "T01")
 def test_an_older_version_is_refused() -> None:
     assert refusal(replace(OFFER, version="1.0.9"), DEVICE) == "policy.older"

@@ -97,8 +97,9 @@ def test_nothing_of_a_bundle_runs_that_is_too_old(device: Device) -> None:
 def test_a_power_cut_in_a_hook_starts_the_image_over(device: Device) -> None:
     world, trace = device.world, device.directory / "ran"
     post = (
-        f'slot-post-install) test -e {trace} || {{ touch {trace}; touch "$RAUC_SLOT_MOUNT_POINT/half"; exec sleep 600; }}\n'
-        'test ! -e "$RAUC_SLOT_MOUNT_POINT/half" || exit 7; echo whole > "$RAUC_SLOT_MOUNT_POINT/etc/migrated";;'
+        f'slot-post-install) cd "$RAUC_SLOT_MOUNT_POINT"; test -e {trace} || {{\n'
+        f"echo x > half; sync; touch {trace}; exec sleep 600; }}\n"
+        "test ! -e half || exit 7; echo whole > etc/migrated;;"
     )
     action_id = offer(world, device.bundle("2.0.0", "exit 0", post))
     world.wait_for(trace.exists, 60, "the hook is at work")
