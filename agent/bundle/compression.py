@@ -1,8 +1,8 @@
 """Unpacking of one block at a time, with a cap on the output, for the compressors that squashfs knows.
 
-The work is done in C and without the interpreter lock: zlib and lzma of the standard library, zstd from whatever is at
-hand (``zstandard``, ``compression.zstd`` or libzstd itself), lz4 from liblz4. No function here trusts the input: it may
-be longer, shorter or larger when unpacked than it claims. All functions may be called from several threads at once.
+The work is done in C and without the interpreter lock: zlib and lzma of the standard library, zstd and lz4 from whatever
+is at hand (``zstandard``, ``compression.zstd``, ``lz4.block``, or the C library itself). No function here trusts the input:
+it may be longer, shorter or larger when unpacked than it claims. All may be called from several threads at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import ctypes
 import functools
 import importlib
 import importlib.util
-import lzma
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.errors import BundleError, EnvironmentFault
@@ -25,9 +24,13 @@ Decompress = Callable[[bytes, int], bytes]
 GZIP, XZ, LZ4, ZSTD = 1, 4, 5, 6  # the superblock's numbers; 2 is lzma and 3 is lzo
 _NAMES = {2: "lzma", 3: "lzo"}
 
-_ZSTD_WINDOW_LOG = 20  # no block is larger than 1 MiB; a frame may announce 128 MiB, which a decoder takes at once
 # A decoder needs its dictionary, which mksquashfs keeps within one block (1 MiB at most), and some 100 KiB of state.
 _XZ_MEMORY = 4 * 1024 * 1024
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_REPEATED = 1  # the kind of a block that is one byte, repeated
+_ZSTD_LEAST = 9  # bytes: magic number, flags, window or size, and the head of one block
+_ZSTD_WINDOW = 1024 * 1024  # the largest block of a squashfs; the kernel gives a decoder no more than the block size
 
 
 def decompressor(kind: int, backend: str = "") -> Decompress:
@@ -35,7 +38,8 @@ def decompressor(kind: int, backend: str = "") -> Decompress:
 
     Args:
         kind: the compressor's number in the squashfs superblock.
-        backend: for zstd, ``zstandard``, ``compression.zstd`` or ``ctypes``; empty takes the first one available.
+        backend: for zstd a name of ``_ZSTD_BACKENDS``, for lz4 of ``_LZ4_BACKENDS``; empty takes the first one that is
+            installed.
 
     Raises:
         BundleError: ``bundle.squashfs-unsupported`` for a compressor that we do not read.
@@ -46,9 +50,9 @@ def decompressor(kind: int, backend: str = "") -> Decompress:
     if kind == XZ:
         return _unxz
     if kind == LZ4:
-        return _lz4()
+        return _LZ4_BACKENDS[backend or _installed(_LZ4_BACKENDS)]()
     if kind == ZSTD:
-        return _ZSTD_BACKENDS[backend or _zstd_backend()]()
+        return _unzstd(backend)
     raise BundleError(
         "bundle.squashfs-unsupported",
         "the bundle uses a compressor that is not supported",
@@ -68,6 +72,8 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 
 
 def _unxz(data: bytes, limit: int) -> bytes:
+    import lzma  # loaded when it is needed: the other compressors do without
+
     stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
     try:
         out = stream.decompress(data, limit + 1)
@@ -76,86 +82,142 @@ def _unxz(data: bytes, limit: int) -> bytes:
     return _checked("xz", out, limit, complete=stream.eof and not stream.unused_data)
 
 
-def _zstd_backend() -> str:
-    if importlib.util.find_spec("zstandard"):
-        return "zstandard"
-    if importlib.util.find_spec("_zstd"):  # what compression.zstd of Python 3.14 is made of
-        return "compression.zstd"
-    return "ctypes"
+def _unzstd(backend: str) -> Decompress:
+    """Puts the same checks in front of every implementation: some read several frames, or allocate what a frame says."""
+    run = _ZSTD_BACKENDS[backend or _installed(_ZSTD_BACKENDS)]()
+
+    def unpack(data: bytes, limit: int) -> bytes:
+        _check_zstd_frame(data, limit)
+        return _checked("zstd", run(data, limit), limit, complete=True)
+
+    return unpack
+
+
+def _check_zstd_frame(data: bytes, limit: int) -> None:
+    """Walks over the heads of a frame and of its blocks (RFC 8878, section 3.1.1): there is one frame, and it is whole."""
+    if data[:4] != _ZSTD_MAGIC or len(data) < _ZSTD_LEAST:
+        raise _broken("zstd", "no frame")
+    flags = data[4]
+    alone, checked, dictionary = flags >> 5 & 1, flags >> 2 & 1, flags & 3
+    if dictionary:
+        raise _broken("zstd", "a frame that needs a dictionary")
+    if not alone and _zstd_window(data[5]) > _ZSTD_WINDOW:
+        raise _broken("zstd", f"a frame that needs more than {_ZSTD_WINDOW} bytes of memory")
+    begin, width = 6 - alone, (alone, 2, 4, 8)[flags >> 6]
+    size = int.from_bytes(data[begin : begin + width], "little") + (256 if width == 2 else 0)
+    if size > limit:
+        raise _broken("zstd", f"more than {limit} bytes")
+    position, last = begin + width, 0
+    while not last:
+        head = int.from_bytes(data[position : position + 3], "little")
+        last, kind, length = head & 1, head >> 1 & 3, head >> 3
+        position += 3 + (1 if kind == _ZSTD_REPEATED else length)
+        if position > len(data):
+            break
+    if position + 4 * checked != len(data):
+        raise _broken("zstd", "the data does not end where the block ends")
+
+
+def _zstd_window(descriptor: int) -> int:
+    base = 1 << 10 + (descriptor >> 3)
+    return base + base // 8 * (descriptor & 7)
 
 
 def _zstd_by_zstandard() -> Decompress:
     module = _module("zstandard")
     local = threading.local()
 
-    def unpack(data: bytes, limit: int) -> bytes:
+    def run(data: bytes, limit: int) -> bytes:
         context = getattr(local, "context", None)
         if context is None:  # a context must not be shared between threads
-            context = local.context = module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG)
+            context = local.context = module.ZstdDecompressor()
         try:
-            # The library allocates what the frame announces, whatever max_output_size says.
-            if module.frame_content_size(data) > limit:
-                raise _broken("zstd", f"more than {limit} bytes")
             out: bytes = context.decompress(data, max_output_size=limit, allow_extra_data=False)
         except module.ZstdError as error:
             raise _broken("zstd", str(error)) from error
-        return _checked("zstd", out, limit, complete=True)
+        return out
 
-    return unpack
+    return run
 
 
-def _zstd_by_stdlib() -> Decompress:
-    module = _module("compression.zstd")
-    options = {module.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+def _zstd_by_stdlib(name: str) -> Decompress:
+    module = _module(name)
 
-    def unpack(data: bytes, limit: int) -> bytes:
-        stream = module.ZstdDecompressor(options=options)
+    def run(data: bytes, limit: int) -> bytes:
+        stream = module.ZstdDecompressor()
         try:
+            # One byte more than allowed, so that a frame of exactly the limit reaches its end.
             out: bytes = stream.decompress(data, limit + 1)
         except (module.ZstdError, EOFError) as error:
             raise _broken("zstd", str(error)) from error
         return _checked("zstd", out, limit, complete=stream.eof and not stream.unused_data)
 
-    return unpack
+    return run
 
 
 def _zstd_by_library() -> Decompress:
     library = _library("libzstd.so.1")
-    run = library.ZSTD_decompress  # size_t f(void *dst, size_t capacity, const void *src, size_t length)
-    run.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
-    run.restype = ctypes.c_size_t
+    decompress = library.ZSTD_decompress  # size_t f(void *dst, size_t capacity, const void *src, size_t length)
+    decompress.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    decompress.restype = ctypes.c_size_t
 
-    def unpack(data: bytes, limit: int) -> bytes:
+    def run(data: bytes, limit: int) -> bytes:
         out = bytearray(limit or 1)
-        count = run(ctypes.byref(ctypes.c_char.from_buffer(out)), limit, data, len(data))
+        count = decompress(ctypes.byref(ctypes.c_char.from_buffer(out)), limit, data, len(data))
         if count > limit:  # errors are returned as numbers close to SIZE_MAX
             raise _broken("zstd", f"error {(1 << 8 * ctypes.sizeof(ctypes.c_size_t)) - count}")
         return bytes(memoryview(out)[:count])
 
-    return unpack
+    return run
 
 
-def _lz4() -> Decompress:
+def _lz4_by_package() -> Decompress:
+    module = _module("lz4.block")
+
+    def run(data: bytes, limit: int) -> bytes:
+        try:
+            out: bytes = module.decompress(data, uncompressed_size=limit)
+        except module.LZ4BlockError as error:
+            raise _broken("lz4", str(error)) from error
+        return out
+
+    return run
+
+
+def _lz4_by_library() -> Decompress:
     library = _library("liblz4.so.1")
-    run = library.LZ4_decompress_safe  # int f(const char *src, char *dst, int length, int capacity)
-    run.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-    run.restype = ctypes.c_int
+    decompress = library.LZ4_decompress_safe  # int f(const char *src, char *dst, int length, int capacity)
+    decompress.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+    decompress.restype = ctypes.c_int
 
-    def unpack(data: bytes, limit: int) -> bytes:
+    def run(data: bytes, limit: int) -> bytes:
         out = bytearray(limit or 1)
-        count = run(data, ctypes.byref(ctypes.c_char.from_buffer(out)), len(data), limit)
+        count = decompress(data, ctypes.byref(ctypes.c_char.from_buffer(out)), len(data), limit)
         if not 0 <= count <= limit:
             raise _broken("lz4", f"error {count}")
         return bytes(memoryview(out)[:count])
 
-    return unpack
+    return run
 
 
 _ZSTD_BACKENDS: dict[str, Callable[[], Decompress]] = {
     "zstandard": _zstd_by_zstandard,
-    "compression.zstd": _zstd_by_stdlib,
+    "compression.zstd": functools.partial(_zstd_by_stdlib, "compression.zstd"),
+    "backports.zstd": functools.partial(_zstd_by_stdlib, "backports.zstd"),
     "ctypes": _zstd_by_library,
 }
+_LZ4_BACKENDS: dict[str, Callable[[], Decompress]] = {"lz4.block": _lz4_by_package, "ctypes": _lz4_by_library}
+
+
+def _installed(backends: Iterable[str]) -> str:
+    """Returns the first that is a module of this system, or ``ctypes``."""
+    for name in backends:
+        try:
+            if importlib.util.find_spec(name):
+                return name
+        except ModuleNotFoundError:  # not even the package of the module
+            continue
+    return "ctypes"
 
 
 def _module(name: str) -> Any:  # noqa: ANN401  the modules have no common type, and one of them no stubs

@@ -13,7 +13,7 @@ from typing import Protocol
 from agent.errors import BundleError, from_explained
 from agent.wire import Channel, WireError
 
-PIECE = 1024 * 1024  # bytes asked from a file at once; large enough that the loop costs nothing
+PIECE = 256 * 1024  # bytes asked from a file at once; large enough that the loop costs nothing
 
 
 class Source(Protocol):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
+from queue import SimpleQueue
+from threading import Thread
 
 from agent.bundle.compression import Decompress
 from agent.bundle.squashfs_format import invalid
 
 WORKERS = 2
-_AHEAD = 2 * 1024 * 1024  # bytes, unpacked, that may wait; twice that in the worst case with the packed bytes
+_AHEAD = 512 * 1024  # bytes, unpacked, that may wait; twice that in the worst case with the packed bytes
 _WORTH_A_THREAD = 32 * 1024  # smaller blocks cost more to hand over than to unpack
 
 
@@ -85,24 +87,63 @@ def _in_turn(blocks: Iterable[Block], cutter: Cutter, decompress: Decompress, ho
 
 def _ahead(blocks: Iterable[Block], cutter: Cutter, decompress: Decompress, hole: bytes) -> Iterator[bytes]:
     depth = max(WORKERS, _AHEAD // len(hole))
-    waiting: deque[Future[bytes] | bytes] = deque()
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="unpack") as pool:
-        try:
-            for block in blocks:
-                if not block.stored:
-                    waiting.append(hole[: block.length])
-                elif block.packed:
-                    data = cutter.take(block.stored)
-                    waiting.append(pool.submit(unpack, data, True, block.length, decompress))
-                else:
-                    waiting.append(unpack(cutter.take(block.stored), False, block.length, decompress))
-                if len(waiting) > depth:
-                    yield _finished(waiting.popleft())
-            while waiting:
+    waiting: deque[_Helper | bytes] = deque()
+    helpers = [_Helper(decompress) for _ in range(WORKERS)]
+    turn = cycle(helpers)
+    try:
+        for block in blocks:
+            if not block.stored:
+                waiting.append(hole[: block.length])
+            elif block.packed:
+                helper = next(turn)
+                helper.give(cutter.take(block.stored), block.length)
+                waiting.append(helper)
+            else:
+                waiting.append(unpack(cutter.take(block.stored), False, block.length, decompress))
+            if len(waiting) > depth:
                 yield _finished(waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while waiting:
+            yield _finished(waiting.popleft())
+    finally:
+        for helper in helpers:
+            helper.end()
 
 
-def _finished(item: Future[bytes] | bytes) -> bytes:
+def _finished(item: _Helper | bytes) -> bytes:
     return item if isinstance(item, bytes) else item.result()
+
+
+class _Helper:
+    """A thread that unpacks one block after the other. An executor would do, but costs 1 MiB of modules."""
+
+    def __init__(self, decompress: Decompress) -> None:
+        self._decompress = decompress
+        self._inbox: SimpleQueue[tuple[bytes, int] | None] = SimpleQueue()
+        self._outbox: SimpleQueue[bytes | BaseException] = SimpleQueue()
+        self._ended = False
+        self._thread = Thread(target=self._work, name="unpack", daemon=True)
+        self._thread.start()
+
+    def give(self, data: bytes, length: int) -> None:
+        """Adds a packed block that stands for ``length`` bytes."""
+        self._inbox.put((data, length))
+
+    def result(self) -> bytes:
+        """Returns the oldest block that was given and not returned yet, or raises what its unpacking raised."""
+        found = self._outbox.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """Drops what is not unpacked yet, and waits until the thread is gone."""
+        self._ended = True
+        self._inbox.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._inbox.get()) is not None and not self._ended:
+            try:
+                self._outbox.put(unpack(job[0], True, job[1], self._decompress))
+            except BaseException as error:  # noqa: BLE001  whatever it is, the reader waits for it
+                self._outbox.put(error)

