@@ -125,6 +125,16 @@ def test_a_hook_that_is_not_there_is_missed(group: str, tmp_path: Path) -> None:
     assert "hook.sh" in caught.value.details
 
 
+def test_a_hook_of_an_image_needs_a_program(tmp_path: Path) -> None:
+    content = make_content(tmp_path / "content", version="1", compatible="x", image=b"x")
+    with (content / "manifest.raucm").open("a") as file:
+        file.write("[image.fw]\nfilename=rootfs.img\nhooks=post-install\n")
+    with pytest.raises(OtaError) as caught:
+        read_directory(content)
+    assert caught.value.code == "bundle.manifest-invalid"
+    assert "[hooks] filename is missing" in caught.value.details
+
+
 @pytest.mark.parametrize("kind", ["symlink", "directory"])
 def test_what_is_no_regular_file_is_named_with_the_reason(kind: str, tmp_path: Path) -> None:
     content = make_content(tmp_path / "content", version="1", compatible="x", image=b"x")
