@@ -27,7 +27,8 @@ MAX_ENTRIES = 1024  # certificates and CRLs
 
 # openssl-rehash(1): the hash of a name and a number, with an "r" for CRLs
 _REHASHED = re.compile(r"[0-9a-f]{8}\.(r?)[0-9]{1,4}")
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s.*?-----END \1-----", re.DOTALL)
+# RFC 7468: no hyphen inside of a block, so that a missing end costs no second look at the rest
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s[^-]*-----END \1-----")
 
 _CERTIFICATE = "CERTIFICATE"
 _CRL = "X509 CRL"

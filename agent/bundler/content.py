@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
-from agent.bundle.manifest import Image, Manifest, parse_draft, require_complete
+from agent.bundle.keyfile import read_keyfile
+from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
 from agent.bundle.verify import MANIFEST
 from agent.bundler.faults import bad_content
 from agent.bundler.image_types import check_type
@@ -25,10 +26,12 @@ class Content:
     Args:
         draft: without digests, sizes and the hash tree.
         files: by name, in the order of the names; without the manifest and what is generated.
+        format: what the manifest asks for, None when it says nothing.
     """
 
     draft: Manifest
     files: Mapping[str, Path]
+    format: Format | None = None
 
 
 def read_directory(directory: str | os.PathLike[str]) -> Content:
@@ -44,10 +47,12 @@ def read_directory(directory: str | os.PathLike[str]) -> Content:
         if MANIFEST not in names:
             raise bad_content(f"{folder} holds no {MANIFEST}")
         with (folder / MANIFEST).open("rb") as file:
-            draft = parse_draft(file.read(MAX_MANIFEST + 1))
+            text = file.read(MAX_MANIFEST + 1)
     except OSError as error:
         raise bad_content(str(error)) from error
-    return checked(draft, [folder / name for name in names if name != MANIFEST])
+    draft = parse_draft(text)
+    content = checked(draft, [folder / name for name in names if name != MANIFEST])
+    return replace(content, format=draft.bundle_format if "format" in read_keyfile(text).get("bundle", {}) else None)
 
 
 def checked(draft: Manifest, paths: Iterable[Path]) -> Content:

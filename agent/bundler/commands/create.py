@@ -6,7 +6,7 @@ import argparse
 from contextlib import suppress
 from datetime import datetime
 
-from agent.bundle.manifest import FORMATS, Format, Manifest
+from agent.bundle.manifest import FORMATS
 from agent.bundler.build import OPEN_KEY, create
 from agent.bundler.content import Content, read_directory
 from agent.bundler.describe import manifest_facts, megabytes
@@ -58,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_manifest(parser)
     add_signing(parser)
     parser.add_argument("--compression", choices=COMPRESSIONS, default="gzip", help="of the squashfs (%(default)s)")
-    parser.add_argument("--format", choices=FORMATS, help="of the bundle (verity, or what the manifest says)")
+    parser.add_argument("--format", choices=FORMATS, help="of the bundle (what the manifest says, else verity)")
     add_trust(parser, "verify the signer, and then the finished bundle, with these trusted certificates")
 
 
@@ -77,30 +77,26 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         when=signing_time(now),
         epoch=source_date_epoch() or 0,
         compression=options.compression,
-        bundle_format=options.format or _format_of(content.draft),
+        bundle_format=options.format or content.format or "verity",
         step=step,
     )
     if options.keyring:
         try:
-            verified_file(built.path, trusting(options, now), step)
+            warnings = list(verified_file(built.path, trusting(options, now), step).warnings)
         except BaseException:
             with suppress(OSError):
                 built.path.unlink()
             raise
+    else:
+        warnings = list(doubts(who, now))
     facts: dict[str, object] = {
         "file": str(built.path),
         **manifest_facts(built.manifest, built.size, built.manifest_hash),
     }
     lines = [f"{built.path}: {megabytes(built.size)}, signed by {who.signer.certificate.subject.rfc4514_string()}"]
-    warnings = [] if options.keyring else list(doubts(who, now))
     if built.manifest.crypt_key:
         warnings.append(OPEN_KEY)
     return Report(lines, facts, warnings)
-
-
-def _format_of(draft: Manifest) -> Format:
-    """A manifest without a format is a plain one to RAUC; here plain has to be asked for."""
-    return draft.bundle_format if draft.bundle_format == "crypt" else "verity"
 
 
 def _content(options: argparse.Namespace) -> Content:

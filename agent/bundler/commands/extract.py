@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         with suppress(OSError):
             target.rmdir()
         raise
-    return Report([f"{target / name}" for name in written], facts)
+    return Report([f"{target / name}" for name in written], facts, bundle.warnings)
 
 
 def _write_file(path: Path, name: str, bundle: VerifiedBundle, image: Image | None, step: Step) -> None:

@@ -209,3 +209,10 @@ def test_flipped_bytes_of_der_raise_nothing_but_the_documented_errors(
 def test_any_bytes_raise_nothing_but_the_documented_errors(data: bytes, label: bytes) -> None:
     _try(data)
     _try(b"-----BEGIN " + label + b"-----\n" + base64.encodebytes(data) + b"-----END " + label + b"-----\n")
+
+
+@pytest.mark.req("T16")
+def test_many_beginnings_without_an_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keyring.pem"
+    path.write_bytes(pem(ROOT) + b"-----BEGIN CERTIFICATE-----\nMII\n" * 120_000)
+    assert "not complete" in refused(path)

@@ -13,6 +13,7 @@ from support.signing import signer_of
 
 from agent.bundle.verify import verify_bundle
 from agent.bundler.build import Built, create
+from agent.bundler.cli import main
 from agent.bundler.content import read_directory
 from agent.bundler.ending import append_signature
 from agent.errors import OtaError
@@ -105,9 +106,9 @@ def test_a_program_that_a_device_could_not_run_is_noticed(group: str, tmp_path: 
     content = content_in(tmp_path)
     with (content / "manifest.raucm").open("a") as file:
         file.write(f"\n{group}")
-    assert "run, which" in refusal(content, tmp_path / "x.raucb").details
+    assert "there is no file run" in refusal(content, tmp_path / "x.raucb").details
     (content / "run").write_text("#!/bin/sh\n")
-    assert "no executable" in refusal(content, tmp_path / "x.raucb").details
+    assert "not executable" in refusal(content, tmp_path / "x.raucb").details
     (content / "run").chmod(0o755)
     with opened(built(content, tmp_path / "x.raucb").path) as source:
         bundle = verify_bundle(source, trust_in(), PKI.now)
@@ -151,3 +152,19 @@ def test_images_of_every_size_come_back(size: int, tmp_path: Path) -> None:
     with opened(built(content_in(tmp_path, image), tmp_path / "x.raucb").path) as source:
         bundle = verify_bundle(source, trust_in(), PKI.now)
         assert b"".join(bundle.image_file(bundle.manifest.images[0]).blocks()) == image
+
+
+@pytest.mark.parametrize(
+    ("stated", "option", "made"),
+    [("", "", "verity"), ("plain", "", "plain"), ("crypt", "", "crypt"), ("plain", "verity", "verity")],
+)
+def test_the_format_is_the_option_else_what_the_manifest_says_else_verity(
+    stated: str, option: str, made: str, tmp_path: Path
+) -> None:
+    extra = f"[bundle]\nformat={stated}\n" if stated else ""
+    content = make_content(tmp_path / "c", version="1", compatible="x", image=b"image", extra=extra)
+    certificate, key = shared_pki().signer().write(tmp_path)
+    argv = ["create", str(content), str(tmp_path / "b"), "--cert", str(certificate), "--key", str(key)]
+    assert main([*argv, *(["--format", option] if option else [])]) == 0
+    with opened(tmp_path / "b") as source:
+        assert verify_bundle(source, trust_in(), shared_pki().now).format == made

@@ -20,13 +20,13 @@ from support.pretend import Disk, Environment, context
 
 from agent.config import BundleSettings, EncryptionSettings, KeyringSettings
 from agent.daemon import children
-from agent.daemon.activities import work
+from agent.daemon.activities import stage, work
 from agent.daemon.children import Child
 from agent.daemon.inbox import Inbox, Stopped
 from agent.daemon.network import Network, Session
 from agent.daemon.record import Record
-from agent.errors import EnvironmentFault, OtaError
-from agent.wire import Channel, pair
+from agent.errors import EnvironmentFault, OtaError, PolicyError
+from agent.wire import Channel, Frame, pair
 
 SESSION = Session("https://127.0.0.1:1", None, "", "", 0.2, 0.2)
 
@@ -143,7 +143,6 @@ def _context() -> Any:
 def test_an_answer_over_the_limits_is_an_explained_error_not_a_dead_process(monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.bundle.manifest import Manifest
     from agent.installer import main as installer
-    from agent.wire import Frame
 
     ours, theirs = pair("daemon", "installer")
     monkeypatch.setattr(installer, "_open", lambda *_: SimpleNamespace(manifest=Manifest("demo")))
@@ -156,3 +155,32 @@ def test_an_answer_over_the_limits_is_an_explained_error_not_a_dead_process(monk
     assert isinstance(ours, Channel) and answer is not None
     assert answer.header["error"]["code"] == "ipc.too-large"  # type: ignore[index]  # plain values
     assert answer.header["error"]["retryable"] is False  # type: ignore[index]  # plain values
+
+
+@pytest.mark.req("S05")
+def test_the_installer_is_told_whom_to_believe_and_a_time_that_is_not_before_the_build(tmp_path: Path) -> None:
+    bundle, epoch = tmp_path / "update.raucb", tmp_path / "clock-epoch"
+    bundle.write_bytes(b"x")
+    epoch.touch()
+    os.utime(epoch, (1, 4_000_000_000))
+    here = replace(_context(), spawn=script("c.send({**c.recv().header, 'op': 'heard'})"), inbox=Inbox())
+    here.config.system.clock_epoch = epoch
+    here.config.keyring = KeyringSettings(None, Path("trusted"), "any", True, True, ("a", "b"))
+    heard = work.work(here, Record(origin="local", url=str(bundle)), {"op": "inspect"}, lambda _: None)
+    assert heard.number("when") == 4_000_000_000
+    assert heard.header["trust"] == {
+        "path": "", "directory": "trusted", "check_purpose": "any", "check_crl": True, "allow_partial_chain": True,
+        "allowed_signer_cns": ["a", "b"],
+    }  # fmt: skip
+
+
+def test_what_the_installer_warns_of_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = {"op": "inspected", "compatible": "something else", "warnings": ["nobody looks at the CRLs"]}
+    monkeypatch.setattr(stage, "work", lambda *_: Frame(answer))
+    with pytest.raises(PolicyError):
+        stage.inspecting(_context(), Record(origin="local"))
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", "bundle: nobody looks at the CRLs")
+    ]
