@@ -112,6 +112,7 @@ def test_an_install_hook_may_bring_any_file(tmp_path: Path) -> None:
     content = make_content(tmp_path / "content", version="1", compatible="x", image=b"x")
     (content / "firmware.bin").write_bytes(b"x")
     (content / "hook.sh").write_text("#!/bin/sh\n")
+    (content / "hook.sh").chmod(0o755)
     with (content / "manifest.raucm").open("a") as file:
         file.write("[image.fw]\nfilename=firmware.bin\nhooks=install\n[hooks]\nfilename=hook.sh\n")
     assert set(read_directory(content).files) == {"firmware.bin", "hook.sh", "rootfs.img"}
