@@ -18,9 +18,9 @@ SOURCES = sorted(
 )
 # Literals that look like error codes and are none: file names, kernel parameters, names on buses.
 NOT_CODES = {
-    "agent.dbus", "agent.health", "ca.key", "ca.pem", "compression.zstd", "example.org", "manifest.raucm", "ota.slot",
-    "pydbus.registration", "rauc.external", "rauc.slot", "recipient.key", "recipient.pem", "root.pem", "server.attributes",
-    "signer.key", "signer.pem",
+    "agent.dbus", "agent.health", "backports.zstd", "ca.key", "ca.pem", "compression.zstd", "example.org", "lz4.block",
+    "manifest.raucm", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot", "recipient.key", "recipient.pem",
+    "root.pem", "server.attributes", "signer.key", "signer.pem",
 }  # fmt: skip
 
 

@@ -68,7 +68,8 @@ def checked(draft: Manifest, paths: Iterable[Path]) -> Content:
     """
     images = tuple(replace(each, sha256="", size=0) for each in draft.images)
     draft = replace(draft, verity_hash=b"", verity_salt=b"", verity_size=0, crypt_key=b"", images=images)
-    require_complete(replace(draft, bundle_format="plain", images=()))  # hooks need a file
+    nameless = tuple(replace(each, filename="") for each in images)
+    require_complete(replace(draft, bundle_format="plain", images=nameless))  # all but what is generated
     files: dict[str, Path] = {}
     for path in sorted(paths, key=lambda each: each.name):
         if files.setdefault(path.name, path) != path:

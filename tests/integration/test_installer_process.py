@@ -211,7 +211,9 @@ def test_started_by_hand_it_says_how_it_is_meant_to_be_started() -> None:
     ],
 )
 def test_the_daemon_says_whom_to_believe(bench: Bench, trust: dict[str, object], code: str) -> None:
-    assert bench.refused("inspect", trust={**bench.trust(), **trust}) == code
+    usual = bench.common()["trust"]
+    assert isinstance(usual, dict)
+    assert bench.refused("inspect", trust={**usual, **trust}) == code
 
 
 def test_crls_that_nobody_looks_at_are_told(bench: Bench) -> None:

@@ -112,6 +112,7 @@ def test_an_install_hook_may_bring_any_file(tmp_path: Path) -> None:
     content = make_content(tmp_path / "content", version="1", compatible="x", image=b"x")
     (content / "firmware.bin").write_bytes(b"x")
     (content / "hook.sh").write_text("#!/bin/sh\n")
+    (content / "hook.sh").chmod(0o755)
     with (content / "manifest.raucm").open("a") as file:
         file.write("[image.fw]\nfilename=firmware.bin\nhooks=install\n[hooks]\nfilename=hook.sh\n")
     assert set(read_directory(content).files) == {"firmware.bin", "hook.sh", "rootfs.img"}
@@ -123,6 +124,16 @@ def test_a_hook_that_is_not_there_is_missed(group: str, tmp_path: Path) -> None:
     with pytest.raises(OtaError) as caught:
         read_directory(content)
     assert "hook.sh" in caught.value.details
+
+
+def test_a_hook_of_an_image_needs_a_program(tmp_path: Path) -> None:
+    content = make_content(tmp_path / "content", version="1", compatible="x", image=b"x")
+    with (content / "manifest.raucm").open("a") as file:
+        file.write("[image.fw]\nfilename=rootfs.img\nhooks=post-install\n")
+    with pytest.raises(OtaError) as caught:
+        read_directory(content)
+    assert caught.value.code == "bundle.manifest-invalid"
+    assert "[hooks] filename is missing" in caught.value.details
 
 
 @pytest.mark.parametrize("kind", ["symlink", "directory"])
