@@ -20,7 +20,7 @@ from typing import cast
 from agent.bundle.choice import choose_images
 from agent.bundle.enveloped import RecipientKey, is_enveloped
 from agent.bundle.keyring import load_keyring
-from agent.bundle.layout import read_trailer
+from agent.bundle.layout import CachedTail, read_trailer
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource, RemoteSource, Source
@@ -76,8 +76,9 @@ def _open(channel: Channel, frame: Frame) -> VerifiedBundle:
     fd = frame.fds[0]
     source: Source
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
-        source = remote = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
-        outer = read_trailer(remote).cms
+        remote = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
+        trailer = read_trailer(remote)
+        source, outer = CachedTail(remote, trailer.tail), trailer.cms
         if is_detached(outer):
             _accept("plain", frame)  # before anything is fetched
             # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
