@@ -6,20 +6,21 @@ import hashlib
 import os
 import secrets
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from pki.build import pem, shared_pki
+from support.frames import common
 from support.installing import MIB, peak
+from support.signing import signed
 
 from agent.bundle.manifest import dump_manifest, parse_draft
 from agent.bundle.payload import BLOCK, DIGEST, block_digests
 from agent.bundle.verity import tree_levels
-from agent.bundler.build import append_signature, sign
+from agent.bundler.ending import append_signature
 from agent.daemon.children import spawn
 
-CAP = 64  # MiB
+CAP = 48  # MiB; 37 were measured, as for a bundle of 90 MiB, and the requirement is 64
 PAYLOAD = 8 << 30
 IMAGE = (4 << 30) + 8 * MIB
 MARKS = {0: b"first", (1 << 32) - 5: b"over the border", IMAGE - 4: b"last"}
@@ -70,8 +71,8 @@ def make_large_bundle(folder: Path) -> Path:
         f"[bundle]\nformat=verity\nverity-hash={root.hex()}\nverity-salt={salt.hex()}\nverity-size={tree}\n\n"
         f"[image.rootfs]\nfilename=rootfs.img\nsize={IMAGE}\nsha256={digest}\n"
     )
-    signed = dump_manifest(parse_draft(text.encode()))
-    append_signature(bundle, sign(signed, signer.certificate, signer.key, signer.intermediates))
+    manifest = dump_manifest(parse_draft(text.encode()))
+    append_signature(bundle, signed(manifest, signer))
     return bundle
 
 
@@ -83,21 +84,17 @@ def test_a_bundle_of_eight_gib_installs_within_the_memory_of_a_small_one(tmp_pat
     for name, size in (("running", MIB), ("rootfs", IMAGE + 16 * MIB)):
         with (tmp_path / f"{name}.img").open("wb") as file:
             file.truncate(size)
-    common = {
-        "size": 0, "sha256": "", "spool": "", "keyring": str(tmp_path / "root.pem"),
-        "check_purpose": "codesign", "formats": ["verity"], "when": int(time.time()),
-    }  # fmt: skip
+    known = common(tmp_path / "root.pem")
     plan = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": str(slot), "type": "raw"}
     with spawn("installer") as child, bundle.open("rb") as file:
-        child.channel.send({"op": "inspect", **common}, fds=(file.fileno(),))
+        child.channel.send({"op": "inspect", **known}, fds=(file.fileno(),))
         manifest_hash = child.receive(60).text("manifest_hash")
         booted = [str(tmp_path / "running.img")]
         request = {"op": "install", "manifest_hash": manifest_hash, "booted": booted, "starts": {}, "slots": [plan]}
-        child.channel.send({**request, **common}, fds=(file.fileno(),))
+        child.channel.send({**request, **known}, fds=(file.fileno(),))
         while (frame := child.receive(300)).op in ("progress", "checkpoint"):
             pass
         assert frame.op == "installed", frame.header
-        print(f"peak {peak(child.pid):.1f} MiB")
         assert peak(child.pid) <= CAP
     with slot.open("rb") as file:
         for offset, mark in MARKS.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pki.build import pem, shared_pki
 
 from agent.daemon.children import Child, spawn
 from agent.wire import Frame
+from support.frames import common
 from support.server import Fetcher, Running, running_fetcher
 
 MIB = 1024 * 1024
@@ -38,7 +38,7 @@ class Chain:
         """Sends a request with a fresh transfer of ``url``; returns the final answer, the rest is in ``heard``."""
         self.fetcher.serve(url, size)
         fd = self.fetcher.source_channel.fileno()
-        self.installer.channel.send({"op": op, "size": size, **self.common(), **more}, fds=(fd,))
+        self.installer.channel.send({"op": op, **self.common(size), **more}, fds=(fd,))
         self.fetcher.source_channel.close()
         self.heard = []
         while True:
@@ -60,11 +60,8 @@ class Chain:
         plan = {"booted": [str(self.directory / "running.img")], "starts": {}, "slots": [slot]}
         return self.ask("install", url, size, manifest_hash=answer.text("manifest_hash"), **{**plan, **more})
 
-    def common(self) -> dict[str, Any]:
-        return {
-            "sha256": "", "spool": str(self.directory / "spool" / "bundle"), "keyring": str(self.directory / "root.pem"),
-            "check_purpose": "codesign", "formats": ["verity", "plain"], "when": int(time.time()),
-        }  # fmt: skip
+    def common(self, size: int) -> dict[str, Any]:
+        return common(self.directory / "root.pem", size=size, spool=str(self.directory / "spool" / "bundle"))
 
     @property
     def slot(self) -> Path:

@@ -1,0 +1,158 @@
+"""One installation by each of the programs that are compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.daemon.children import Child, spawn
+from agent.errors import from_explained
+from agent.wire import Channel, Frame, pair
+
+ROOT = Path(__file__).resolve().parents[2]
+_SYSTEM_CONF = """[system]
+compatible=bench
+bootloader=noop
+mountprefix={work}/mnt
+statusfile={work}/rauc.status
+[keyring]
+path={work}/pki/root.pem
+check-purpose=codesign
+[slot.rootfs.0]
+device={a}
+type=ext4
+bootname=A
+[slot.rootfs.1]
+device={b}
+type=ext4
+bootname=B
+"""
+_RAUC_RUN = """
+export DBUS_STARTER_BUS_TYPE=session
+rauc -c {work}/system.conf --mount={work}/mnt --override-boot-slot=A service >/dev/null 2>&1 & service=$!
+for _ in 1 2 3 4 5 6 7 8 9 10; do rauc -c {work}/system.conf status >/dev/null 2>&1 && break; sleep 0.2; done
+before=$(cat /proc/$service/stat | cut -d' ' -f14,15)
+start=$(date +%s%N)
+rauc -c {work}/system.conf install {bundle} >{work}/rauc.log 2>&1 || {{ cat {work}/rauc.log >&2; kill $service; exit 1; }}
+end=$(date +%s%N)
+after=$(cat /proc/$service/stat | cut -d' ' -f14,15)
+echo "RESULT $((end-start)) $before $after $(grep VmHWM /proc/$service/status | tr -dc 0-9)"
+kill $service
+"""
+# Unpacks the image out of the bundle, hashes it on its way and writes it past the cache: nothing is verified or read back.
+_FLOOR = """set -o pipefail
+unsquashfs -p 1 -cat {bundle} rootfs.ext4 2>/dev/null | tee >(sha256sum >{work}/floor.sum) \\
+| dd of={slot} bs=1M iflag=fullblock oflag=direct conv=fsync,notrunc status=none && wait
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One installation: wall and CPU in seconds, peak resident memory in MiB, and what is special to ours."""
+
+    wall: float
+    cpu: float
+    peak: float
+    read_back: float = 0.0
+    fetcher_peak: float = 0.0
+
+
+def rauc(build: Path, bundle: Path, slots: list[str]) -> Sample:
+    """``rauc install``, with the service already running; the kernel's work (loop, squashfs) is not in its CPU."""
+    (build / "mnt").mkdir(exist_ok=True)
+    (build / "system.conf").write_text(_SYSTEM_CONF.format(work=build, a=slots[0], b=slots[1]))
+    script = _RAUC_RUN.format(work=build, bundle=bundle)
+    command = ["unshare", "-m", "dbus-run-session", "--", "sh", "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    numbers = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    if numbers is None:
+        raise RuntimeError(f"rauc said: {done.stdout} {done.stderr}"[-600:])
+    wall, *ticks, peak = (int(number) for number in numbers.groups())
+    return Sample(wall / 1e9, (ticks[2] + ticks[3] - ticks[0] - ticks[1]) / os.sysconf("SC_CLK_TCK"), peak / 1024)
+
+
+def floor(build: Path, bundle: Path, slots: list[str]) -> Sample:
+    """``unsquashfs -cat | sha256sum | dd``; peak memory is that of the largest of them."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    script = _FLOOR.format(work=build, bundle=bundle, slot=slots[1])
+    subprocess.run(["bash", "-c", script], check=True)
+    return Sample(time.monotonic() - started, _cpu_since(before), 0.0)
+
+
+def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict[str, object]] | None = None) -> Sample:
+    """Our installer, its start included; with ``remote`` (address and session) also our fetcher.
+
+    The daemon's part is played here: inspect, then install.
+    """
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    installer, fetcher = spawn("installer"), spawn("fetcher") if remote else None
+    spool = build / "spool.raucb"
+    spool.unlink(missing_ok=True)
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.frames import common as request
+
+    common = request(build / "pki/root.pem", size=bundle.stat().st_size, spool=str(spool))
+    if fetcher and remote:
+        fetcher.channel.send(remote[1])
+        _final(fetcher)
+    manifest_hash = _ask(installer, fetcher, bundle, remote, {"op": "inspect", **common}).text("manifest_hash")
+    slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
+    plan = {"manifest_hash": manifest_hash, "booted": [slots[0]], "starts": {}, "slots": [slot]}
+    answer = _ask(installer, fetcher, bundle, remote, {"op": "install", **plan, **common})
+    wall, peak = time.monotonic() - started, _peak(installer.pid)
+    fetcher_peak = _peak(fetcher.pid) if fetcher else 0.0
+    for child in filter(None, (installer, fetcher)):
+        child.close()
+    read_back = answer.header.get("read_back_seconds", 0.0)
+    return Sample(wall, _cpu_since(before), peak, read_back if isinstance(read_back, float) else 0.0, fetcher_peak)
+
+
+def _ask(
+    installer: Child,
+    fetcher: Child | None,
+    bundle: Path,
+    remote: tuple[str, dict[str, object]] | None,
+    request: dict[str, object],
+) -> Frame:
+    if fetcher is None or remote is None:
+        with bundle.open("rb") as file:
+            installer.channel.send(request, fds=(file.fileno(),))
+        return _final(installer)
+    near, far = pair("installer", "fetcher")
+    fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
+    installer.channel.send(request, fds=(near.fileno(),))
+    _close(near, far)
+    answer = _final(installer)
+    _final(fetcher)
+    return answer
+
+
+def _close(*channels: Channel) -> None:
+    for channel in channels:
+        channel.close()
+
+
+def _final(child: Child) -> Frame:
+    while True:
+        frame = child.receive(600)
+        if frame.op == "error":
+            parts = frame.header["error"]
+            raise from_explained(parts if isinstance(parts, dict) else {})
+        if frame.op not in ("progress", "checkpoint"):
+            return frame
+
+
+def _peak(pid: int) -> float:
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _cpu_since(before: resource.struct_rusage) -> float:
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
