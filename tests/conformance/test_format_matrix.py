@@ -10,11 +10,13 @@ from support.bundles import IMAGE_NAME, opened, trust_in
 from support.matrix import CASES, FILES, Case, files_in, write_content
 from support.rauc import encryption_conf, rauc, rauc_bundle, system_conf
 from support.rauc_service import installed_by_rauc
+from support.signing import signer_of
 
 from agent.bundle.enveloped import RecipientKey
 from agent.bundle.verify import verify_bundle
 from agent.bundler.build import create
 from agent.bundler.cli import main
+from agent.bundler.content import read_directory
 from agent.bundler.opening import check_all
 
 PKI = shared_pki()
@@ -28,10 +30,9 @@ def conf_of(folder: Path, case: Case) -> Path:
 def made_by_us(folder: Path, case: Case) -> Path:
     signer, bundle = PKI.signer(case.signer), folder / "ours.raucb"
     create(
-        write_content(folder / "content", case),
+        read_directory(write_content(folder / "content", case)),
         bundle,
-        cert=signer.certificate,
-        key=signer.key,
+        signer=signer_of(signer),
         intermediates=signer.intermediates,
         compression=case.compression,
         bundle_format=case.format,

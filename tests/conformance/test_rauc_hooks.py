@@ -10,42 +10,10 @@ from pathlib import Path
 import pytest
 from pki.build import shared_pki
 from support.programs import Device, device
+from support.rauc_service import rauc_install
 
 pytestmark = pytest.mark.root
 
-_CONF = """[system]
-compatible=demo-board
-variant-name=red
-bootloader=noop
-mountprefix={prefix}
-statusfile={work}/rauc.status
-[keyring]
-path={work}/root.pem
-check-purpose=codesign
-[slot.rootfs.0]
-device={rootfs0}
-type=ext4
-bootname=A
-[slot.rootfs.1]
-device={rootfs1}
-type=ext4
-bootname=B
-[slot.appfs.0]
-device={appfs0}
-type=raw
-parent=rootfs.0
-[slot.appfs.1]
-device={appfs1}
-type=raw
-parent=rootfs.1
-"""
-_RUN = """
-export DBUS_STARTER_BUS_TYPE=session
-rauc -c {work}/system.conf --mount={prefix} --override-boot-slot=A service >{work}/service.log 2>&1 & service=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do rauc -c {work}/system.conf status >/dev/null 2>&1 && break; sleep 0.2; done
-rauc -c {work}/system.conf install {bundle}; status=$?
-kill $service; exit $status
-"""
 # Writes its environment where the test finds it, by who has called it.
 _PROGRAM = "env > {work}/$(cat {work}/who)-${{1:-handler}}.env\ncat {work}/rootfs.ext4 > /dev/null\n"
 _HOOKS = """[hooks]
@@ -93,17 +61,11 @@ def board(tmp_path: Path) -> Iterator[Device]:
 
 def heard(board: Device, groups: str, *, checks: bool = True) -> dict[str, Heard]:
     """Installs with both, and returns what the programs were told, by their first argument."""
-    work, prefix = board.directory, board.directory / "mnt"
-    prefix.mkdir()
-    nodes = {name.replace(".", ""): node for name, node in board.nodes.items()}
-    (work / "system.conf").write_text(_CONF.format(work=work, prefix=prefix, **nodes))
+    work = board.directory
     bundle = board.bundle("b", _PROGRAM.format(work=work), groups, kind="plain")
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", board.nodes["rootfs.1"]], check=True)
     (work / "who").write_text("rauc")
-    script = _RUN.format(work=work, prefix=prefix, bundle=bundle)
-    argv = ["unshare", "-m", "dbus-run-session", "--", "sh", "-c", script]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr + (work / "service.log").read_text()
+    rauc_install(bundle, work / "root.pem", work, board.nodes, root="ext4", system="variant-name=red")
     (work / "who").write_text("ours")
     leave = board.leave(variant="red", directory=str(work / "hooks"))
     if checks:
@@ -113,7 +75,7 @@ def heard(board: Device, groups: str, *, checks: bool = True) -> dict[str, Heard
     for path in work.glob("rauc-*.env"):
         theirs = environment(path)
         ours = environment(work / path.name.replace("rauc-", "ours-"))
-        there = {name: value.replace(str(work / "hooks"), str(prefix)) for name, value in ours.items()}
+        there = {name: value.replace(str(work / "hooks"), str(work / "mnt")) for name, value in ours.items()}
         found[path.stem.removeprefix("rauc-")] = Heard(theirs, there)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 SLOT_SIZE = 1024 * 1024
@@ -12,16 +13,14 @@ compatible=demo-board
 bootloader=noop
 mountprefix={folder}/mnt
 statusfile={folder}/rauc.status
+{system}
 [keyring]
 path={keyring}
 check-purpose=codesign
 {slots}
 """
-_SLOT = """[slot.{name}]
-device={folder}/{name}
-type=raw
-{more}"""
-_SLOTS = {
+_SLOT = "[slot.{name}]\ndevice={device}\ntype={kind}\n{group}\n"
+_GROUPS = {
     "rootfs.0": "bootname=A",
     "rootfs.1": "bootname=B",
     "appfs.0": "parent=rootfs.0",
@@ -39,20 +38,40 @@ exit $status
 """
 
 
-def installed_by_rauc(bundle: Path, keyring: Path, folder: Path) -> dict[str, bytes]:
-    """Installs a plain bundle with images for ``rootfs`` and ``appfs``; returns the slots of group B by class.
+def rauc_install(
+    bundle: Path, keyring: Path, folder: Path, devices: Mapping[str, Path | str], *, root: str = "raw", system: str = ""
+) -> None:
+    """Installs a plain bundle into group B.
+
+    Args:
+        bundle: for the compatible ``demo-board``.
+        keyring: whom rauc trusts.
+        folder: for its configuration and mounts (``mnt``).
+        devices: of the slots ``rootfs.0``, ``rootfs.1``, ``appfs.0`` and ``appfs.1``.
+        root: the type of the root slots.
+        system: further lines of ``[system]``.
 
     Raises:
         AssertionError: rauc failed; with what it said.
     """
     (folder / "mnt").mkdir(parents=True)
-    for name in _SLOTS:
-        with (folder / name).open("wb") as file:
-            file.truncate(SLOT_SIZE)
-    slots = "\n".join(_SLOT.format(name=name, folder=folder, more=more) for name, more in _SLOTS.items())
-    (folder / "system.conf").write_text(_CONF.format(folder=folder, keyring=keyring, slots=slots))
+    slots = "".join(
+        _SLOT.format(name=name, device=device, kind=root if name.startswith("rootfs") else "raw", group=_GROUPS[name])
+        for name, device in devices.items()
+    )
+    (folder / "system.conf").write_text(_CONF.format(folder=folder, keyring=keyring, slots=slots, system=system))
     script = _SCRIPT.format(folder=folder, bundle=bundle)
     argv = ["unshare", "-m", "dbus-run-session", "--", "sh", "-c", script]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{(folder / 'service.log').read_text()}"
-    return {name.removesuffix(".1"): (folder / name).read_bytes() for name in _SLOTS if name.endswith(".1")}
+
+
+def installed_by_rauc(bundle: Path, keyring: Path, folder: Path) -> dict[str, bytes]:
+    """Installs into files; returns what is then in the slots of group B, by class."""
+    folder.mkdir(parents=True)
+    files = {name: folder / name for name in _GROUPS}
+    for path in files.values():
+        with path.open("wb") as file:
+            file.truncate(SLOT_SIZE)
+    rauc_install(bundle, keyring, folder, files)
+    return {name.removesuffix(".1"): path.read_bytes() for name, path in files.items() if name.endswith(".1")}
