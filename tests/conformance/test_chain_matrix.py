@@ -5,17 +5,16 @@ The purpose ``codesign`` is RAUC's; openssl is asked the same question without a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from pki.build import shared_pki
 from support.bundles import make_bundle
 from support.judges import Setting, openssl_accepts, our_verdict, rauc_accepts
-from support.tampering import Parts, parts_of
+from support.tampering import Parts, openssl_cms, parts_of
 
 from agent.bundle.cms import parse_signed_data
-from agent.bundler.build import sign
 
 PKI = shared_pki()
 
@@ -210,7 +209,7 @@ def test_a_chain_gets_the_verdict_of_openssl_and_rauc_unless_a_reason_is_given(
     sent = signer.intermediates if case.sent is None else [PKI.signer(each).certificate for each in case.sent]
     assert text is not None
     bundle = tmp_path / "case.raucb"
-    bundle.write_bytes(Parts(parts.payload, sign(text, signer.certificate, signer.key, sent)).joined())
+    bundle.write_bytes(Parts(parts.payload, openssl_cms(text, replace(signer, intermediates=tuple(sent)))).joined())
     keyring = case.setting.write(PKI, tmp_path)
     ours = our_verdict(bundle, keyring, case.setting, PKI)
     without_codesign = case.setting.purpose if case.setting.purpose == "smimesign" else "any"

@@ -28,11 +28,11 @@ def signed(data: bytes, identity: Identity, *, detached: bool = False, hash_name
     return sign(data, signer, others, when=now, hash_name=hash_name)
 
 
-def signed_by_another_key(data: bytes, claimed: Identity, real: Identity) -> bytes:
+def signed_by_another_key(data: bytes, claimed: Identity, real: Identity, *, detached: bool = False) -> bytes:
     """Signed with the key of one signer (on P-256) under the certificate of another."""
     if not isinstance(real.key, ec.EllipticCurvePrivateKey):
         raise TypeError("only for signers on an elliptic curve")
-    message = asn1.ContentInfo.load(signed(data, claimed))
+    message = asn1.ContentInfo.load(signed(data, claimed, detached=detached))
     info = message["content"]["signer_infos"][0]
     attributes = info["signed_attrs"].untag()  # what is signed is a SET OF, without the tag (RFC 5652, 5.4)
     info["signature"] = real.key.sign(attributes.dump(force=True), ec.ECDSA(hashes.SHA256()))
