@@ -5,21 +5,23 @@ from __future__ import annotations
 import functools
 import os
 import random
-import warnings
+import re
 from base64 import b64decode, encodebytes
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from pki.build import pem, shared_pki
+from pki.crls import crl_pem
 from support.bundles import trust_in
+from support.signing import signed
 from support.sources import MemorySource
 from support.tampering import openssl_cms
 
 from agent.bundle.cms import check_signature, is_detached, parse_signed_data
 from agent.bundle.der import require_der
 from agent.bundle.enveloped import RecipientKey, open_enveloped, recipients
+from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import CachedTail, read_trailer
-from agent.bundle.trust import check_chain, load_keyring
-from agent.bundler.build import sign
+from agent.bundle.trust import check_chain
 from agent.bundler.envelope import envelop
 from agent.errors import BundleError, ConfigError
 from fuzz.mutate import by_lines, change_bytes, change_der, either, parse_der
@@ -53,7 +55,7 @@ def messages() -> list[bytes]:
     made = []
     for name in ("good", "good-intermediate", "p384", "rsa2048"):
         one = pki.signer(name)
-        made.append(sign(CONTENT, one.certificate, one.key, one.intermediates, detached=name == "p384"))
+        made.append(signed(CONTENT, one, detached=name == "p384"))
     made.append(openssl_cms(CONTENT, pki.signer("good"), options=("-md", "sha256", "-keyid")))
     made.append(
         openssl_cms(CONTENT, pki.signer("rsa2048"), key_options=("rsa_padding_mode:pss", "rsa_pss_saltlen:digest"))
@@ -118,16 +120,16 @@ def run_enveloped(data: bytes) -> None:
 def keyrings() -> list[bytes]:
     pki = shared_pki()
     names = (("root",), ("root", "intermediate"), ("rsa-root",), ("evil-root", "root", "p521", "ed25519"))
-    return [b"".join(pem(pki.signer(name).certificate) for name in each) for each in names]
+    lists = (("root", "intermediate"), ("intermediate", "root-with-reason"), ("root-part", "intermediate", "root"))
+    made = [b"".join(pem(pki.signer(name).certificate) for name in each) for each in names]
+    return made + [made[0] + crl_pem(pki, *each) for each in lists]
 
 
 def run_keyring(data: bytes) -> None:
     fd = os.memfd_create("keyring")
     try:
         os.write(fd, data)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a certificate of our own may bend RFC 5280
-            trust = load_keyring(f"/proc/self/fd/{fd}")
+        trust = load_keyring(f"/proc/self/fd/{fd}", check_crl=b"X509 CRL" in data)
     finally:
         os.close(fd)
     assert trust.anchors
@@ -135,16 +137,17 @@ def run_keyring(data: bytes) -> None:
     check_chain(trust, one.certificate, one.intermediates, shared_pki().now)
 
 
-def change_certificates(data: bytes, chooser: random.Random) -> bytes:
+def change_blocks(data: bytes, chooser: random.Random) -> bytes:
     """Changes the DER within one of the PEM blocks."""
-    parts = data.split(b"-----BEGIN CERTIFICATE-----\n")
-    at = chooser.randrange(len(parts))
+    blocks = list(re.finditer(rb"-----BEGIN [A-Z0-9 ]+-----\n([A-Za-z0-9+/=\n]+)-----END ", data))
+    if not blocks:
+        return change_bytes(data, chooser)
+    block = chooser.choice(blocks)
     try:
-        body, end, rest = parts[at].partition(b"-----END CERTIFICATE-----")
-        parts[at] = encodebytes(change_der(b64decode(body), chooser)) + end + rest
+        inner = encodebytes(change_der(b64decode(block[1]), chooser))
     except ValueError:
         return change_bytes(data, chooser)
-    return b"-----BEGIN CERTIFICATE-----\n".join(parts)
+    return data[: block.start(1)] + inner + data[block.end(1) :]
 
 
 _PEM = by_lines(
@@ -161,7 +164,7 @@ TARGETS = (
         keyrings,
         run_keyring,
         (ConfigError, BundleError),
-        either(change_certificates, _PEM),
+        either(change_blocks, change_blocks, _PEM),
         share=1,
         smoke=0.25,
     ),
