@@ -15,7 +15,7 @@ from support.tampering import flipped
 
 from agent.bundle import verity
 from agent.bundle.payload import BLOCK, record
-from agent.bundle.verity import VerityPayload, build_tree, open_verity, tree_levels, tree_size
+from agent.bundle.verity import VerityPayload, build_tree, check_levels, open_verity, tree_levels, tree_size
 from agent.errors import BundleError
 
 SALT = bytes(range(32))
@@ -45,6 +45,19 @@ def test_the_tree_is_that_of_the_definition(blocks: int) -> None:
     pieces = [data[start : start + 100_000] for start in range(0, len(data), 100_000)]
     assert build_tree(pieces, SALT) == reference(data, SALT)
     assert tree_size(len(data)) == len(reference(data, SALT)[1])
+
+
+@pytest.mark.req("C11")
+@settings(deadline=None, max_examples=40)
+@given(blocks=st.integers(2, 400), salt=st.binary(max_size=64), changed=st.integers(0, 31))
+def test_a_tree_that_was_built_is_accepted_with_its_own_root_only(blocks: int, salt: bytes, changed: int) -> None:
+    data = bytes(range(256)) * (BLOCK // 256 * blocks)
+    root, tree = build_tree([data], salt)
+    levels = tree_levels(len(data))
+    lowest = check_levels(tree, levels, blocks, salt, root)
+    assert lowest == hashlib.sha256(salt + data[:BLOCK]).digest() * blocks
+    with pytest.raises(BundleError):
+        check_levels(tree, levels, blocks, salt, flipped(root, changed))
 
 
 def test_the_levels_are_counted_from_the_top() -> None:
