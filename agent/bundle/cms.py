@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from agent.bundle.cms_shape import require_shape
 from agent.bundle.der import boundary, malformed, require_der
 from agent.bundle.enveloped import is_enveloped
 from agent.bundle.strength import HASHES, check_key, named_hash, parse_fully, unsupported
@@ -179,6 +180,7 @@ def _signed_data(cms: bytes) -> asn1.SignedData:
     _expect(data["version"].native in ("v1", "v3"), f"version {data['version'].native} of SignedData")
     kind = data["encap_content_info"]["content_type"].dotted
     _expect(kind == _ID_DATA, f"its content is of type {kind}, not id-data")
+    require_shape(cms)
     return data
 
 
@@ -249,6 +251,7 @@ def _scheme(algorithm: algos.SignedDigestAlgorithm, signer: x509.Certificate, ha
         if oid not in _ECDSA_WITH:
             raise unsupported(f"signature algorithm {oid} with an elliptic curve key")
         _expect(_ECDSA_WITH[oid] == hash_name, "the signature algorithm does not match the digest algorithm")
+        _expect(algorithm["parameters"].native is None, "the signature algorithm has parameters")  # RFC 5758, 3.2
         return None
     if oid == _RSA_PSS:
         return _pss_salt(algorithm["parameters"], hash_name)

@@ -8,6 +8,7 @@ structure is walked once: only the one encoding that X.690 section 10 allows goe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -70,6 +71,26 @@ def require_der(data: bytes) -> None:
             position = content
         else:
             position = end
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element of DER: its tag, and where its content lies."""
+
+    tag: int
+    start: int
+    end: int
+
+
+def elements(data: bytes, within: Element | None = None) -> list[Element]:
+    """Lists the elements of ``data``, or those inside of one of them; raises as ``require_der``."""
+    position, end = (0, len(data)) if within is None else (within.start, within.end)
+    found: list[Element] = []
+    while position < end:
+        content, after = _header(data, position, end)
+        found.append(Element(data[position], content, after))
+        position = after
+    return found
 
 
 def malformed(why: str) -> BundleError:
