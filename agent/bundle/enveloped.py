@@ -147,13 +147,19 @@ def open_enveloped(cms: bytes, keys: Sequence[RecipientKey]) -> bytes:
             return _content(attempt(), length, iv, bytes(sealed.contents))
         except Exception:  # noqa: BLE001, S112  every failure with a key must look the same
             continue
-    told = "; ".join(f"{each.kind} {each.serial} of {each.issuer or 'unknown'}" for each in recipients(cms)[:4])
     raise BundleError(
         "bundle.recipient",
         "the bundle is encrypted, and no key of this device opens it",
-        details=f"it was encrypted for {len(recipients(cms))} recipients: {told}"[:400],
+        details=told_recipients(cms),
         resolution="encrypt the bundle for this device's certificate ('ota-bundle encrypt --to'), or configure the right key",
     )
+
+
+def told_recipients(cms: bytes) -> str:
+    """Whom an EnvelopedData was encrypted for, in one line for messages; raises as ``recipients``."""
+    found = recipients(cms)
+    some = "; ".join(f"{each.kind}, {each.serial} of {each.issuer or 'unknown'}" for each in found[:4])
+    return f"it was encrypted for {len(found)} recipient{'s' if len(found) != 1 else ''}: {some}"[:400]
 
 
 def _enveloped(cms: bytes) -> asn1.EnvelopedData:

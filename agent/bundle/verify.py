@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from agent.bundle import cms, verity
 from agent.bundle.certificates import name_of
 from agent.bundle.crypt import DecryptedPayload
-from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped
+from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped, told_recipients
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import CachedTail, Trailer, read_trailer
 from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
@@ -206,7 +206,7 @@ def signed_part(outer: bytes, keys: Sequence[RecipientKey]) -> tuple[bytes, bool
         raise BundleError(
             "bundle.encrypted",
             "the bundle is encrypted, and there is no key to open it",
-            details="its signature is a CMS EnvelopedData",
+            details=told_recipients(outer),
             resolution="name the private key that it was encrypted for (--key; on a device [encryption] key)",
         )
     return open_enveloped(outer, keys), True

@@ -122,8 +122,8 @@ def _signer_facts(signer: Signer) -> dict[str, object]:
     return {
         "subject": signer.subject,
         "sha256": signer.fingerprint,
-        "not_after": _iso(signer.not_after),
-        "signing_time": _iso(signer.signing_time) if signer.signing_time else None,
+        "not-after": _iso(signer.not_after),
+        "signing-time": _iso(signer.signing_time) if signer.signing_time else None,
         "chain": [each.subject.rfc4514_string() for each in signer.chain],
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.bundle.enveloped import is_enveloped
 from agent.bundle.layout import read_trailer
+from agent.bundler.describe import megabytes
 from agent.bundler.ending import append_signature, copy_start, unfinished
 from agent.bundler.envelope import envelop, recipient_doubts
 from agent.bundler.faults import BuildError
@@ -56,9 +57,13 @@ def run(options: argparse.Namespace, step: Step, now: datetime) -> Report:
         copy_start(fd, trailer.payload_size, copy, step)
         append_signature(copy, closed)
         size = copy.stat().st_size
+    many = f"{len(found)} recipient{'s' if len(found) != 1 else ''}"
     names = [each.subject.rfc4514_string() for each in found]
     return Report(
-        [f"{options.out}: {size} bytes, for {len(found)} recipients", *(f"  {name}" for name in names)],
+        [
+            f"{options.out}: {megabytes(size)}, for {many}",
+            *(f"  {name}" for name in names),
+        ],
         {"file": options.out, "size": size, "recipients": names, "manifest-hash": bundle.manifest_hash},
         [doubt for each in found for doubt in recipient_doubts(each, now)],
     )
