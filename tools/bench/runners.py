@@ -86,51 +86,62 @@ def floor(build: Path, bundle: Path, slots: list[str]) -> Sample:
 
 
 def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict[str, object]] | None = None) -> Sample:
-    """Our installer, its start included; with ``remote`` (address and session) also our fetcher.
+    """Our installer; with ``remote`` (address and session) also our fetcher.
 
-    The daemon's part is played here: inspect, then install.
+    The daemon's part is played here: inspect, then install, each by processes of its own whose start is included.
     """
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.frames import common
+
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    installer, fetcher = spawn("installer"), spawn("fetcher") if remote else None
     spool = build / "spool.raucb"
     spool.unlink(missing_ok=True)
-    sys.path.insert(0, str(ROOT / "tests"))
-    from support.frames import common as request
-
-    common = request(build / "pki/root.pem", size=bundle.stat().st_size, spool=str(spool))
-    if fetcher and remote:
-        fetcher.channel.send(remote[1])
-        _final(fetcher)
-    manifest_hash = _ask(installer, fetcher, bundle, remote, {"op": "inspect", **common}).text("manifest_hash")
+    request = common(build / "pki/root.pem", size=bundle.stat().st_size, spool=str(spool))
+    inspected = _ask(bundle, remote, {"op": "inspect", **request})
     slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
-    plan = {"manifest_hash": manifest_hash, "booted": [slots[0]], "starts": {}, "slots": [slot]}
-    answer = _ask(installer, fetcher, bundle, remote, {"op": "install", **plan, **common})
-    wall, peak = time.monotonic() - started, _peak(installer.pid)
-    fetcher_peak = _peak(fetcher.pid) if fetcher else 0.0
-    for child in filter(None, (installer, fetcher)):
-        child.close()
-    read_back = answer.header.get("read_back_seconds", 0.0)
-    return Sample(wall, _cpu_since(before), peak, read_back if isinstance(read_back, float) else 0.0, fetcher_peak)
+    plan = {
+        "manifest_hash": inspected.frame.text("manifest_hash"),
+        "booted": [slots[0]],
+        "starts": {},
+        "slots": [slot],
+    }
+    done = _ask(bundle, remote, {"op": "install", **plan, **request})
+    wall = time.monotonic() - started
+    read_back = done.frame.header.get("read_back_seconds", 0.0)
+    return Sample(
+        wall,
+        _cpu_since(before),
+        max(inspected.peak, done.peak),
+        read_back if isinstance(read_back, float) else 0.0,
+        max(inspected.fetcher_peak, done.fetcher_peak),
+    )
 
 
-def _ask(
-    installer: Child,
-    fetcher: Child | None,
-    bundle: Path,
-    remote: tuple[str, dict[str, object]] | None,
-    request: dict[str, object],
-) -> Frame:
-    if fetcher is None or remote is None:
-        with bundle.open("rb") as file:
-            installer.channel.send(request, fds=(file.fileno(),))
-        return _final(installer)
-    near, far = pair("installer", "fetcher")
-    fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
-    installer.channel.send(request, fds=(near.fileno(),))
-    _close(near, far)
-    answer = _final(installer)
-    _final(fetcher)
-    return answer
+@dataclass(frozen=True)
+class _Answer:
+    """The last word of an installer, and what the processes took at most, in MiB."""
+
+    frame: Frame
+    peak: float
+    fetcher_peak: float = 0.0
+
+
+def _ask(bundle: Path, remote: tuple[str, dict[str, object]] | None, request: dict[str, object]) -> _Answer:
+    with spawn("installer") as installer:
+        if remote is None:
+            with bundle.open("rb") as file:
+                installer.channel.send(request, fds=(file.fileno(),))
+            return _Answer(_final(installer), _peak(installer.pid))
+        with spawn("fetcher") as fetcher:
+            fetcher.channel.send(remote[1])
+            _final(fetcher)
+            near, far = pair("installer", "fetcher")
+            fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
+            installer.channel.send(request, fds=(near.fileno(),))
+            _close(near, far)
+            answer = _final(installer)
+            _final(fetcher)
+            return _Answer(answer, _peak(installer.pid), _peak(fetcher.pid))
 
 
 def _close(*channels: Channel) -> None:
