@@ -101,7 +101,7 @@ def test_the_size_is_checked_before_anything_is_fetched(tmp_path: Path) -> None:
 
 @pytest.mark.req("C13")
 def test_a_full_disk_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 30 * MIB}))
+    monkeypatch.setattr("agent.installer.spool._free", lambda _: 30 * MIB)
     with remote() as (source, asked), pytest.raises(EnvironmentFault) as caught:
         spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
     assert (caught.value.code, caught.value.retryable, asked) == ("storage.no-space", False, [])
