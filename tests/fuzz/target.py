@@ -57,7 +57,10 @@ class Watch:
 
     def start(self) -> None:
         """Runs the seeds, of which at least one must be accepted, and takes the memory needed so far as the baseline."""
-        for seed in self.target.seeds():
+        seeds = self.target.seeds()
+        with open("/proc/self/clear_refs", "w") as peak:
+            peak.write("5")  # the peak of what ran in this process before hides ours
+        for seed in seeds:
             self.one(seed)
         if not self.accepted:
             raise BrokenPromise(f"{self.target.name}: no seed is accepted, so that nothing deep is reached")

@@ -51,7 +51,9 @@ def test_too_much_cpu_time_is_a_finding_even_where_everything_is_caught() -> Non
     assert "CPU time" in judged(stubborn)
 
 
-def test_too_much_memory_is_a_finding() -> None:
+def test_too_much_memory_is_a_finding_whatever_the_process_needed_before() -> None:
+    earlier = b"x" * (300 << 20)
+    del earlier
     watch = Watch(
         Target("hungry", lambda: [b""], lambda data: len(b"x" * (len(data) << 20)) and None, (), lambda d, _: d)
     )
