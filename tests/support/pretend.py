@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,7 +196,7 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
         "device": device(environment),
         "knowledge": Knowledge(disk),  # type: ignore[arg-type]  # the same interface
         "server": Office(),
-        "spawn": lambda _: None,
+        "spawn": lambda _: nullcontext(),
         "inbox": Patient(clock),
         "clock": clock,
         "boot_checks": suite,

@@ -49,7 +49,8 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
     watch = Watch(context, record)
     if record.origin == "server" and record.attempts > 1:
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
-    with _source(context, record) as (fd, talk), context.spawn("installer") as installer:
+    # The installer first: it starts while the fetcher starts and talks to the server.
+    with context.spawn("installer") as installer, _source(context, record) as (fd, talk):
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
         heard = context.clock.boottime()
         while True:
