@@ -87,6 +87,10 @@ class Child:
             resolution="the work is tried again; see the journal for what it said last",
         )  # fmt: skip
 
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """Ends the child: it is asked by the end of its input, then killed."""
         self.channel.close()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.config import Config
-from agent.daemon.children import Child
 from agent.daemon.device import Device
 from agent.daemon.inbox import Inbox
+from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.memory import Memory
 from agent.daemon.server import Server
@@ -29,7 +29,7 @@ class Context:
     device: Device
     knowledge: Knowledge
     server: Server | None
-    spawn: Callable[[str], Child]
+    installers: Installers
     inbox: Inbox
     clock: Clock
     boot_checks: Suite

@@ -20,8 +20,9 @@ from agent.daemon.activities import activities
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
 from agent.daemon.inbox import Inbox
+from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
-from agent.daemon.machine import advance
+from agent.daemon.machine import State, advance
 from agent.daemon.memory import Memory
 from agent.daemon.network import Network, Session
 from agent.daemon.presence import Presence
@@ -75,12 +76,13 @@ class Daemon:
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
         )
+        self._installers = Installers(spawn)
         context = Context(
             config=config,
             device=self._device,
             knowledge=self._knowledge,
             server=server,
-            spawn=spawn,
+            installers=self._installers,
             inbox=self.inbox,
             clock=self._clock,
             boot_checks=choose(config.health, None),
@@ -126,11 +128,14 @@ class Daemon:
         finally:
             self.inbox.stop()
             worker.join()
+            self._installers.dismiss()
             self.presence.stop()
             self._store.close()
         return 1 if self.presence.lost else status
 
     def _entered(self, record: Record) -> None:
+        if record.state not in (State.WAITING, State.STAGING):
+            self._installers.dismiss()
         self.presence.entered(record)
         self._observe(record)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from agent.daemon.context import Context
 from agent.daemon.device import Device
 from agent.daemon.inbox import HasFileno, Inbox, Stopped
+from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.memory import Memory
 from agent.errors import EnvironmentFault
@@ -196,7 +196,7 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
         "device": device(environment),
         "knowledge": Knowledge(disk),  # type: ignore[arg-type]  # the same interface
         "server": Office(),
-        "spawn": lambda _: nullcontext(),
+        "installers": Installers(changes.pop("spawn", lambda _: SimpleNamespace(close=lambda: None))),
         "inbox": Patient(clock),
         "clock": clock,
         "boot_checks": suite,

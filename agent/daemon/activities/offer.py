@@ -56,6 +56,7 @@ def waiting(context: Context, record: Record) -> Step:
     watch = Watch(context, record, server.poll_interval if server is not None else None)
     watch.look()
     while record.origin == "server" and record.update == "skip":
+        context.installers.dismiss()
         watch.wait(watch.interval)
         if server is not None:
             record = _reread(server, watch, record)

@@ -50,7 +50,8 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
     if record.origin == "server" and record.attempts > 1:
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
     # The installer first: it starts while the fetcher starts and talks to the server.
-    with context.spawn("installer") as installer, _source(context, record) as (fd, talk):
+    keep = request["op"] == "inspect"
+    with context.installers.lent(keep=keep) as installer, _source(context, record) as (fd, talk):
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
         heard = context.clock.boottime()
         while True:

@@ -23,6 +23,7 @@ from agent.daemon import children
 from agent.daemon.activities import stage, work
 from agent.daemon.children import Child
 from agent.daemon.inbox import Inbox, Stopped
+from agent.daemon.installers import Installers
 from agent.daemon.network import Network, Session
 from agent.daemon.record import Record
 from agent.errors import EnvironmentFault, OtaError, PolicyError
@@ -122,7 +123,7 @@ def test_an_installer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(work, "_TICK", 0.05)
     bundle = tmp_path / "update.raucb"
     bundle.write_bytes(b"x")
-    here = replace(_context(), spawn=script("time.sleep(60)"), inbox=Inbox())
+    here = replace(_context(), installers=Installers(script("time.sleep(60)")), inbox=Inbox())
     with pytest.raises(EnvironmentFault) as caught:
         work.work(here, Record(origin="local", url=str(bundle)), {"op": "inspect"}, lambda _: None)
     assert (caught.value.code, caught.value.retryable) == ("child.silent", True)
@@ -163,10 +164,11 @@ def test_the_installer_is_told_whom_to_believe_and_a_time_that_is_not_before_the
     bundle.write_bytes(b"x")
     epoch.touch()
     os.utime(epoch, (1, 4_000_000_000))
-    here = replace(_context(), spawn=script("c.send({**c.recv().header, 'op': 'heard'})"), inbox=Inbox())
+    installers = Installers(script("c.send({**c.recv().header, 'op': 'heard'})"))
+    here = replace(_context(), installers=installers, inbox=Inbox())
     here.config.system.clock_epoch = epoch
     here.config.keyring = KeyringSettings(None, Path("trusted"), "any", True, True, ("a", "b"))
-    heard = work.work(here, Record(origin="local", url=str(bundle)), {"op": "inspect"}, lambda _: None)
+    heard = work.work(here, Record(origin="local", url=str(bundle)), {"op": "install"}, lambda _: None)
     assert heard.number("when") == 4_000_000_000
     assert heard.header["trust"] == {
         "path": "", "directory": "trusted", "check_purpose": "any", "check_crl": True, "allow_partial_chain": True,
