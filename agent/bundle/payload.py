@@ -115,6 +115,11 @@ class CheckedPayload:
         """Length in bytes."""
         return self._size
 
+    @property
+    def digests(self) -> Digests:
+        """What the blocks are checked against."""
+        return self._digests
+
     def read_at(self, offset: int, length: int) -> bytes:
         """See Source; raises BundleError ``bundle.payload-corrupt`` when a block does not match."""
         return b"".join(self.stream(offset, length))

@@ -31,7 +31,7 @@ from agent.bundle.enveloped import RecipientKey, is_enveloped, open_enveloped, t
 from agent.bundle.keyfile import MAX_SIZE as MAX_MANIFEST
 from agent.bundle.layout import CachedTail, Trailer, read_trailer
 from agent.bundle.manifest import Format, Image, Manifest, parse_draft, require_complete
-from agent.bundle.payload import CheckedPayload, corrupt, record
+from agent.bundle.payload import CheckedPayload, Digests, corrupt, record
 from agent.bundle.source import Source
 from agent.bundle.squashfs import SquashFile, SquashFS
 from agent.bundle.trust import TrustPolicy, check_chain
@@ -63,6 +63,23 @@ class Signer:
     chain: tuple[x509.Certificate, ...]
 
 
+class PlainProof:
+    """The digests of the blocks of a plain payload, recorded while its whole digest was found to be the signed one.
+
+    Whoever verifies the same signature again in this process need not read the payload again: each block must be the one
+    that was recorded, whatever the file holds by then. Only ``verify_bundle`` makes one.
+    """
+
+    __slots__ = ("blocks", "signed", "size")
+
+    def __init__(self, seal: object, signed: tuple[str, bytes], size: int, blocks: Digests) -> None:
+        if seal is not _SEAL:
+            raise RuntimeError("only verify_bundle may call a payload verified")
+        self.signed = signed
+        self.size = size
+        self.blocks = blocks
+
+
 class VerifiedBundle:
     """A bundle that passed every obligation. Only ``verify_bundle`` makes one.
 
@@ -75,10 +92,13 @@ class VerifiedBundle:
         signer: who signed it.
         payload: the checked bytes of the squashfs; in a ``crypt`` bundle they are encrypted.
         files: the squashfs itself.
+        proof: of a plain bundle, for verifying it again.
         warnings: what did not stop the verification, but was hardly meant so.
     """
 
-    __slots__ = ("encrypted", "files", "format", "manifest", "manifest_hash", "payload", "signer", "size", "warnings")
+    __slots__ = (
+        "encrypted", "files", "format", "manifest", "manifest_hash", "payload", "proof", "signer", "size", "warnings",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -90,6 +110,7 @@ class VerifiedBundle:
         signer: Signer,
         encrypted: bool,
         payload: CheckedPayload,
+        proof: PlainProof | None,
         files: SquashFS,
         warnings: tuple[str, ...],
     ) -> None:
@@ -102,6 +123,7 @@ class VerifiedBundle:
         self.signer = signer
         self.encrypted = encrypted
         self.payload = payload
+        self.proof = proof
         self.files = files
         self.warnings = warnings
 
@@ -131,6 +153,7 @@ def verify_bundle(
     when: datetime,
     *,
     keys: Sequence[RecipientKey] = (),
+    proof: PlainProof | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> VerifiedBundle:
     """Checks a bundle against everything in the list above.
@@ -140,6 +163,7 @@ def verify_bundle(
         trust: whom to believe.
         when: the time at which the certificates must be valid; it needs a time zone.
         keys: what encrypted bundles may be opened with.
+        proof: of an earlier verification; where it fits the signature, a plain payload is not read through again.
         progress: for plain bundles, called with the number of bytes checked so far.
 
     Raises:
@@ -156,7 +180,8 @@ def verify_bundle(
     elif encrypted:
         raise _format_mismatch("the signature is encrypted, but it is detached, as in the plain format")
     else:
-        payload = _open_plain(source, trailer, message, progress)  # 6
+        proof = _prove_plain(source, trailer, message, proof, progress)  # 6
+        payload = CheckedPayload(source, proof.size, proof.blocks)
         files = SquashFS(payload)
         text = files.open(MANIFEST).read(MAX_MANIFEST)
         manifest = _plain_manifest(text)  # 7
@@ -168,6 +193,7 @@ def verify_bundle(
         signer=_signer(message, chain),
         encrypted=encrypted,
         payload=payload,
+        proof=None if message.content is not None else proof,
         files=files,
         warnings=trust.warnings(),
     )
@@ -235,9 +261,13 @@ def _open_verity(source: Source, trailer: Trailer, text: bytes, encrypted: bool)
     return manifest, payload
 
 
-def _open_plain(
-    source: Source, trailer: Trailer, message: cms.SignedMessage, progress: Callable[[int], None] | None
-) -> CheckedPayload:
+def _prove_plain(
+    source: Source,
+    trailer: Trailer,
+    message: cms.SignedMessage,
+    earlier: PlainProof | None,
+    progress: Callable[[int], None] | None,
+) -> PlainProof:
     if trailer.payload_size > MAX_PLAIN:
         raise BundleError(
             "bundle.too-large",
@@ -245,11 +275,14 @@ def _open_plain(
             details=f"its payload has {trailer.payload_size} bytes; at most {MAX_PLAIN} are allowed",
             resolution="build the bundle in the verity format",
         )
+    signed = (message.hash_name, message.message_digest)
+    if earlier is not None and (earlier.signed, earlier.size) == (signed, trailer.payload_size):
+        return earlier
     total = hashlib.new(message.hash_name)
     payload = record(source, trailer.payload_size, total, progress)
     if not cms.digest_matches(message, total.digest()):
         raise corrupt(f"the {message.hash_name} of its {trailer.payload_size} bytes is not the signed one")
-    return payload
+    return PlainProof(_SEAL, signed, trailer.payload_size, payload.digests)
 
 
 def _plain_manifest(text: bytes) -> Manifest:
