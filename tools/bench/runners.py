@@ -97,9 +97,9 @@ def _floor(build: Path, feed: str, slots: list[str]) -> Sample:
 
 
 def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict[str, object]] | None = None) -> Sample:
-    """Our installer; with ``remote`` (address and session) also our fetcher.
+    """Our installer, its start included; with ``remote`` (address and session) also our fetcher, one for each request.
 
-    The daemon's part is played here: inspect, then install, each by processes of its own whose start is included.
+    The daemon's part is played here: inspect, then install, with the installer that inspected.
     """
     sys.path.insert(0, str(ROOT / "tests"))
     from support.frames import common
@@ -108,51 +108,37 @@ def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict
     spool = build / "spool.raucb"
     spool.unlink(missing_ok=True)
     request = common(build / "pki/root.pem", size=bundle.stat().st_size, spool=str(spool))
-    inspected = _ask(bundle, remote, {"op": "inspect", **request})
-    slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
-    plan = {
-        "manifest_hash": inspected.frame.text("manifest_hash"),
-        "booted": [slots[0]],
-        "starts": {},
-        "slots": [slot],
-    }
-    done = _ask(bundle, remote, {"op": "install", **plan, **request})
-    wall = time.monotonic() - started
-    read_back = done.frame.header.get("read_back_seconds", 0.0)
-    return Sample(
-        wall,
-        _cpu_since(before),
-        max(inspected.peak, done.peak),
-        read_back if isinstance(read_back, float) else 0.0,
-        max(inspected.fetcher_peak, done.fetcher_peak),
-    )
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The last word of an installer, and what the processes took at most, in MiB."""
-
-    frame: Frame
-    peak: float
-    fetcher_peak: float = 0.0
-
-
-def _ask(bundle: Path, remote: tuple[str, dict[str, object]] | None, request: dict[str, object]) -> _Answer:
     with spawn("installer") as installer:
-        if remote is None:
-            with bundle.open("rb") as file:
-                installer.channel.send(request, fds=(file.fileno(),))
-            return _Answer(_final(installer), _peak(installer.pid))
-        with spawn("fetcher") as fetcher:
-            fetcher.channel.send(remote[1])
-            _final(fetcher)
-            near, far = pair("installer", "fetcher")
-            fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
-            installer.channel.send(request, fds=(near.fileno(),))
-            _close(near, far)
-            answer = _final(installer)
-            _final(fetcher)
-            return _Answer(answer, _peak(installer.pid), _peak(fetcher.pid))
+        inspected, fetcher_before = _ask(installer, bundle, remote, {"op": "inspect", **request})
+        slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
+        plan = {
+            "manifest_hash": inspected.text("manifest_hash"), "booted": [slots[0]], "starts": {}, "slots": [slot],
+        }  # fmt: skip
+        done, fetcher_after = _ask(installer, bundle, remote, {"op": "install", **plan, **request})
+        wall, peak = time.monotonic() - started, _peak(installer.pid)
+    read_back = done.header.get("read_back_seconds", 0.0)
+    read_back = read_back if isinstance(read_back, float) else 0.0
+    return Sample(wall, _cpu_since(before), peak, read_back, max(fetcher_before, fetcher_after))
+
+
+def _ask(
+    installer: Child, bundle: Path, remote: tuple[str, dict[str, object]] | None, request: dict[str, object]
+) -> tuple[Frame, float]:
+    """The last word of the installer, and the peak memory of the fetcher in MiB."""
+    if remote is None:
+        with bundle.open("rb") as file:
+            installer.channel.send(request, fds=(file.fileno(),))
+        return _final(installer), 0.0
+    with spawn("fetcher") as fetcher:
+        fetcher.channel.send(remote[1])
+        _final(fetcher)
+        near, far = pair("installer", "fetcher")
+        fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
+        installer.channel.send(request, fds=(near.fileno(),))
+        _close(near, far)
+        answer = _final(installer)
+        _final(fetcher)
+        return answer, _peak(fetcher.pid)
 
 
 def _close(*channels: Channel) -> None:

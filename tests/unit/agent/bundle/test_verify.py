@@ -126,6 +126,7 @@ def test_nobody_else_can_call_a_bundle_verified(tmp_path: Path) -> None:
             size=0,
             signer=bundle.signer,
             encrypted=False,
+            proof=None,
             payload=bundle.payload,
             files=bundle.files,
             warnings=(),

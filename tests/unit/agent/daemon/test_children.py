@@ -146,10 +146,10 @@ def test_an_answer_over_the_limits_is_an_explained_error_not_a_dead_process(monk
     from agent.installer import main as installer
 
     ours, theirs = pair("daemon", "installer")
-    monkeypatch.setattr(installer, "_open", lambda *_: SimpleNamespace(manifest=Manifest("demo")))
+    monkeypatch.setattr(installer, "_open", lambda *_: SimpleNamespace(manifest=Manifest("demo"), proof=None))
     monkeypatch.setattr(installer, "_inspected", lambda *_: {"op": "inspected", "meta": "x" * 70_000})
     fd = os.open("/dev/null", os.O_RDONLY)
-    installer._answer(theirs, Frame({"op": "inspect"}, b"", (fd,)), "")
+    installer._answer(theirs, Frame({"op": "inspect"}, b"", (fd,)), "", None)
     answer = ours.recv(5)
     ours.close()
     theirs.close()
