@@ -1,4 +1,4 @@
-"""Writes an image into an open slot, and reads back what the medium holds.
+"""Writes an image into an open slot.
 
 The page cache is bypassed where that is possible: a large image would only push everything else out of memory, and a
 write is an answer of the device, not a promise of the kernel. O_DIRECT wants memory, offset and length in multiples of
@@ -8,7 +8,6 @@ the logical block size (open(2), Notes); memory from mmap and multiples of 4096 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import mmap
 import os
 from collections.abc import Callable, Iterable
@@ -161,72 +160,3 @@ class _Writing:
             details=f"{self._target.path}, offset {self._done} of {self._size}: {reason}",
             resolution="it is tried again; if this repeats, the storage is failing or full", retryable=True,
         )  # fmt: skip
-
-
-def read_back(target: Target | str, size: int, progress: Callable[[int], None]) -> str:
-    """Hashes the first ``size`` bytes of what the medium holds.
-
-    Where O_DIRECT is impossible, the pages are dropped from the cache before (posix_fadvise(2), POSIX_FADV_DONTNEED),
-    which the kernel does for clean pages that nobody maps; on tmpfs the cache is the medium.
-
-    Args:
-        target: an open slot, or the path of a device or file.
-        size: in bytes.
-        progress: is told how many bytes are read, at most once for each MiB.
-
-    Returns:
-        SHA-256 in hexadecimal.
-
-    Raises:
-        SlotError: ``slot.read-failed`` (with the offset).
-    """
-    if isinstance(target, Target):
-        return _digest(target.fd, target.path, target.direct, size, progress)
-    try:
-        fd, direct = _open(target)
-    except OSError as error:
-        raise _unread(target, 0, size, error.strerror or str(error)) from error
-    try:
-        return _digest(fd, target, direct, size, progress)
-    finally:
-        os.close(fd)
-
-
-def _open(path: str) -> tuple[int, bool]:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT), True
-    except OSError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False  # fails again unless O_DIRECT was the reason
-
-
-def _digest(fd: int, path: str, direct: bool, size: int, progress: Callable[[int], None]) -> str:
-    digest, done, view = hashlib.sha256(), 0, memoryview(mmap.mmap(-1, BUFFER))
-    if not direct:
-        _drop_cached(fd, path, size)
-    while done < size:
-        try:
-            count = min(os.preadv(fd, [view], done), size - done)
-        except OSError as error:
-            raise _unread(path, done, size, error.strerror or str(error)) from error
-        if count <= 0:
-            raise _unread(path, done, size, "it ends there")
-        digest.update(view[:count])
-        done += count
-        progress(done)
-    return digest.hexdigest()
-
-
-def _drop_cached(fd: int, path: str, size: int) -> None:
-    try:
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    except OSError as error:
-        raise _unread(path, 0, size, error.strerror or str(error)) from error
-
-
-def _unread(path: str, offset: int, size: int, reason: str) -> SlotError:
-    return SlotError(
-        "slot.read-failed", "the slot could not be read back",
-        details=f"{path}, offset {offset} of {size}: {reason}",
-        resolution="it is tried again; if this repeats, the storage is failing", retryable=True,
-    )  # fmt: skip

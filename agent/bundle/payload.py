@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from queue import Queue
+from threading import Thread
 from typing import Protocol
 
 from agent.bundle.source import Source
@@ -188,12 +190,25 @@ def record(source: Source, size: int, total: Hashing, progress: Progress | None 
     """
     hasher = BlockHasher()
     done = 0
-    for piece in source.stream(0, size):
-        total.update(memoryview(piece))
-        hasher.update(piece)
-        done += len(piece)
-        if progress:
-            progress(done)
+    # Hashing in large pieces leaves the interpreter free: the whole and the blocks are digested side by side.
+    waiting: Queue[bytes | None] = Queue(2)
+
+    def digest_whole() -> None:
+        while (piece := waiting.get()) is not None:
+            total.update(memoryview(piece))
+
+    beside = Thread(target=digest_whole, name="digest")
+    beside.start()
+    try:
+        for piece in source.stream(0, size):
+            waiting.put(piece)
+            hasher.update(piece)
+            done += len(piece)
+            if progress:
+                progress(done)
+    finally:
+        waiting.put(None)
+        beside.join()
     return CheckedPayload(source, size, KeptDigests(hasher.finish()))
 
 

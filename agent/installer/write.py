@@ -18,7 +18,8 @@ from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import Target, open_target
 from slots.model import Slot
-from slots.writer import read_back, write_image
+from slots.read_back import read_back
+from slots.writer import write_image
 
 if TYPE_CHECKING:  # what runs programs costs a MiB of memory, which an ordinary installation has no use for
     from agent.installer.hooks import Programs

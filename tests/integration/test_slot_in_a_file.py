@@ -14,7 +14,8 @@ import pytest
 from slots.device import capacity, open_target, resolve
 from slots.errors import SlotError
 from slots.model import Slot
-from slots.writer import read_back, write_image
+from slots.read_back import read_back
+from slots.writer import write_image
 
 MIB = 1 << 20
 OLD = b"\xa5"  # what the slot held before

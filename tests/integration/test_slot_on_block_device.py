@@ -15,7 +15,8 @@ from slots.detect import booted_slot
 from slots.device import capacity, open_target, resolve
 from slots.errors import SlotError
 from slots.model import Slot
-from slots.writer import read_back, write_image
+from slots.read_back import read_back
+from slots.writer import write_image
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.root

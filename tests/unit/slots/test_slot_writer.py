@@ -16,7 +16,8 @@ from support.disks import mounted, slot
 
 from slots.device import Target, open_target
 from slots.errors import SlotError
-from slots.writer import BUFFER, read_back, write_image
+from slots.read_back import read_back
+from slots.writer import BUFFER, write_image
 
 NOISE = random.Random(7).randbytes(3 * BUFFER + 5000)
 
