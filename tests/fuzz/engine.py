@@ -92,7 +92,9 @@ def _by_atheris(target: Target, one: Callable[[bytes], None], seed: int, folder:
             return bytes(atheris.Mutate(data, max_size))
         return target.mutate(data, chooser)[:max_size]
 
-    options = [f"-seed={seed or 1}", f"-max_len={target.longest}", "-timeout=60", "-rss_limit_mb=0", "-verbosity=0"]
+    options = [f"-seed={seed or 1}", f"-max_len={target.longest}", "-rss_limit_mb=0", "-verbosity=0"]
+    # Time is judged in CPU seconds by the target itself; this only ends what hangs.
+    options += ["-timeout=600", f"-artifact_prefix={folder}/"]
     atheris.Setup(["fuzz", *options, str(corpus)], one, custom_mutator=mutate)
     atheris.Fuzz()
 
