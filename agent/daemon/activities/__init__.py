@@ -23,7 +23,11 @@ def activities(context: Context) -> dict[State, Activity]:
     def settled(activity: Callable[[Context, Record], Step]) -> Activity:
         def run(record: Record) -> Step:
             settle()
-            return activity(context, record)
+            try:
+                return activity(context, record)
+            except BaseException:
+                context.installers.dismiss()  # it was kept for what does not follow now
+                raise
 
         return run
 

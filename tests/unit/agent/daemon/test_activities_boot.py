@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from support.pretend import FULL, Disk, Environment, Probe, context, device
 
 from agent.daemon.activities import activities
 from agent.daemon.activities.settle import Settle
-from agent.daemon.inbox import Stopped
+from agent.daemon.inbox import Cancelled, Stopped
 from agent.daemon.knowledge import Content, Ending
 from agent.daemon.machine import Event, State
 from agent.daemon.record import Record
@@ -63,6 +64,18 @@ def test_a_boot_in_the_middle_of_an_update_gives_its_attempt_back(
     with suppress(BundleError):  # there is no bundle, which is not what this is about
         activities(here)[state](UPDATE)
     assert environment.read().slots["A"].attempts == 3
+
+
+def test_no_installer_is_kept_for_an_update_that_is_given_up(disk: Disk, environment: Environment) -> None:
+    ended: list[str] = []
+    installer = SimpleNamespace(alive=lambda: True, close=lambda: ended.append("installer"))
+    here = context(disk, environment, spawn=lambda _: installer)
+    with here.installers.lent(keep=True):
+        pass
+    here.inbox.cancel()
+    with pytest.raises(Cancelled):
+        activities(here)[State.WAITING](UPDATE)
+    assert ended == ["installer"]
 
 
 def test_a_sick_boot_gives_nothing_back(disk: Disk, environment: Environment) -> None:
