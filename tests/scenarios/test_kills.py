@@ -12,13 +12,13 @@ from agent.demo.factory import Timing
 from agent.demo.world import World
 
 PROCESSES = ("daemon", "fetcher", "installer")
-# Which children the activity of a state starts. A kill of what a state does not start would prove nothing: there the test
-# proves that it is not started.
+# Which children the activity of a state starts, or finds kept for the next request. A kill of what is not there would prove
+# nothing: there the test proves that it is not there.
 STARTS = {
     State.IDLE: {"fetcher"},
     State.OFFERED: {"fetcher"},
     State.INSPECTING: {"fetcher", "installer"},
-    State.WAITING: set(),
+    State.WAITING: {"installer"},
     State.STAGING: {"fetcher", "installer"},
     State.STAGED: {"fetcher"},
     State.ACTIVATING: set(),

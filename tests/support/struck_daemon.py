@@ -3,7 +3,8 @@
     struck_daemon.py MARKER STATE VICTIM MOMENT --config FILE
 
 VICTIM is ``daemon``, ``fetcher`` or ``installer``; MOMENT is ``entry`` (as soon as the record of the state is saved, or the
-child started) or ``work`` (a little later). MARKER is written when it strikes; from then on the daemon is left alone.
+child started, if none was kept from the state before) or ``work`` (a little later). MARKER is written when it strikes; from
+then on the daemon is left alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _WORKING = 0.06  # seconds: a child has started its work, the work of a small bu
 def main() -> int:
     marker, state, victim, moment = Path(sys.argv[1]), *sys.argv[2:5]
     current = ""
+    latest: dict[str, children.Child] = {}
 
     def strike(pid: int) -> None:
         if not marker.exists():
@@ -45,11 +47,15 @@ def main() -> int:
     def entered(record: Record) -> None:
         nonlocal current
         current = record.state.value
-        if current == state and victim == "daemon":
+        if current != state:
+            return
+        if victim == "daemon":
             soon(os.getpid())
+        elif victim in latest and latest[victim].alive():
+            soon(latest[victim].pid)
 
     def spawn(kind: str) -> children.Child:
-        child = children.spawn(kind)
+        child = latest[kind] = children.spawn(kind)
         if current == state and victim == kind:
             soon(child.pid)
         return child
