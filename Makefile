@@ -5,6 +5,7 @@ TESTS ?= tests
 # .venv holds the newest cryptography; these are the oldest supported one and the first that needs no pyOpenSSL in Yocto LTS.
 CRYPTOGRAPHY ?= 42 46
 BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
+	tests/conformance/test_rauc_crypt.py \
 	tests/conformance/test_chain_matrix.py tests/conformance/test_cms_matrix.py
 FUZZ_SECONDS ?= 900
 FUZZ_SEED ?= 1
