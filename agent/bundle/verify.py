@@ -1,14 +1,15 @@
 """The verification of a bundle: the list of obligations, in order. Nothing else makes a ``VerifiedBundle``.
 
-1.  The trailer fits the file and the caps; an encrypted CMS is opened with a key of this device.   ``layout.py``
-2.  The signature is one CMS SignedData of one signer that follows the policy.                     ``cms.py``
-3.  The signature over the signed attributes was made by the signer's key; an attached manifest is the signed one.
-4.  The signer's certificate leads to the keyring, at the given time and for the given purpose.    ``trust.py``
-5.  verity: the hash tree is the one with the signed root; every block is checked when it is read. ``verity.py``
-6.  plain: the digest of the whole payload is the signed one; every block read later must be the one that was digested,
+1.  The trailer fits the file and the caps.                                                       ``layout.py``
+2.  A signature that is encrypted opens with a key of this device; only the crypt format has one.  ``enveloped.py``
+3.  The signature is one CMS SignedData of one signer that follows the policy.                     ``cms.py``
+4.  The signature over the signed attributes was made by the signer's key; an attached manifest is the signed one.
+5.  The signer's certificate leads to the keyring, at the given time and for the given purpose.    ``trust.py``
+6.  verity, crypt: the hash tree is the one with the signed root; every block is checked when it is read. ``verity.py``
+7.  plain: the digest of the whole payload is the signed one; every block read later must be the one that was digested,
     so that a file changed after the check is found. The signature was checked first, so that the right digest is known.
-7.  The manifest is valid and complete, says the format that the signature has, and needs no newer agent. ``manifest.py``
-8.  Every image is in the payload, with the signed size, and every program that the bundle wants to run.
+8.  The manifest is valid and complete, says the format that the signature has, and needs no newer agent. ``manifest.py``
+9.  Every image is in the payload, with the signed size, and every program that the bundle wants to run.
 
 What remains for the installer: the digest of each image while it is written, and everything about this device
 (compatible, version floor, variant, slots, and whether programs of a bundle may run at all).
@@ -170,21 +171,21 @@ def verify_bundle(
         BundleError: the bundle is refused; the code tells which obligation failed.
     """
     trailer = read_trailer(source)  # 1
-    signed, encrypted = signed_part(trailer.cms, keys)
-    message = cms.parse_signed_data(signed)  # 2
-    cms.check_signature(message)  # 3
-    chain = check_chain(trust, message.signer, message.others, when)  # 4
+    signed, encrypted = signed_part(trailer.cms, keys)  # 2
+    message = cms.parse_signed_data(signed)  # 3
+    cms.check_signature(message)  # 4
+    chain = check_chain(trust, message.signer, message.others, when)  # 5
     if message.content is not None:
-        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content, encrypted)  # 5, 7
+        manifest, payload = _open_verity(CachedTail(source, trailer.tail), trailer, message.content, encrypted)  # 6, 8
         files, text = _files(manifest, payload), message.content
     elif encrypted:
         raise _format_mismatch("the signature is encrypted, but it is detached, as in the plain format")
     else:
-        proof = _prove_plain(source, trailer, message, proof, progress)  # 6
+        proof = _prove_plain(source, trailer, message, proof, progress)  # 7
         payload = CheckedPayload(source, proof.size, proof.blocks)
         files = SquashFS(payload)
         text = files.open(MANIFEST).read(MAX_MANIFEST)
-        manifest = _plain_manifest(text)  # 7
+        manifest = _plain_manifest(text)  # 8
     bundle = VerifiedBundle(
         _SEAL,
         manifest=manifest,
@@ -199,9 +200,9 @@ def verify_bundle(
     )
     for image in manifest.images:
         if image.filename:
-            bundle.image_file(image)  # 8
+            bundle.image_file(image)  # 9
     for program in manifest.programs:
-        files.open(program)  # 8
+        files.open(program)  # 9
     return bundle
 
 
