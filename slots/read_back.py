@@ -1,17 +1,18 @@
-"""What does the medium really hold? Read past the cache and hashed: reading and hashing go on side by side."""
+"""What does the medium really hold? Read past the cache and hashed, afterwards or while it is still being written."""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
 import os
-import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from threading import Condition, Thread
 
 from slots.device import Target
 from slots.errors import SlotError
-from slots.writer import BUFFER
+from slots.medium import ALIGNMENT, BUFFER
+
+_MIB = 1024 * 1024
 
 
 def read_back(target: Target | str, size: int, progress: Callable[[int], None]) -> str:
@@ -32,15 +33,122 @@ def read_back(target: Target | str, size: int, progress: Callable[[int], None]) 
         SlotError: ``slot.read-failed`` (with the offset).
     """
     if isinstance(target, Target):
-        return _digest(target.fd, target.path, target.direct, size, progress)
+        return _digest(_Reading(target.fd, target.path, target.direct, size), size, progress)
     try:
         fd, direct = _open(target)
     except OSError as error:
         raise _unread(target, 0, size, error.strerror or str(error)) from error
     try:
-        return _digest(fd, target, direct, size, progress)
+        return _digest(_Reading(fd, target, direct, size), size, progress)
     finally:
         os.close(fd)
+
+
+class ReadBack:
+    """The same while the slot is being written: a thread that follows the writing, and is nearly done when that is.
+
+    Args:
+        target: an open slot.
+        size: of the image, in bytes.
+        settled: offset in bytes, a multiple of 4096, before which everything is on the medium already.
+    """
+
+    def __init__(self, target: Target, size: int, settled: int = 0) -> None:
+        self._reading = _Reading(target.fd, target.path, target.direct, size)
+        self._size, self._limit = size, settled
+        self._changed = Condition()
+        self._over = self._ended = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._work, name="read-back")
+
+    def __enter__(self) -> ReadBack:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def settled(self, offset: int) -> None:
+        """Says that everything before ``offset``, a multiple of 4096 or the size, is on the medium."""
+        with self._changed:
+            self._limit = offset
+            self._changed.notify_all()
+
+    def finish(self, progress: Callable[[int], None]) -> str:
+        """Waits for the rest; everything must have been settled. Arguments and answer are those of ``read_back``."""
+        told = 0
+        while not self._over or told < self._reading.done:
+            told = self._await(told)
+            progress(told)
+        if self._error is not None:
+            raise self._error
+        return self._reading.result()
+
+    def _await(self, told: int) -> int:
+        """Returns how far the thread is as soon as that is a MiB more, or the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._reading.done // _MIB > told // _MIB)
+            return self._reading.done
+
+    def _work(self) -> None:
+        try:
+            while self._reading.done < self._size:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended or self._limit > self._reading.done)
+                    if self._ended:
+                        return
+                    limit = self._limit
+                self._reading.step(limit)
+                with self._changed:
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001  whatever it is, the other thread waits for it
+            self._error = error
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+
+class _Reading:
+    """Reads the medium from its start, ``done`` bytes so far."""
+
+    def __init__(self, fd: int, path: str, direct: bool, size: int) -> None:
+        self.done = 0
+        self._fd, self._path, self._direct, self._size = fd, path, direct, size
+        self._view = memoryview(mmap.mmap(-1, BUFFER))  # aligned, as O_DIRECT demands
+        self._digest = hashlib.sha256()
+
+    def step(self, limit: int) -> None:
+        """Takes the next bytes, at most up to ``limit``, a multiple of 4096 or the size."""
+        wanted = min(BUFFER, limit - self.done)
+        try:
+            if not self._direct:
+                os.posix_fadvise(self._fd, self.done, wanted, os.POSIX_FADV_DONTNEED)
+            count = os.preadv(self._fd, [self._view[: -(-wanted // ALIGNMENT) * ALIGNMENT]], self.done)
+        except OSError as error:
+            raise _unread(self._path, self.done, self._size, error.strerror or str(error)) from error
+        if count <= 0:
+            raise _unread(self._path, self.done, self._size, "it ends there")
+        count = min(count, wanted)
+        self._digest.update(self._view[:count])
+        self.done += count
+
+    def result(self) -> str:
+        """The digest in hexadecimal."""
+        return self._digest.hexdigest()
+
+
+def _digest(reading: _Reading, size: int, progress: Callable[[int], None]) -> str:
+    told = 0
+    while reading.done < size:
+        reading.step(size)
+        if reading.done // _MIB > told // _MIB or reading.done == size:
+            told = reading.done
+            progress(told)
+    return reading.result()
 
 
 def _open(path: str) -> tuple[int, bool]:
@@ -48,71 +156,6 @@ def _open(path: str) -> tuple[int, bool]:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT), True
     except OSError:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False  # fails again unless O_DIRECT was the reason
-
-
-def _digest(fd: int, path: str, direct: bool, size: int, progress: Callable[[int], None]) -> str:
-    done = 0
-    if not direct:
-        _drop_cached(fd, path, size)
-    with _Hashing() as hashing:
-        while done < size:
-            view = hashing.room()
-            try:
-                count = min(os.preadv(fd, [view], done), size - done)
-            except OSError as error:
-                raise _unread(path, done, size, error.strerror or str(error)) from error
-            if count <= 0:
-                raise _unread(path, done, size, "it ends there")
-            hashing.take(view, count)
-            done += count
-            progress(done)
-    return hashing.result()
-
-
-class _Hashing:
-    """SHA-256 in a thread of its own, over two buffers: one is hashed while the other one is filled."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._filled: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
-        for _ in range(2):
-            self._free.put(memoryview(mmap.mmap(-1, BUFFER)))  # aligned, as O_DIRECT demands
-        self._thread = threading.Thread(target=self._work, name="hash")
-
-    def __enter__(self) -> _Hashing:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._filled.put(None)
-        self._thread.join()
-
-    def room(self) -> memoryview:
-        """A buffer to fill; waits until there is one."""
-        return self._free.get()
-
-    def take(self, view: memoryview, count: int) -> None:
-        """Hashes the first ``count`` bytes of a buffer, after those before."""
-        self._filled.put((view, count))
-
-    def result(self) -> str:
-        """The digest in hexadecimal, after the end."""
-        return self._digest.hexdigest()
-
-    def _work(self) -> None:
-        while (item := self._filled.get()) is not None:
-            view, count = item
-            self._digest.update(view[:count])
-            self._free.put(view)
-
-
-def _drop_cached(fd: int, path: str, size: int) -> None:
-    try:
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    except OSError as error:
-        raise _unread(path, 0, size, error.strerror or str(error)) from error
 
 
 def _unread(path: str, offset: int, size: int, reason: str) -> SlotError:

@@ -190,26 +190,49 @@ def record(source: Source, size: int, total: Hashing, progress: Progress | None 
     """
     hasher = BlockHasher()
     done = 0
-    # Hashing in large pieces leaves the interpreter free: the whole and the blocks are digested side by side.
-    waiting: Queue[bytes | None] = Queue(2)
-
-    def digest_whole() -> None:
-        while (piece := waiting.get()) is not None:
-            total.update(memoryview(piece))
-
-    beside = Thread(target=digest_whole, name="digest")
-    beside.start()
-    try:
+    with _Beside(total) as beside:
         for piece in source.stream(0, size):
-            waiting.put(piece)
+            beside.update(piece)
             hasher.update(piece)
             done += len(piece)
             if progress:
                 progress(done)
-    finally:
-        waiting.put(None)
-        beside.join()
     return CheckedPayload(source, size, KeptDigests(hasher.finish()))
+
+
+class _Beside:
+    """Feeds a digest in a thread of its own: hashing in large pieces leaves the interpreter free.
+
+    A thread that has failed goes on taking pieces, so that nobody waits for it; the end raises what it failed with.
+    """
+
+    def __init__(self, total: Hashing) -> None:
+        self._total = total
+        self._waiting: Queue[bytes | None] = Queue(2)
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._work, name="digest")
+
+    def __enter__(self) -> _Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def update(self, piece: bytes) -> None:
+        """Hashes the piece, later."""
+        self._waiting.put(piece)
+
+    def _work(self) -> None:
+        while (piece := self._waiting.get()) is not None:
+            try:
+                if self._error is None:
+                    self._total.update(memoryview(piece))
+            except BaseException as error:  # noqa: BLE001  whatever it is, the other thread must hear of it
+                self._error = error
 
 
 def read_ahead(data_size: int) -> int:

@@ -18,8 +18,8 @@ from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import Target, open_target
 from slots.model import Slot
-from slots.read_back import read_back
-from slots.writer import write_image
+from slots.read_back import ReadBack
+from slots.writer import Statistics, write_image
 
 if TYPE_CHECKING:  # what runs programs costs a MiB of memory, which an ordinary installation has no use for
     from agent.installer.hooks import Programs
@@ -50,8 +50,8 @@ def install(
         allowed: the leave to run the bundle's programs, if it has any.
 
     Returns:
-        ``written`` bytes, ``seconds``, and for each slot the digest that the medium gave back, and which program may have
-        changed the slot after that.
+        ``written`` and ``skipped`` bytes, ``seconds``, ``read_back_seconds`` (what reading back took longer than writing),
+        and for each slot the digest that the medium gave back, and which program may have changed the slot after that.
 
     Raises:
         EnvironmentFault: ``slot.read-back`` when the medium holds something else than the manifest says.
@@ -71,7 +71,8 @@ def install(
                 work.fill(order, programs)
     seconds = time.monotonic() - started
     return {
-        "written": work.written, "seconds": seconds, "read_back_seconds": work.reading, "results": work.results,
+        "written": work.written, "skipped": work.skipped, "seconds": seconds, "read_back_seconds": work.reading,
+        "results": work.results,
     }  # fmt: skip
 
 
@@ -88,7 +89,7 @@ class _Work:
 
     def __init__(self, bundle: VerifiedBundle, channel: Channel, booted: Sequence[str]) -> None:
         self._bundle, self._channel, self._booted = bundle, channel, booted
-        self.total = self.written = self._before = 0
+        self.total = self.written = self.skipped = self._before = 0
         self.reading = 0.0
         self.results: list[dict[str, object]] = []
 
@@ -128,10 +129,13 @@ class _Work:
         report = _Reporter(self._channel, self._before, self.total, order.image.filename)
         with open_target(order.slot, booted=self._booted, size=order.image.size) as target:
             _lock(target)
-            self.written += _write(self._bundle, order, target, report)
-            since = time.monotonic()
-            digest = read_back(target, order.image.size, report.checked)
+            with ReadBack(target, order.image.size, order.start) as reading:
+                statistics = _write(self._bundle, order, target, reading, report)
+                since = time.monotonic()
+                digest = reading.finish(report.checked)
             self.reading += time.monotonic() - since
+            self.written += statistics.written
+            self.skipped += statistics.skipped
         if digest != order.image.sha256:
             raise EnvironmentFault(
                 "slot.read-back", f"slot {order.slot.name} does not hold what was written to it",
@@ -152,7 +156,7 @@ class _Work:
                 ) from error  # fmt: skip
 
 
-def _write(bundle: VerifiedBundle, order: Order, target: Target, report: _Reporter) -> int:
+def _write(bundle: VerifiedBundle, order: Order, target: Target, reading: ReadBack, report: _Reporter) -> Statistics:
     file = bundle.image_file(order.image)
     return write_image(
         target,
@@ -161,6 +165,7 @@ def _write(bundle: VerifiedBundle, order: Order, target: Target, report: _Report
         start=order.start,
         progress=report.wrote,
         checkpoint=report.checkpoint,
+        settled=reading.settled,
     )
 
 

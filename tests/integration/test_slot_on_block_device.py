@@ -159,7 +159,7 @@ def test_an_image_is_written_past_the_cache_and_read_back(nodes: dict[str, str],
     image = random.Random(size).randbytes(size)
     with open_target(slot(nodes["b"]), booted=[nodes["a"]], size=size) as target:
         assert target.direct
-        assert write_image(target, [image], size, progress=nothing, checkpoint=nothing) == size
+        assert write_image(target, [image], size, progress=nothing, checkpoint=nothing).written == size
         assert read_back(target, size, nothing) == hashlib.sha256(image).hexdigest()
     assert Path(nodes["b"]).read_bytes()[:size] == image
 
@@ -201,3 +201,22 @@ def test_a_medium_that_fails_is_reported_with_the_offset(tmp_path: Path) -> None
     assert caught.value.code == "slot.write-failed"
     assert caught.value.retryable
     assert f"offset {checkpoints[-1]} of" in caught.value.details
+
+
+def test_zeros_and_known_blocks_cost_a_block_device_no_writes(tmp_path: Path) -> None:
+    image = bytes(2 * MIB) + random.Random(3).randbytes(2 * MIB) + bytes(4 * MIB)
+    backing = tmp_path / "image"
+    backing.write_bytes(b"x" * len(image))
+    with loop(backing) as device:
+        for expected in (len(image), 0):
+            with open_target(slot(device), booted=(), size=len(image)) as target:
+                before = _sectors_written(device)
+                statistics = write_image(target, [image], len(image), progress=nothing, checkpoint=nothing)
+            assert (statistics.written, statistics.skipped) == (expected, len(image) - expected)
+            if not expected:
+                assert _sectors_written(device) == before
+        assert Path(device).read_bytes() == image
+
+
+def _sectors_written(device: str) -> int:
+    return int(Path("/sys/class/block", Path(device).name, "stat").read_text().split()[6])

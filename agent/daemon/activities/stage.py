@@ -101,7 +101,10 @@ def staging(context: Context, record: Record) -> Step:
     answer = work(context, record, request, hear)
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
-    _log.info("slot %s holds %s: %s written", group.bootname, record.version, _amount(answer.number("written")))
+    _log.info(
+        "slot %s holds %s: %s written, %s were there already, in %.1f s", group.bootname, record.version,
+        _amount(answer.number("written")), _amount(answer.number("skipped", 0)), _seconds(answer),
+    )  # fmt: skip
     _tell_changes(answer)
     return Step(Event.DONE, progressed)
 
@@ -194,6 +197,11 @@ def _progress(context: Context, frame: Frame) -> None:
     words: Mapping[str, str] = {"fetched": "fetching", "written": "writing", "checked": "reading back"}
     text = f"{words.get(frame.text('stage'), 'working')} {_amount(done)} of {_amount(total)}"
     context.tell({"Progress": (done / total, text, done)})
+
+
+def _seconds(answer: Frame) -> float:
+    seconds = answer.header.get("seconds", 0.0)
+    return seconds if isinstance(seconds, float) else 0.0
 
 
 def _amount(size: int) -> str:

@@ -17,8 +17,9 @@ from support.disks import mounted, slot
 from slots.device import Target, open_target
 from slots.errors import SlotError
 from slots.read_back import read_back
-from slots.writer import BUFFER, write_image
+from slots.writer import write_image
 
+BUFFER = 1024 * 1024
 NOISE = random.Random(7).randbytes(3 * BUFFER + 5000)
 
 
@@ -105,7 +106,8 @@ def test_progress_is_told_at_most_once_for_each_mebibyte(tmp_path: Path) -> None
     with opened(tmp_path / "slot", len(NOISE)) as target:
         pieces = [NOISE[offset : offset + 1000] for offset in range(0, len(NOISE), 1000)]
         write_image(target, pieces, len(NOISE), progress=told.append, checkpoint=nothing)
-        assert told == [BUFFER, 2 * BUFFER, 3 * BUFFER, len(NOISE)]
+        assert told[-1] == len(NOISE)
+        assert len(told) == len({done // BUFFER for done in told[:-1]}) + 1
         told.clear()
         read_back(target, len(NOISE), told.append)
         assert told == [BUFFER, 2 * BUFFER, 3 * BUFFER, len(NOISE)]

@@ -178,6 +178,15 @@ def test_a_large_tree_is_fetched_in_groups_only_when_needed() -> None:
     assert [length for _, length in groups] == [verity._GROUP * BLOCK, verity._GROUP * BLOCK // 2]
 
 
+def test_a_digest_that_fails_beside_the_reading_is_no_deadlock() -> None:
+    class Failing:
+        def update(self, _: memoryview) -> None:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError):
+        record(MemorySource(DATA * 40), 40 * len(DATA), Failing())
+
+
 @pytest.mark.req("T19")
 def test_a_recorded_payload_returns_only_what_was_digested() -> None:
     data = DATA[:-100]

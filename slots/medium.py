@@ -1,0 +1,150 @@
+"""How bytes get onto the medium of an open slot: only where it holds others already, zeros cheaply, and surely.
+
+Flash wears by being written. Two versions of an image are often the same in long stretches, so that looking first spares
+writes, and time too, since flash reads several times faster than it writes. Where nothing is the same, looking would only
+cost: a stretch that differed is followed by ``_BLIND`` buffers that are written without looking.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+
+from slots.device import Target
+from slots.errors import SlotError
+
+BUFFER = 256 * 1024  # bytes that are compared and written at once; smaller ones cost calls, larger ones memory
+ALIGNMENT = (
+    4096  # bytes; O_DIRECT wants multiples of the logical block size (open(2), Notes), which this is for all devices
+)
+_BLIND = 15  # buffers
+_STEP = 32 * 1024  # bytes
+_BLKZEROOUT = 0x127F  # <linux/fs.h>: _IO(0x12, 127), takes offset and length as two u64
+
+
+class Medium:
+    """Writes to an open slot, for one thread.
+
+    Args:
+        target: the slot.
+        size: of the image, in bytes, for messages.
+
+    Attributes:
+        written: bytes that went to the medium, zeros included.
+        skipped: bytes that were there already.
+    """
+
+    def __init__(self, target: Target, size: int) -> None:
+        self.written = self.skipped = 0
+        self._target, self._size = target, size
+        self._found = memoryview(mmap.mmap(-1, BUFFER))
+        self._step = bytearray(_STEP)  # bytearray compares with memcmp(3), memoryview item by item
+        self._zeros = memoryview(bytes(_STEP))
+        self._blind = 0
+
+    def put(self, data: memoryview, offset: int) -> None:
+        """Makes the medium hold whole blocks.
+
+        Args:
+            data: at most ``BUFFER`` bytes, a multiple of 4096, in memory aligned to 4096.
+            offset: in bytes, a multiple of 4096.
+
+        Raises:
+            SlotError: ``slot.write-failed``.
+        """
+        count = len(data)
+        zeros = self._equal(data, None)
+        if (zeros or self._blind == 0) and self._holds(data, offset):
+            self.skipped += count
+            return
+        self._blind = self._blind - 1 if self._blind else _BLIND
+        if not (zeros and self._zero(offset, count)):
+            self._write(data, offset)
+        self.written += count
+
+    def put_end(self, data: memoryview, count: int, offset: int) -> None:
+        """Makes the medium hold the end of the image; bytes behind it may become zero, up to the next 4096.
+
+        Args:
+            data: a buffer of a multiple of 4096 bytes, aligned; what follows ``count`` is overwritten.
+            count: bytes of the image in it.
+            offset: in bytes, a multiple of 4096.
+
+        Raises:
+            SlotError: ``slot.write-failed``.
+        """
+        whole = count // ALIGNMENT * ALIGNMENT
+        padded = whole if whole == count else whole + ALIGNMENT
+        if not self._target.direct:
+            self._write(data[:count], offset)
+        elif self._target.block and offset + padded <= self._target.capacity:
+            data[count:padded] = bytes(padded - count)
+            self._write(data[:padded], offset)
+        else:  # there is no room for a whole block, so that the last bytes go by the cache
+            self._write(data[:whole], offset)
+            if whole < count:
+                self._uncached(False)
+                self._write(data[whole:count], offset + whole)
+                self.sync(offset + count)
+                self._uncached(True)
+        self.written += count
+
+    def sync(self, offset: int) -> None:
+        """Returns when everything that was put is on the medium; ``offset`` is for the message."""
+        try:
+            os.fsync(self._target.fd)
+        except OSError as error:
+            raise self._failed(offset, f"fsync: {error.strerror}") from error
+
+    def _holds(self, data: memoryview, offset: int) -> bool:
+        found = self._found[: len(data)]
+        try:
+            if os.preadv(self._target.fd, [found], offset) != len(data):
+                return False
+        except OSError:
+            return False  # a sector that cannot be read may be mended by writing it
+        return self._equal(data, found)
+
+    def _equal(self, data: memoryview, other: memoryview | None) -> bool:
+        """Compares with others of the same length, or with zeros; the first difference ends it."""
+        for at in range(0, len(data), _STEP):
+            part = data[at : at + _STEP]
+            step = self._step if len(part) == _STEP else bytearray(len(part))
+            step[:] = other[at : at + _STEP] if other is not None else self._zeros[: len(part)]
+            if step != part:
+                return False
+        return True
+
+    def _zero(self, offset: int, count: int) -> bool:
+        """Lets the device make zeros by itself, often without a write; the kernel writes them where it cannot."""
+        if not self._target.block:
+            return False
+        try:
+            fcntl.ioctl(self._target.fd, _BLKZEROOUT, struct.pack("=QQ", offset, count))
+        except OSError:
+            return False
+        return True
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        while data:
+            try:
+                count = os.pwrite(self._target.fd, data, offset)
+            except OSError as error:
+                raise self._failed(offset, error.strerror or str(error)) from error
+            if count <= 0:
+                raise self._failed(offset, "the device took no bytes")
+            offset += count
+            data = data[count:]
+
+    def _uncached(self, direct: bool) -> None:
+        flags = fcntl.fcntl(self._target.fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._target.fd, fcntl.F_SETFL, flags | os.O_DIRECT if direct else flags & ~os.O_DIRECT)
+
+    def _failed(self, offset: int, reason: str) -> SlotError:
+        return SlotError(
+            "slot.write-failed", "the slot could not be written",
+            details=f"{self._target.path}, offset {offset} of {self._size}: {reason}",
+            resolution="it is tried again; if this repeats, the storage is failing or full", retryable=True,
+        )  # fmt: skip
