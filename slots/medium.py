@@ -2,7 +2,7 @@
 
 Flash wears by being written. Two versions of an image are often the same in long stretches, so that looking first spares
 writes, and time too, since flash reads several times faster than it writes. Where nothing is the same, looking would only
-cost: a stretch that differed is followed by ``_BLIND`` buffers that are written without looking.
+cost: after each buffer that differs twice as many are written without looking, up to ``_BLIND``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUFFER = 256 * 1024  # bytes that are compared and written at once; smaller ones
 ALIGNMENT = (
     4096  # bytes; O_DIRECT wants multiples of the logical block size (open(2), Notes), which this is for all devices
 )
-_BLIND = 15  # buffers
+_BLIND = 63  # buffers
 _STEP = 32 * 1024  # bytes
 _BLKZEROOUT = 0x127F  # <linux/fs.h>: _IO(0x12, 127), takes offset and length as two u64
 
@@ -42,7 +42,9 @@ class Medium:
         self._found = memoryview(mmap.mmap(-1, BUFFER))
         self._step = bytearray(_STEP)  # bytearray compares with memcmp(3), memoryview item by item
         self._zeros = memoryview(bytes(_STEP))
-        self._blind = 0
+        self._blind = self._patience = (
+            0  # buffers to be written without looking: still, and after the next that differs
+        )
 
     def put(self, data: memoryview, offset: int) -> None:
         """Makes the medium hold whole blocks.
@@ -57,9 +59,14 @@ class Medium:
         count = len(data)
         zeros = self._equal(data, None)
         if (zeros or self._blind == 0) and self._holds(data, offset):
+            self._blind = self._patience = 0
             self.skipped += count
             return
-        self._blind = self._blind - 1 if self._blind else _BLIND
+        if self._blind:
+            self._blind -= 1
+        else:
+            self._blind = self._patience
+            self._patience = min(2 * self._patience + 1, _BLIND)
         if not (zeros and self._zero(offset, count)):
             self._write(data, offset)
         self.written += count

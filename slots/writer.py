@@ -7,6 +7,7 @@ write is an answer of the device, not a promise of the kernel.
 from __future__ import annotations
 
 import mmap
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ def write_image(
     checkpoint: Callable[[int], None],
     settled: Callable[[int], None] | None = None,
     every: int = 8 * _MIB,
+    pause: float = 0.25,
 ) -> Statistics:
     """Writes the image from ``start`` on; bytes of the slot behind its end may become zero, up to the next 4096.
 
@@ -49,9 +51,10 @@ def write_image(
         size: of the whole image, in bytes; it must be met exactly.
         start: byte offset, a multiple of 4096; everything before it is on the medium already.
         progress: is told how many bytes of the image are written; at most once for each MiB, and at the end.
-        checkpoint: is told an offset, a multiple of ``every``, when everything before it is surely on the medium.
+        checkpoint: is told an offset, a multiple of 4096, when everything before it is surely on the medium.
         settled: the same at once, from another thread, and at last with ``size``.
-        every: bytes between two checkpoints, a multiple of 1 MiB.
+        every: bytes between two checkpoints at least, a multiple of 1 MiB; an image that breaks off gets one where it did.
+        pause: seconds between two checkpoints at least, since each costs the storage of the agent a write as well.
 
     Returns:
         How many bytes were written and skipped. All of the image is on the medium.
@@ -68,7 +71,7 @@ def write_image(
         raise SlotError("slot.too-small", "the image does not fit", details=f"{size} bytes into {target.capacity}")
     medium = Medium(target, size)
     report = _Report(start, progress, checkpoint)
-    with _Writing(medium, start, every, report, settled or _nobody) as writing:
+    with _Writing(medium, start, (every, pause), report, settled or _nobody) as writing:
         for piece in _exactly(pieces, size - start, size):
             writing.take(piece)
         writing.finish()
@@ -118,8 +121,12 @@ class _Writing:
     What was handed over is written in any case, so that an interrupted write is resumed as late as possible.
     """
 
-    def __init__(self, medium: Medium, start: int, every: int, report: _Report, settled: Callable[[int], None]) -> None:
-        self._medium, self._every, self._report, self._settled = medium, every, report, settled
+    def __init__(
+        self, medium: Medium, start: int, pace: tuple[int, float], report: _Report, settled: Callable[[int], None]
+    ) -> None:
+        self._medium, self._report, self._settled = medium, report, settled
+        self._every, self._pause = pace
+        self._last, self._since = start, -pace[1]  # checkpoint, and when
         self._done = start  # offset up to which the slot is written
         self._at = start  # offset up to which buffers were handed over
         self._held, self._room = 0, BUFFER - start % BUFFER
@@ -187,13 +194,15 @@ class _Writing:
         else:
             self._medium.put(view[:count], offset)
         self._done = offset + count
-        if self._done % self._every == 0:
+        if self._done % self._every == 0 and time.monotonic() - self._since >= self._pause:
             self._settle()
-            self._report.reached(self._done)
 
     def _settle(self) -> None:
         self._medium.sync(self._done)
         self._settled(self._done)
+        if self._done % ALIGNMENT == 0 and self._done > self._last:
+            self._report.reached(self._done)
+        self._last, self._since = self._done, time.monotonic()
 
 
 def _nobody(_: int) -> None:

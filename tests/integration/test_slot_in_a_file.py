@@ -55,6 +55,7 @@ def put(path: Path, data: bytes, start: int = 0, seed: int = 0, size: int | None
             progress=progress.append,
             checkpoint=checkpoints.append,
             every=every,
+            pause=0,
         )
         assert read_back(target, size, lambda done: None) == hashlib.sha256(data).hexdigest()
     assert read_back(str(path), size, lambda done: None) == hashlib.sha256(data).hexdigest()
@@ -109,7 +110,7 @@ def test_what_a_checkpoint_announces_is_on_the_medium(tmp_path):
         seen.append(read_back(str(path), offset, lambda done: None) == hashlib.sha256(data[:offset]).hexdigest())
 
     with open_target(slot(path), booted=(), size=len(data)) as target:
-        write_image(target, [data], len(data), progress=lambda done: None, checkpoint=check, every=MIB)
+        write_image(target, [data], len(data), progress=lambda done: None, checkpoint=check, every=MIB, pause=0)
     assert seen == [True] * 5
 
 

@@ -196,7 +196,13 @@ def test_a_medium_that_fails_is_reported_with_the_offset(tmp_path: Path) -> None
             checkpoints: list[int] = []
             with pytest.raises(SlotError) as caught:
                 write_image(
-                    target, [b"x" * 8 * MIB], 8 * MIB, progress=nothing, checkpoint=checkpoints.append, every=MIB
+                    target,
+                    [b"x" * 8 * MIB],
+                    8 * MIB,
+                    progress=nothing,
+                    checkpoint=checkpoints.append,
+                    every=MIB,
+                    pause=0,
                 )
     assert caught.value.code == "slot.write-failed"
     assert caught.value.retryable

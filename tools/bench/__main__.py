@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tools.bench import backends, idle, install, material
+from tools.bench import backends, idle, install, material, slots
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--size", type=int, default=300, metavar="MIB", help="size of the ext4 image (default 300)")
     parser.add_argument("--rounds", type=int, default=3, help="installations by each program, alternating (default 3)")
-    parser.add_argument("--only", choices=("idle", "install", "unpack"), help="just one of them")
+    parser.add_argument("--only", choices=("idle", "install", "slots", "unpack"), help="just one of them")
     options = parser.parse_args()
     build = Path("build/bench").absolute()
     build.mkdir(parents=True, exist_ok=True)
@@ -24,6 +24,8 @@ def main() -> int:
         results["idle"] = idle.measure(build)
     if options.only in (None, "unpack"):
         results["unpack"] = backends.measure(build, material.image(build, options.size))
+    if options.only in (None, "slots"):
+        results["slots"] = slots.measure(build, options.size, options.rounds)
     if options.only in (None, "install"):
         results["install"] = install.measure(build, options.size, options.rounds)
     (build.parent / "bench.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -66,10 +66,15 @@ class Sample:
     fetcher_peak: float = 0.0
 
 
-def rauc(build: Path, bundle: Path, slots: list[str]) -> Sample:
-    """``rauc install``, with the service already running; the kernel's work (loop, squashfs) is not in its CPU."""
+def configure_rauc(build: Path, slots: list[str]) -> None:
+    """Writes ``system.conf``."""
     (build / "mnt").mkdir(exist_ok=True)
     (build / "system.conf").write_text(_SYSTEM_CONF.format(work=build, a=slots[0], b=slots[1]))
+
+
+def rauc(build: Path, bundle: Path, slots: list[str]) -> Sample:
+    """``rauc install``, with the service already running; the kernel's work (loop, squashfs) is not in its CPU."""
+    configure_rauc(build, slots)
     script = _RAUC_RUN.format(work=build, bundle=bundle)
     command = ["unshare", "-m", "dbus-run-session", "--", "sh", "-c", script]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -32,7 +32,9 @@ def opened(path: Path, size: int) -> Target:
 def write(target: Target, *pieces: bytes, size: int | None = None, start: int = 0, every: int = BUFFER) -> list[int]:
     checkpoints: list[int] = []
     total = start + sum(map(len, pieces)) if size is None else size
-    write_image(target, pieces, total, start=start, progress=nothing, checkpoint=checkpoints.append, every=every)
+    write_image(
+        target, pieces, total, start=start, progress=nothing, checkpoint=checkpoints.append, every=every, pause=0
+    )
     return checkpoints
 
 
@@ -73,7 +75,7 @@ def test_what_a_checkpoint_promises_was_flushed_before(tmp_path: Path, monkeypat
     flush = os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (flush(fd), events.append("flushed")))
     with opened(tmp_path / "slot", len(NOISE)) as target:
-        write_image(target, [NOISE], len(NOISE), progress=nothing, checkpoint=events.append, every=2 * BUFFER)
+        write_image(target, [NOISE], len(NOISE), progress=nothing, checkpoint=events.append, every=2 * BUFFER, pause=0)
     assert events[:2] == ["flushed", 2 * BUFFER]
     assert events[-1] == "flushed"
     assert events.count("flushed") >= 2
@@ -94,11 +96,35 @@ def test_a_write_that_stopped_goes_on_from_its_last_checkpoint(tmp_path: Path) -
     checkpoints: list[int] = []
     with opened(tmp_path / "slot", len(NOISE)) as target:
         with pytest.raises(ConnectionError):
-            write_image(target, torn(), len(NOISE), progress=nothing, checkpoint=checkpoints.append, every=BUFFER)
+            write_image(
+                target, torn(), len(NOISE), progress=nothing, checkpoint=checkpoints.append, every=BUFFER, pause=0
+            )
         start = checkpoints[-1]
         assert start == 2 * BUFFER
         write(target, NOISE[start:], start=start)
         assert read_back(target, len(NOISE), nothing) == sha256(NOISE)
+
+
+@pytest.mark.req("S08", "S09")
+def test_a_write_that_breaks_off_gets_a_checkpoint_where_it_did(tmp_path: Path) -> None:
+    def torn() -> Iterator[bytes]:
+        yield NOISE[:-5000]
+        raise ConnectionError("the network is gone")
+
+    checkpoints: list[int] = []
+    with opened(tmp_path / "slot", len(NOISE)) as target, pytest.raises(ConnectionError):
+        write_image(target, torn(), len(NOISE), progress=nothing, checkpoint=checkpoints.append)
+    assert checkpoints == [3 * BUFFER]
+
+
+def test_checkpoints_are_not_told_more_often_than_wanted(tmp_path: Path) -> None:
+    checkpoints: list[int] = []
+    with opened(tmp_path / "slot", 3 * BUFFER) as target:
+        write_image(
+            target, [NOISE[: 3 * BUFFER]], 3 * BUFFER, progress=nothing, checkpoint=checkpoints.append,
+            every=BUFFER, pause=1000,
+        )  # fmt: skip
+    assert checkpoints == [BUFFER, 3 * BUFFER]
 
 
 def test_progress_is_told_at_most_once_for_each_mebibyte(tmp_path: Path) -> None:
