@@ -127,6 +127,12 @@ class Rules:
         self._bootnames = bootnames
         self._dialect = dialect
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every variable that any operation changes."""
+        own = (variable for name in self._bootnames for variable in self._dialect.fresh(name, primary=True))
+        return frozenset((self._dialect.order, TRIAL, *own))
+
     def state(self, variables: Variables) -> BootState:
         """Explains the variables."""
         order = self._order(variables)
@@ -170,17 +176,28 @@ class Rules:
         }
 
     def mark_good(self, variables: Variables, bootname: str) -> Changes:
-        """See ``port.BootEnv``."""
+        """See ``port.BootEnv``; the order is touched only when no slot of ours could boot by it."""
         self._check(bootname)
-        return self._dialect.fresh(bootname, primary=False)
+        changes = self._dialect.fresh(bootname, primary=False)
+        after = {**variables, **{name: value or "" for name, value in changes.items()}}
+        if not self.state(after).primary:
+            changes[self._dialect.order] = self._headed(variables, bootname)
+        return changes
 
     def _order(self, variables: Variables) -> tuple[str, ...]:
         names = variables.get(self._dialect.order, "").split()
         return tuple(dict.fromkeys(names))[:MAX_NAMES]
 
     def _headed(self, variables: Variables, *first: str) -> str:
-        """The order with some names in front. An order without names is healed with all of ours."""
-        return " ".join(dict.fromkeys((*first, *(self._order(variables) or self._bootnames))))
+        """The order with some names in front.
+
+        An order without any name of ours is healed with those that have attempts left: a slot without attempts may be half
+        written, and boot scripts give new attempts to every slot in the order when all are used up.
+        """
+        order = self._order(variables)
+        if not set(order) & set(self._bootnames):
+            order += tuple(name for name in self._bootnames if self._dialect.attempts(variables, name))
+        return " ".join(dict.fromkeys((*first, *order)))
 
     def _check(self, *names: str) -> None:
         for name in names:

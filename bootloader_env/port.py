@@ -80,5 +80,5 @@ class BootEnv(Protocol):
         ...
 
     def mark_good(self, bootname: str) -> None:
-        """Gives the slot full attempts again; the order and the trial stay as they are."""
+        """Gives the slot full attempts again, and heals an order by which no slot of ours would boot; the trial stays."""
         ...

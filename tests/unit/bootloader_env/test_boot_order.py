@@ -40,7 +40,8 @@ def test_from_any_variables_activation_leads_to_the_target_first_and_a_bootable_
     assert after.slots[fallback].good
     assert after.trial == "t"
     before = rules.state(variables)
-    assert set(after.order) == set(before.order or "ABC") | {target, fallback}
+    ours = set(before.order) & set("ABC") or {name for name in "ABC" if before.slots[name].attempts}
+    assert set(after.order) == set(before.order) | ours | {target, fallback}
 
 
 @given(CASES, PAIRS)
@@ -61,10 +62,33 @@ def test_from_any_variables_a_confirmed_slot_is_good(case, name):
 
 
 @given(CASES, NAMES)
-def test_marking_good_touches_only_that_slots_attempts(case, name):
+def test_marking_good_touches_only_that_slots_attempts_unless_nothing_would_boot(case, name):
     rules, variables = case
     changes = rules.mark_good(variables, name)
-    assert all(name in variable and variable not in ("ORDER", "BOOT_ORDER", TRIAL) for variable in changes)
+    assert TRIAL not in changes
+    after = rules.state(applied(variables, changes))
+    assert after.primary
+    assert after.slots[name].attempts
+    order = [variable for variable in changes if variable in ("ORDER", "BOOT_ORDER")]
+    assert all(name in variable for variable in changes if variable not in order)
+    if order:
+        assert not rules.state(applied(variables, {n: v for n, v in changes.items() if n not in order})).primary
+        assert after.primary == after.order[0] == name
+
+
+@pytest.mark.parametrize("order", [None, "", "   ", "x y", "A,B"])
+def test_a_lost_order_is_healed_without_a_slot_that_has_no_attempts(order):
+    left = {"BOOT_A_LEFT": "1", "BOOT_B_LEFT": "3", "BOOT_C_LEFT": "0"}
+    variables = left if order is None else {**left, "BOOT_ORDER": order}
+    kept = [] if order is None else order.split()
+    healed = applied(variables, UBOOT.mark_good(variables, "B"))
+    assert healed["BOOT_ORDER"].split() == ["B", *kept, "A"], "C may be half written"
+    assert UBOOT.activate(variables, "C", "B", "")["BOOT_ORDER"].split() == ["C", "B", *kept, "A"]
+
+
+def test_what_may_change_is_known_before_anything_does():
+    assert UBOOT.names == {"BOOT_ORDER", "BOOT_A_LEFT", "BOOT_B_LEFT", "BOOT_C_LEFT", TRIAL}
+    assert GRUB.names == {"ORDER", TRIAL, *(f"{name}_{what}" for name in "ABC" for what in ("OK", "TRY"))}
 
 
 @given(CASES, PAIRS)

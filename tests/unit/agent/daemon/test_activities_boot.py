@@ -66,6 +66,23 @@ def test_a_boot_in_the_middle_of_an_update_gives_its_attempt_back(
     assert environment.read().slots["A"].attempts == 3
 
 
+@pytest.mark.req("T26")
+@pytest.mark.parametrize("order", [None, "", "x"])
+def test_a_lost_order_is_repaired_by_an_ordinary_healthy_boot_in_one_write(
+    disk: Disk, environment: Environment, order: str | None
+) -> None:
+    del environment.variables["BOOT_ORDER"]
+    if order is not None:
+        environment.variables["BOOT_ORDER"] = order
+    environment.variables["BOOT_A_LEFT"] = "2"
+    assert environment.read().primary == ""
+    Settle(context(disk, environment))()
+    assert environment.calls == [("mark_good", "A")]
+    state = environment.read()
+    assert [name for name in state.order if name != "x"] == ["A", "B"]
+    assert (state.primary, state.slots["A"].attempts) == ("A", 3)
+
+
 def test_no_installer_is_kept_for_an_update_that_is_given_up(disk: Disk, environment: Environment) -> None:
     ended: list[str] = []
     installer = SimpleNamespace(alive=lambda: True, close=lambda: ended.append("installer"))
