@@ -116,6 +116,8 @@ class BootloaderSettings:
 
     type: str
     fw_env_config: Path
+    fw_env_namespace: str
+    allow_single_environment: bool
     grubenv: Path
     boot_attempts: int
     boot_attempts_primary: int

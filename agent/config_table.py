@@ -205,7 +205,27 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.attributes", "*", kind.ATTRIBUTE, "", 'An attribute, for example `hw-revision = "C"`.'),
     Setting("fetcher", "user", kind.USER, "nobody", "The unprivileged user that talks to the network."),
     Setting("bootloader", "type", kind.one_of("uboot", "grub"), REQUIRED, "Which bootloader the device has."),
-    Setting("bootloader", "fw-env-config", kind.PATH, "/etc/fw_env.config", "U-Boot: where its environment is."),
+    Setting(
+        "bootloader",
+        "fw-env-config",
+        kind.PATH,
+        "/etc/fw_env.config",
+        "U-Boot: the file that says where its environment is, see [U-Boot](uboot.md).",
+    ),
+    Setting(
+        "bootloader",
+        "fw-env-namespace",
+        kind.OPTIONAL_WORD,
+        "",
+        "U-Boot: the name of its environment in a `fw-env-config` in YAML; empty: what the device tree says, or the only one.",
+    ),
+    Setting(
+        "bootloader",
+        "allow-single-environment",
+        kind.BOOLEAN,
+        False,
+        "U-Boot: accept an environment of one copy. A power cut while it is written then loses all of it.",
+    ),
     Setting("bootloader", "grubenv", kind.PATH, "/boot/grub/grubenv", "GRUB: its environment block."),
     Setting("bootloader", "boot-attempts", kind.whole(1, 99), 3, "Attempts of a slot that is marked good."),
     Setting("bootloader", "boot-attempts-primary", kind.whole(1, 99), 3, "Attempts of a newly installed slot."),
@@ -214,7 +234,8 @@ SETTINGS: tuple[Setting, ...] = (
         "lock-file",
         kind.PATH,
         "/var/lock/fw_printenv.lock",
-        "Locked around every change of the environment; the default is what `fw_setenv` locks.",
+        "U-Boot: locked around every change of the environment; the default is what `fw_setenv` locks. A `lockfile` in "
+        "`fw-env-config` goes first.",
     ),
     Setting(
         "slot", "device", kind.DEVICE, REQUIRED, "The block device or file; `partlabel:NAME` finds a GPT partition."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,9 @@ def open_env(
     attempts: int,
     attempts_primary: int,
     allow_single: bool = False,
+    namespace: str = "",
     lock: str = DEFAULT_LOCK,
+    device_tree: str = "/proc/device-tree",
 ) -> BootEnv:
     """Returns the boot environment; the medium itself is not touched before the first call.
 
@@ -35,11 +38,13 @@ def open_env(
         attempts: U-Boot only: boots that a proven slot may fail in a row, 1 to 255.
         attempts_primary: U-Boot only: the same for a slot on trial.
         allow_single: U-Boot only: accept an environment that is not redundant.
-        lock: U-Boot only: the lock file of libubootenv.
+        namespace: U-Boot only: the environment to take of a description with several.
+        lock: U-Boot only: the lock file of libubootenv, unless the description names another.
+        device_tree: U-Boot only: where the device tree is, in which the bootloader may name the environment.
 
     Raises:
         BootEnvError: ``bootenv.bootnames``, ``bootenv.config-missing``, ``bootenv.config-invalid``,
-            ``bootenv.config-unsupported``, ``bootenv.not-redundant``.
+            ``bootenv.config-namespace``, ``bootenv.not-writable``, ``bootenv.not-redundant``.
         ValueError: an unknown kind, or attempts out of range.
     """
     if kind == "grub":
@@ -48,9 +53,31 @@ def open_env(
         raise ValueError(f"{kind!r} is no bootloader that we know")
     if not 1 <= attempts <= 255 or not 1 <= attempts_primary <= 255:
         raise ValueError("attempts must be between 1 and 255")
-    copies = fwenv_config.parse(_config_text(env_config))
-    store = UbootStore(copies, lock=lock, allow_single=allow_single)
-    return VariableEnv(store, Rules(bootnames, UbootDialect(attempts, attempts_primary)))
+    layout = fwenv_config.parse(_config_text(env_config), namespace=namespace, hint=_hint(device_tree))
+    rules = Rules(bootnames, UbootDialect(attempts, attempts_primary))
+    _check_writable(layout.writable, rules.names)
+    return VariableEnv(UbootStore(layout.copies, lock=layout.lock or lock, allow_single=allow_single), rules)
+
+
+def _hint(device_tree: str) -> str:
+    """What U-Boot says its environment is called in fw_env.config; libubootenv, ``libuboot_namespace_from_dt``."""
+    try:
+        with Path(device_tree, "chosen/u-boot,env-config").open("rb") as file:
+            return file.read(64).split(b"\0")[0].decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _check_writable(writable: frozenset[str] | None, needed: Iterable[str]) -> None:
+    missing = sorted(set(needed) - writable) if writable is not None else []
+    if missing:
+        raise BootEnvError(
+            "bootenv.not-writable",
+            "the description of the U-Boot environment forbids to change what we must change",
+            details="not in the writelist, or read-only there: " + " ".join(missing),
+            resolution="add them to the writelist in fw_env.config, and to CONFIG_ENV_FLAGS_LIST_STATIC of U-Boot if it sets "
+            "CONFIG_ENV_WRITEABLE_LIST",
+        )
 
 
 def _config_text(path: str) -> str:

@@ -1,9 +1,9 @@
 """The U-Boot environment as bytes. Pure.
 
 A copy is a CRC-32 of the data (little endian, 4 bytes), one flags byte if there are two copies, and the data: entries
-``name=value`` that end with NUL each, another NUL, padding of any content. Of two copies with a right CRC the one with
-the larger flags counts, where 0 follows 255; with equal flags it is the first. Sources: U-Boot's ``env/common.c``
-(``env_check_redund``) and ``include/env_internal.h``.
+``name=value`` that end with NUL each, another NUL, padding of any content. Which of two copies with a right CRC counts, the
+flags byte tells, see ``Scheme``. Sources: U-Boot's ``env/common.c`` (``env_check_redund``), ``env/flash.c``, ``env/sf.c`` and
+``include/env_internal.h``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,26 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from bootloader_env.errors import BootEnvError
 from bootloader_env.order import Changes, Variables
 
 _CRC = 4  # bytes
+FLAGS_AT = 4  # where the flags byte is
+ACTIVE, OBSOLETE = 1, 0  # the flags in NOR flash
 Entries = tuple[bytes, ...]
+
+
+class Scheme(Enum):
+    """How the flags of two copies tell which one counts. With equal flags it is the first.
+
+    INCREMENTAL: the larger, where 0 follows 255; each write counts on. BOOLEAN, in NOR flash: the larger; a write makes the
+    new copy active (1), and then the old one obsolete (0) by clearing bits, which needs no erasing.
+    """
+
+    INCREMENTAL = "incremental"
+    BOOLEAN = "boolean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +86,20 @@ def encode(entries: Entries, size: int, *, flags: int | None) -> bytes:
     return zlib.crc32(data).to_bytes(_CRC, "little") + head + data
 
 
-def current(images: Sequence[Image | None]) -> int | None:
+def current(images: Sequence[Image | None], scheme: Scheme = Scheme.INCREMENTAL) -> int | None:
     """Returns the number of the copy that U-Boot takes, or None when no copy is valid."""
     valid = [number for number, image in enumerate(images) if image is not None]
     if len(valid) < 2:
         return valid[0] if valid else None
     first, second = (image.flags for image in images if image is not None)
-    if (first, second) in ((255, 0), (0, 255)):
+    if scheme is Scheme.INCREMENTAL and (first, second) in ((255, 0), (0, 255)):
         return int(second == 0)
     return int(second > first)
+
+
+def next_flags(flags: int, scheme: Scheme) -> int:
+    """Returns the flags of the copy that is to count instead of one with these flags."""
+    return ACTIVE if scheme is Scheme.BOOLEAN else (flags + 1) & 0xFF
 
 
 def variables(entries: Entries) -> Variables:

@@ -70,6 +70,8 @@ def look_at(config: Config) -> Device:
         grubenv=str(loader.grubenv),
         attempts=loader.boot_attempts,
         attempts_primary=loader.boot_attempts_primary,
+        allow_single=loader.allow_single_environment,
+        namespace=loader.fw_env_namespace,
         lock=str(loader.lock_file),
     )
     return Device(

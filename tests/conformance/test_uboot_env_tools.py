@@ -107,8 +107,8 @@ def test_of_two_valid_copies_fw_printenv_and_we_take_the_same(tmp_path, flags):
 def test_one_description_means_the_same_to_fw_printenv_and_to_us(tmp_path, text):
     make_uboot(tmp_path, "a=1\n")
     (tmp_path / "fw_env.config").write_text(text.format(tmp_path / "env.bin"))
-    copies = parse((tmp_path / "fw_env.config").read_text())
-    store = UbootStore(copies, lock=str(tmp_path / "lock"))
+    layout = parse((tmp_path / "fw_env.config").read_text())
+    store = UbootStore(layout.copies, lock=str(tmp_path / "lock"))
     store.update(lambda now: {"b": "2"})
     assert printed(tmp_path) == {"a": "1", "b": "2"} == dict(store.load())
 
@@ -165,7 +165,7 @@ def test_an_environment_on_a_real_block_device_is_shared_with_the_tools(tmp_path
     try:
         text = f"{device} 0x10000 {SIZE:#x}\n{device} {0x10000 + SIZE:#x} {SIZE:#x}\n"
         (tmp_path / "fw_env.config").write_text(text)
-        store = UbootStore(parse(text), lock=str(tmp_path / "lock"))
+        store = UbootStore(parse(text).copies, lock=str(tmp_path / "lock"))
         for n in range(5):
             store.update(lambda now, n=n: {"ours": str(n)})
             tool_sets(tmp_path, "tool", str(n))

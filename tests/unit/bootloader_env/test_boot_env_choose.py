@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from support.boot_environments import make_grub, make_uboot
 
@@ -54,6 +57,79 @@ def test_a_single_copy_needs_an_explicit_permission(tmp_path):
         opened(tmp_path)
     assert caught.value.code == "bootenv.not-redundant"
     opened(tmp_path, allow_single=True)
+
+
+YAML = """\
+uboot:
+  size: 0x2000
+  lockfile: {home}/own.lock
+  {writelist}
+  devices:
+  - path: {home}/env.bin
+  - path: {home}/env.bin
+    offset: 0x2000
+data:
+  size: 0x2000
+  devices:
+  - path: {home}/data.bin
+  - path: {home}/data.bin
+    offset: 0x2000
+"""
+
+
+def describe(tmp_path, writelist="# all may be changed"):
+    make_uboot(tmp_path)
+    (tmp_path / "fw_env.config").write_text(YAML.format(home=tmp_path, writelist=writelist))
+
+
+def test_an_environment_is_selected_by_the_setting_or_by_what_the_device_tree_says(tmp_path):
+    describe(tmp_path)
+    with pytest.raises(BootEnvError) as caught:
+        opened(tmp_path, device_tree=str(tmp_path))
+    assert caught.value.code == "bootenv.config-namespace"
+    (tmp_path / "chosen").mkdir()
+    (tmp_path / "chosen/u-boot,env-config").write_bytes(b"uboot\0")
+    for options in ({"namespace": "uboot"}, {"device_tree": str(tmp_path)}):
+        env = opened(tmp_path, **options)
+        env.activate("B", fallback="A", trial="")
+        assert env.read().primary == "B"
+
+
+def test_the_lock_that_the_description_names_is_taken(tmp_path):
+    describe(tmp_path)
+    opened(tmp_path, namespace="uboot").read()
+    assert (tmp_path / "own.lock").exists()
+    assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (("BOOT_ORDER:sw", "BOOT_A_LEFT:dw", "BOOT_B_LEFT:dw", "OTA_TRIAL:sw"), ""),
+        (("BOOT_ORDER:sw", "BOOT_A_LEFT:dw", "BOOT_B_LEFT:dr"), "BOOT_B_LEFT OTA_TRIAL"),
+    ],
+)
+def test_variables_that_may_not_be_changed_are_told_at_the_start(tmp_path, names, missing):
+    describe(tmp_path, "writelist: \n" + "".join(f"  - {name}\n" for name in names))
+    if not missing:
+        opened(tmp_path, namespace="uboot")
+        return
+    with pytest.raises(BootEnvError) as caught:
+        opened(tmp_path, namespace="uboot")
+    assert caught.value.code == "bootenv.not-writable"
+    assert caught.value.details.endswith(": " + missing)
+
+
+def test_flash_code_is_loaded_only_where_there_is_flash(tmp_path):
+    make_uboot(tmp_path)
+    code = (
+        "import sys; from bootloader_env.choose import open_env;"
+        f"open_env('uboot', bootnames=('A', 'B'), env_config='{tmp_path}/fw_env.config', grubenv='', attempts=3,"
+        f" attempts_primary=3, lock='{tmp_path}/lock').read();"
+        "print([name for name in sys.modules if name.split('.')[-1] in ('mtd', 'ubi', 'flash_devices', 'yaml_subset')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"attempts_primary": 256}, {"kind": "lilo"}])

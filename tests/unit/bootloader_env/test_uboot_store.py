@@ -10,6 +10,7 @@ from support.boot_environments import SIZE, make_uboot, torn, uboot_store
 
 from bootloader_env.errors import BootEnvError
 from bootloader_env.fwenv_config import Copy
+from bootloader_env.media import FileMedium
 from bootloader_env.uboot import UbootStore
 
 
@@ -106,6 +107,25 @@ def test_an_offset_can_count_from_the_end(tmp_path, offset):
     assert store.load()["a"] == "1"
 
 
+def test_copies_that_overlap_are_refused_whatever_they_are_called(tmp_path):
+    make_uboot(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "env.bin")
+    for device, offset in (("link", 0), ("link", SIZE - 1), ("env.bin", -SIZE - 1)):
+        copies = (Copy(str(tmp_path / "env.bin"), 0, SIZE), Copy(str(tmp_path / device), offset, SIZE))
+        store = UbootStore(copies, lock=str(tmp_path / "lock"))
+        with pytest.raises(BootEnvError, match="overlap") as caught:
+            store.load()
+        assert caught.value.code == "bootenv.config-invalid"
+
+
+def test_a_block_device_on_top_of_flash_is_refused_because_it_erases_as_it_likes(tmp_path):
+    make_uboot(tmp_path)
+    for name in ("mtdblock3", "ubiblock0_1"):
+        (tmp_path / name).write_bytes((tmp_path / "env.bin").read_bytes())
+        copies = (Copy(str(tmp_path / name), 0, SIZE), Copy(str(tmp_path / name), SIZE, SIZE))
+        assert code_of(UbootStore(copies, lock=str(tmp_path / "lock")).load) == "bootenv.config-unsupported"
+
+
 @pytest.mark.parametrize("offset", [1, 2 * SIZE, -SIZE + 1, -3 * SIZE])
 def test_a_copy_outside_its_device_is_refused(tmp_path, offset):
     make_uboot(tmp_path)
@@ -160,11 +180,13 @@ def test_the_boot_partition_of_an_emmc_is_unlocked_for_the_write_only(tmp_path):
     switch.parent.mkdir(parents=True)
     switch.write_text("1\n")
     copies = (Copy(str(device), 0, SIZE), Copy(str(device), SIZE, SIZE))
-    store = UbootStore(copies, lock=str(tmp_path / "lock"), sysfs=str(tmp_path / "sys"))
-    with store._unprotected(str(device)):
+    with FileMedium(copies[0], str(tmp_path / "sys"))._unprotected():
         assert switch.read_text() == "0"
     assert switch.read_text() == "1"
     stamp = switch.stat().st_mtime_ns
+    store = UbootStore(
+        copies, lock=str(tmp_path / "lock"), open_medium=lambda copy: FileMedium(copy, str(tmp_path / "sys"))
+    )
     store.update(lambda now: {"a": "1"})
     assert store.load()["a"] == "1"
     assert switch.read_text() == "1"
