@@ -11,12 +11,16 @@ import time
 import pytest
 from support.boot_environments import SIZE, boot_env, make_uboot, uboot_store
 
+from bootloader_env import uboot_format as fmt
 from bootloader_env.choose import open_env
 from bootloader_env.fwenv_config import Copy, parse
 from bootloader_env.uboot import DEFAULT_LOCK, UbootStore
 
+OPERATIONS = 1000
+
 # libubootenv prints a value as it is, so that one with a line end cannot be told from two variables.
-ALPHABET = bytes(n for n in range(1, 256) if n not in b"\n")
+ALPHABET = "".join(chr(n) for n in range(1, 256) if n != 10)
+NAMES = [f"v{letter}" for letter in "abcdefgh"] + ["with space", 'quo"te', "ümlaut", "-dash", ".dot", "#hash", "a:b"]
 
 
 def printed(folder) -> dict[str, str]:
@@ -27,15 +31,36 @@ def printed(folder) -> dict[str, str]:
 
 
 def tool_sets(folder, name: str, value: str | None) -> None:
-    argv = [b"fw_setenv", b"-c", os.fsencode(folder / "fw_env.config"), name.encode()]
+    argv = [b"fw_setenv", b"-c", os.fsencode(folder / "fw_env.config"), b"--", name.encode("latin-1")]
     if value is not None:
         argv.append(value.encode("latin-1"))
     subprocess.run(argv, check=True, capture_output=True, timeout=20)
 
 
+def tool_runs_script(folder, changes: dict[str, str | None]) -> None:
+    """Several changes in one write."""
+    lines = (f"{name}={value or ''}\n".encode("latin-1") for name, value in changes.items())
+    (folder / "script").write_bytes(b"".join(lines))
+    argv = ["fw_setenv", "-c", str(folder / "fw_env.config"), "-s", str(folder / "script")]
+    subprocess.run(argv, check=True, capture_output=True, timeout=20)
+
+
 def random_value(chooser: random.Random) -> str:
+    kind = chooser.random()
+    if kind < 0.2:
+        return chooser.choice(("a=b", "=", '"', "'", "\\", "run a; run b", "${x}", " ", "\t", "\xff", "#", "a\\", "0"))
     length = chooser.choice((1, 2, 10, 40, 300))
-    return "".join(chr(chooser.choice(ALPHABET)) for _ in range(length))
+    return "".join(chooser.choices(ALPHABET, k=length))
+
+
+def random_changes(chooser: random.Random) -> dict[str, str | None]:
+    names = chooser.sample(NAMES, chooser.choice((1, 1, 2, 5)))
+    return {name: random_value(chooser) if chooser.random() < 0.75 else None for name in names}
+
+
+def by_script(changes: dict[str, str | None]) -> bool:
+    """Whether a script of fw_setenv can say so: it takes # for a comment, and a carriage return for a line end."""
+    return not any(name.startswith("#") or (value or "").endswith("\r") for name, value in changes.items())
 
 
 @pytest.mark.parametrize("copies", [2, 1])
@@ -48,16 +73,61 @@ def test_random_changes_by_us_and_by_fw_setenv_are_read_alike_by_both(tmp_path, 
         (tmp_path / "fw_env.config").write_text(f"{tmp_path}/env.bin 0x0 {SIZE:#x}\n")
     store = UbootStore(both[:copies], lock=str(tmp_path / "lock"), allow_single=True)
     expected = dict(store.load())
-    for _ in range(400):  # more than 255 writes, so that the flags wrap
-        name = "v" + chooser.choice("abcdefgh")
-        value = random_value(chooser) if chooser.random() < 0.8 else None
-        if chooser.random() < 0.5:
-            store.update(lambda now, name=name, value=value: {name: value})
+    seen_flags = set()
+    for _ in range(OPERATIONS):
+        changes = random_changes(chooser)
+        who = chooser.random()
+        if who < 0.5:
+            store.update(lambda now, changes=changes: changes)
+        elif who < 0.75 and by_script(changes):
+            tool_runs_script(tmp_path, changes)
         else:
-            tool_sets(tmp_path, name, value)
-        expected = {n: v for n, v in {**expected, name: value}.items() if v is not None}
+            name = next(iter(changes))
+            changes = {name: changes[name]}
+            tool_sets(tmp_path, name, changes[name])
+        expected = {name: value for name, value in {**expected, **changes}.items() if value is not None}
         assert dict(store.load()) == expected
         assert printed(tmp_path) == expected
+        seen_flags.add((tmp_path / "env.bin").read_bytes()[4])
+    if copies == 2:
+        assert {254, 255} & seen_flags and {0, 1} & seen_flags and len(seen_flags) == 128, "the flags must wrap"
+
+
+@pytest.mark.parametrize("redundant", [True, False])
+def test_random_images_of_mkenvimage_are_ours_byte_for_byte(tmp_path, redundant):
+    chooser = random.Random(redundant)
+    expected = []
+    for number in range(OPERATIONS):
+        names = chooser.sample(NAMES, chooser.randrange(1, 8))
+        values = {name: random_value(chooser).rstrip("\\") or "x" for name in names if not name.startswith("#")}
+        if chooser.random() < 0.2:
+            values["lines"] = "run a;\nrun b"
+        text = "".join(f"{name}={value}".replace("\n", "\\\n") + "\n" for name, value in values.items())
+        (tmp_path / f"{number}.txt").write_bytes(b"# comment\n\n" + text.encode("latin-1"))
+        expected.append(values)
+    flag = "-r" if redundant else ""
+    script = f"for n in $(seq 0 {OPERATIONS - 1}); do mkenvimage {flag} -s 4096 -p 0 -o $n.bin $n.txt || exit 1; done"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    for number, values in enumerate(expected):
+        raw = (tmp_path / f"{number}.bin").read_bytes()
+        image = fmt.decode(raw, redundant=redundant)
+        assert image is not None
+        assert dict(fmt.variables(image.entries)) == values
+        assert fmt.encode(image.entries, 4096, flags=1 if redundant else None) == raw
+
+
+def test_flags_and_callbacks_of_variables_survive_our_writes_and_still_bind_fw_setenv(tmp_path):
+    text = "serial#=123\nipaddr=10.0.0.1\n.callbacks=ipaddr:ipaddr\n.flags=serial#:sr,ipaddr:ia\nBOOT_ORDER=A B\n"
+    store = UbootStore(make_uboot(tmp_path, text), lock=str(tmp_path / "lock"))
+    for value in ("B A", "A B", "B A"):
+        store.update(lambda now, value=value: {"BOOT_ORDER": value})
+    assert store.load()[".flags"] == "serial#:sr,ipaddr:ia"
+    tool_sets(tmp_path, "serial#", "456")  # which it does not do, without a word
+    tool_sets(tmp_path, "x", "1")
+    store.update(lambda now: {"y": "2"})
+    found = store.load()
+    assert (found["serial#"], found[".callbacks"], found["x"], found["y"]) == ("123", "ipaddr:ipaddr", "1", "2")
+    assert "serial#:sr" in found[".flags"].split(","), "libubootenv may lose other entries, we do not"
 
 
 @pytest.mark.parametrize("padding", ["0x00", "0xff"])
