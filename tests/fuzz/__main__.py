@@ -54,7 +54,7 @@ def _one(options: argparse.Namespace) -> int:
         except ImportError:
             sys.stderr.write("atheris does not exist for this Python or processor: use --engine random\n")
             return 2
-        watched = atheris.instrument_imports(include=["agent"], enable_loader_override=False)
+        watched = atheris.instrument_imports(include=["agent", "bootloader_env"], enable_loader_override=False)
     with watched:
         from fuzz.engine import fuzz
         from fuzz.target import Watch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fuzz import content_targets, signature_targets, wire_targets
+from fuzz import bootenv_targets, content_targets, signature_targets, wire_targets
 
-TARGETS = {each.name: each for each in (*signature_targets.TARGETS, *content_targets.TARGETS, *wire_targets.TARGETS)}
+MODULES = (signature_targets, content_targets, wire_targets, bootenv_targets)
+TARGETS = {each.name: each for module in MODULES for each in module.TARGETS}
 NAMES = tuple(TARGETS)
