@@ -1,8 +1,9 @@
 """A copy of the U-Boot environment in a UBI volume, which it has for itself.
 
 UBI hides bad blocks and wear. A copy that fits into one logical erase block is exchanged atomically. A larger one is written
-by a volume update: it sets a mark in the flash, which only a complete update removes, and until then the volume cannot be
-read. Sources: the kernel's ``include/uapi/mtd/ubi-user.h`` and ``drivers/mtd/ubi/cdev.c``; U-Boot's ``env/ubi.c``.
+by a volume update, for which the kernel wants CAP_SYS_RESOURCE: it sets a mark in the flash, which only a complete update
+removes, and until then the volume cannot be read. Sources: the kernel's ``include/uapi/mtd/ubi-user.h`` and
+``drivers/mtd/ubi/cdev.c``; U-Boot's ``env/ubi.c``.
 """
 
 from __future__ import annotations

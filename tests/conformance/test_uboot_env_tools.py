@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -122,7 +123,8 @@ def test_flags_and_callbacks_of_variables_survive_our_writes_and_still_bind_fw_s
     for value in ("B A", "A B", "B A"):
         store.update(lambda now, value=value: {"BOOT_ORDER": value})
     assert store.load()[".flags"] == "serial#:sr,ipaddr:ia"
-    tool_sets(tmp_path, "serial#", "456")  # which it does not do, without a word
+    with contextlib.suppress(subprocess.CalledProcessError):  # libubootenv 0.3.2 refuses without a word
+        tool_sets(tmp_path, "serial#", "456")
     tool_sets(tmp_path, "x", "1")
     store.update(lambda now: {"y": "2"})
     found = store.load()

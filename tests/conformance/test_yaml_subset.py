@@ -22,7 +22,7 @@ GOOD_LINE = st.sampled_from(
 TEXTS = st.one_of(st.lists(ANY_LINE, max_size=4), st.lists(GOOD_LINE, max_size=8)).map("\n".join)
 
 
-@settings(max_examples=2500, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=1500, suppress_health_check=list(HealthCheck), deadline=None)
 @given(TEXTS)
 def test_whatever_is_accepted_means_the_same_to_pyyaml(text):
     try:

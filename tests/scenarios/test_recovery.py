@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def test_power_cuts_while_writing_never_boot_the_half_written_slot(tmp_path: Pat
         world.server.faults.clear()
         assert world.wait_ended(action) == "FINISHED"
         assert world.running.version == "1.2.0"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.req("T26")
+@pytest.mark.parametrize("order", ["", "x y"])
+def test_a_daemon_that_starts_on_a_healthy_system_repairs_an_order_that_was_lost(tmp_path: Path, order: str) -> None:
+    with stage(tmp_path) as world:
+        world.wait_settled()
+        config = str(world.board.config.parent / "fw_env.config")
+        os.kill(world.board.daemon_pid, signal.SIGKILL)
+        subprocess.run(["fw_setenv", "-c", config, "BOOT_ORDER", order], check=True, timeout=20)
+        assert (world.environment().get("BOOT_ORDER") or "") == order
+        world.wait_for(lambda: "A" in world.environment().get("BOOT_ORDER", ""), 20, "the new daemon repairs the order")
+        assert world.environment()["BOOT_ORDER"].split()[0] == "A"
+        world.board.power_cut()
+        assert world.board.power_on().bootname == "A"
 
 
 @pytest.mark.slow
