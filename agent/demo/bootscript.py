@@ -1,7 +1,7 @@
 """What the bootloader does before the kernel runs: its environment in flash, and the script that chooses a slot.
 
 This is the other side of the contract, so it shares no code with ``bootloader_env``: it reads and writes the bytes as
-U-Boot does (``env/common.c``, ``env/flags.h``) and chooses as RAUC's example ``contrib/uboot.sh`` does.
+U-Boot does (``env/common.c``, ``env/flags.h``) and chooses as our own ``boot.cmd`` does, or RAUC's ``contrib/uboot.sh``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-ATTEMPTS = 3
+from agent.demo import bootlogic
+from agent.demo.bootlogic import ATTEMPTS, Run
+
+Script = Literal["ota", "rauc"]
 COPY_SIZE = 0x4000
 _HEAD = struct.Struct("<IB")  # CRC-32 of the data, generation
 
@@ -109,25 +112,69 @@ def _decode(data: bytes) -> dict[str, str]:
 class Choice:
     """The slot to boot and the environment to save before the kernel starts.
 
-    ``left`` is what remains of its attempts after this one; ``refilled`` tells that all had used up theirs.
+    ``left`` is what remains of its attempts after this one; ``refilled`` tells that all had used up theirs. ``saves`` is how
+    often the environment was written on the way, resets included.
     """
 
     bootname: str
     left: int
     variables: Mapping[str, str]
     refilled: bool
+    saves: int = 1
 
 
-def choose(variables: Mapping[str, str], bootnames: Sequence[str]) -> Choice | None:
-    """Runs the boot script once, and once more when it had to refill the counters.
+def choose(
+    variables: Mapping[str, str],
+    bootnames: Sequence[str],
+    script: Script = "ota",
+    *,
+    rescue: str = "",
+    failing: Collection[str] = (),
+) -> Choice | None:
+    """Runs the boot script, again and again as long as it ends with a reset.
 
     Args:
         variables: the environment.
         bootnames: the slots that the script knows, in its order of preference.
+        script: ours or RAUC's.
+        rescue: boot name of the rescue system; empty for none. RAUC's script has none.
+        failing: what cannot be loaded; RAUC's script is not asked to.
 
     Returns:
-        None when even full counters lead nowhere, because the order names no known slot: the device is dead.
+        None when even full counters lead nowhere: the device is dead.
     """
+    if script == "rauc":
+        return _rauc(variables, bootnames)
+    choice = followed(bootlogic.uboot, variables, bootnames, rescue, failing)
+    if choice is None or choice.bootname == rescue:
+        return choice
+    return replace(choice, left=int(choice.variables[_left(choice.bootname)], 16))
+
+
+def followed(
+    script: Callable[[Mapping[str, str], Sequence[str], str, Collection[str]], Run],
+    variables: Mapping[str, str],
+    bootnames: Sequence[str],
+    rescue: str,
+    failing: Collection[str],
+) -> Choice | None:
+    """Runs one of our scripts until something starts; ``left`` is 0 in what is returned.
+
+    Returns:
+        None when nothing starts although all have got new attempts.
+    """
+    refilled, saves = False, 0
+    while True:
+        run = script(variables, bootnames, rescue, failing)
+        variables, saves = run.stored, saves + run.saves
+        if run.started is not None:
+            return Choice(run.started, 0, variables, refilled, saves)
+        if refilled:
+            return None
+        refilled = run.refilled
+
+
+def _rauc(variables: Mapping[str, str], bootnames: Sequence[str]) -> Choice | None:
     # setenv with an empty value deletes a variable, so an empty order is a missing one.
     now = dict(variables)
     if not now.get("BOOT_ORDER"):

@@ -18,7 +18,8 @@ from typing import Literal
 
 import agent
 from agent.demo import bootscript, grubscript, images, tools
-from agent.demo.bootscript import ATTEMPTS, Flash, Storage
+from agent.demo.bootlogic import ATTEMPTS
+from agent.demo.bootscript import Flash, Script, Storage
 from agent.demo.grubscript import GrubBlock
 from agent.demo.processes import everyone, kill_everyone, written_by
 from agent.errors import EnvironmentFault
@@ -49,6 +50,8 @@ class Board:
         slots: boot name and file of each slot, in the boot script's order of preference.
         say: told what happens, one sentence each.
         bootloader: ``uboot`` or ``grub``.
+        script: which boot script it runs.
+        rescue: which of the slots is the rescue system; empty for none.
 
     ``program`` is what the service manager starts, followed by ``--config FILE``; a test may put another in its place.
     """
@@ -59,15 +62,20 @@ class Board:
         slots: Mapping[str, Path],
         say: Callable[[str], None] = lambda _: None,
         bootloader: Bootloader = "uboot",
+        script: Script = "ota",
+        rescue: str = "",
     ) -> None:
         self.directory = directory
         self.slots = dict(slots)
-        defaults = {"BOOT_ORDER": " ".join(slots), **{f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}" for name in slots}}
+        self.rescue = rescue
+        self.bootnames = tuple(name for name in slots if name != rescue)
+        counters = {f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}" for name in self.bootnames}
+        defaults = {"BOOT_ORDER": " ".join(self.bootnames), **counters}
         self.bootloader = bootloader
         grub = bootloader == "grub"
         self.flash: Storage = GrubBlock(directory / "grubenv") if grub else Flash(directory / "uboot.env", defaults)
-        self._script = grubscript.choose if grub else bootscript.choose
-        self.program = [sys.executable, "-I", str(_ENTRY), "daemon"]
+        self._choose = grubscript.choose if grub else bootscript.choose
+        self._script = script
         self.program = [sys.executable, "-I", str(_ENTRY), "daemon"]
         self.boots: list[Boot] = []
         self._say = say
@@ -114,12 +122,16 @@ class Board:
             raise RuntimeError("the power is on already")
         self.reset_request.unlink(missing_ok=True)
         for _ in range(_MAX_RESETS):
-            choice = self._script(self.flash.load().variables, tuple(self.slots))
+            before = self.flash.load().variables
+            choice = self._choose(before, self.bootnames, self._script, rescue=self.rescue)
             if choice is None:
                 break
             if choice.refilled:
                 self._say("boot script: no slot has attempts left, all counters are filled again")
-            self.flash.save(choice.variables)
+            if choice.bootname == self.rescue:
+                self._say("boot script: no slot has attempts left, the rescue system starts")
+            if choice.saves:
+                self.flash.save(choice.variables)
             slot = self.slots[choice.bootname]
             release = images.read_file(slot, images.OS_RELEASE)
             if release:

@@ -1,16 +1,18 @@
 """What GRUB does before the kernel runs: its environment block, and the script that chooses a menu entry.
 
 As in ``bootscript``, no code is shared with ``bootloader_env``: the block is read and written as GRUB does it (manual,
-"The GRUB environment block"), and the choice is the one of RAUC's example ``contrib/grub.conf``.
+"The GRUB environment block"), and the choice is the one of our own ``grub.cfg``, or of RAUC's ``contrib/grub.conf``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from agent.demo.bootscript import Choice, Loaded
+from agent.demo import bootlogic
+from agent.demo.bootscript import Choice, Loaded, Script, followed
 
 BLOCK_SIZE = 1024
 _HEAD = b"# GRUB Environment Block\n"
@@ -43,16 +45,25 @@ class GrubBlock:
             os.fsync(file.fileno())
 
 
-def choose(variables: Mapping[str, str], bootnames: Sequence[str]) -> Choice | None:
-    """Runs the script; once more when it led to the rescue entry, because this board has nothing there and resets.
+def choose(
+    variables: Mapping[str, str],
+    bootnames: Sequence[str],
+    script: Script = "ota",
+    *,
+    rescue: str = "",
+    failing: Collection[str] = (),
+) -> Choice | None:
+    """Runs the script, again and again as long as it ends with a reset; see ``bootscript.choose``."""
+    if script == "rauc":
+        return _rauc(variables, bootnames)
+    choice = followed(bootlogic.grub, variables, bootnames, rescue, failing)
+    if choice is None or choice.bootname == rescue:
+        return choice
+    return replace(choice, left=int(choice.variables.get(f"{choice.bootname}_LEFT") or 0))
 
-    Args:
-        variables: the environment.
-        bootnames: the slots that have a menu entry, in the script's order of preference.
 
-    Returns:
-        None when the second run leads nowhere either, because no slot is good: the device is dead.
-    """
+def _rauc(variables: Mapping[str, str], bootnames: Sequence[str]) -> Choice | None:
+    # Once more when it led to the rescue entry, because this board has nothing there and resets.
     now = {"ORDER": " ".join(bootnames)}
     for name in bootnames:
         now |= {f"{name}_OK": "0", f"{name}_TRY": "0"}
