@@ -136,6 +136,7 @@ class SlotSettings:
     bootname: str | None
     parent: str | None
     readonly: bool
+    rescue: bool
 
 
 @dataclass(frozen=True, slots=True)

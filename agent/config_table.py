@@ -244,6 +244,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("slot", "bootname", kind.OPTIONAL_WORD, "", "The bootloader's name for the slot; only on root slots."),
     Setting("slot", "parent", kind.OPTIONAL_WORD, "", "The root slot, `CLASS.INDEX`, that this slot belongs to."),
     Setting("slot", "readonly", kind.BOOLEAN, False, "Never write to this slot."),
+    Setting(
+        "slot",
+        "rescue",
+        kind.BOOLEAN,
+        False,
+        "This is the rescue system, which the boot script starts when no slot boots; see [boot scripts](boot-scripts.md).",
+    ),
     Setting("health", "units", kind.UNITS, [], "systemd units that must be active."),
     Setting(
         "health",

@@ -19,6 +19,7 @@ def open_env(
     kind: Literal["uboot", "grub"],
     *,
     bootnames: tuple[str, ...],
+    rescue: tuple[str, ...] = (),
     env_config: str,
     grubenv: str,
     attempts: int,
@@ -33,6 +34,7 @@ def open_env(
     Args:
         kind: the bootloader.
         bootnames: of all slots that we manage.
+        rescue: of the rescue system, if there is one; the boot script must know it too.
         env_config: U-Boot only: path of fw_env.config.
         grubenv: GRUB only: path of the environment block.
         attempts: U-Boot only: boots that a proven slot may fail in a row, 1 to 255.
@@ -48,13 +50,13 @@ def open_env(
         ValueError: an unknown kind, or attempts out of range.
     """
     if kind == "grub":
-        return VariableEnv(GrubStore(grubenv), Rules(bootnames, GrubDialect()))
+        return VariableEnv(GrubStore(grubenv), Rules(bootnames, GrubDialect(), rescue))
     if kind != "uboot":
         raise ValueError(f"{kind!r} is no bootloader that we know")
     if not 1 <= attempts <= 255 or not 1 <= attempts_primary <= 255:
         raise ValueError("attempts must be between 1 and 255")
     layout = fwenv_config.parse(_config_text(env_config), namespace=namespace, hint=_hint(device_tree))
-    rules = Rules(bootnames, UbootDialect(attempts, attempts_primary))
+    rules = Rules(bootnames, UbootDialect(attempts, attempts_primary), rescue)
     _check_writable(layout.writable, rules.names)
     return VariableEnv(UbootStore(layout.copies, lock=layout.lock or lock, allow_single=allow_single), rules)
 

@@ -11,7 +11,7 @@ The variables are RAUC's, so that its boot scripts and its tools keep working be
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,12 +110,14 @@ class Rules:
     Args:
         bootnames: the slots that we manage, at least two.
         dialect: how the bootloader writes them down.
+        rescue: systems that the boot script starts by itself when no slot boots. They are behind every slot without being
+            in the order, have no attempts, and can be a fallback but never a target.
 
     Raises:
         BootEnvError: ``bootenv.bootnames`` for names that do not work as parts of variables.
     """
 
-    def __init__(self, bootnames: tuple[str, ...], dialect: Dialect) -> None:
+    def __init__(self, bootnames: tuple[str, ...], dialect: Dialect, rescue: tuple[str, ...] = ()) -> None:
         wrong = [name for name in bootnames if not _BOOTNAME.fullmatch(name)]
         if wrong or len(set(bootnames)) != len(bootnames) or not 2 <= len(bootnames) <= MAX_NAMES:
             raise BootEnvError(
@@ -126,6 +128,8 @@ class Rules:
             )
         self._bootnames = bootnames
         self._dialect = dialect
+        self._rescue = rescue
+        self._everything = (*bootnames, *rescue)
 
     @property
     def names(self) -> frozenset[str]:
@@ -148,7 +152,7 @@ class Rules:
         if len(trial) > MAX_TRIAL or not trial.isascii() or not trial.isprintable():
             raise ValueError(f"a trial must be printable ASCII of at most {MAX_TRIAL} characters, not {trial!r}")
         changes = {
-            **self._dialect.fresh(fallback, primary=False),
+            **self._proved(fallback),
             **self._dialect.fresh(target, primary=True),
             self._dialect.order: self._headed(variables, target, fallback),
         }
@@ -157,7 +161,7 @@ class Rules:
     def confirm(self, variables: Variables, bootname: str) -> Changes:
         """See ``port.BootEnv``; a slot that had lost its place in the order gets the first one."""
         self._check(bootname)
-        changes = {**self._dialect.fresh(bootname, primary=False), TRIAL: None}
+        changes = {**self._proved(bootname), TRIAL: None}
         if bootname not in self._order(variables):
             changes[self._dialect.order] = self._headed(variables, bootname)
         return changes
@@ -170,42 +174,57 @@ class Rules:
             order = [name for name in order if name != bad]
         return {
             **self._dialect.dead(bad),
-            **self._dialect.fresh(good, primary=False),
-            self._dialect.order: " ".join(order),
+            **self._proved(good),
+            self._dialect.order: " ".join(order) or None,
             TRIAL: None,
         }
 
     def mark_good(self, variables: Variables, bootname: str) -> Changes:
         """See ``port.BootEnv``; the order is touched only when no slot of ours could boot by it."""
+        if bootname in self._rescue:
+            return {}
         self._check(bootname)
-        changes = self._dialect.fresh(bootname, primary=False)
+        changes = self._proved(bootname)
         after = {**variables, **{name: value or "" for name, value in changes.items()}}
         if not self.state(after).primary:
             changes[self._dialect.order] = self._headed(variables, bootname)
         return changes
+
+    def _proved(self, name: str) -> Changes:
+        """Full attempts for a slot that has proved itself; a rescue system has none to be given."""
+        return {} if name in self._rescue else self._dialect.fresh(name, primary=False)
 
     def _order(self, variables: Variables) -> tuple[str, ...]:
         names = variables.get(self._dialect.order, "").split()
         return tuple(dict.fromkeys(names))[:MAX_NAMES]
 
     def _headed(self, variables: Variables, *first: str) -> str:
-        """The order with some names in front.
-
-        An order without any name of ours is healed with those that have attempts left: a slot without attempts may be half
-        written, and boot scripts give new attempts to every slot in the order when all are used up.
-        """
+        """The order with some names in front. One without any name of ours is healed with those of ours that may boot."""
         order = self._order(variables)
         if not set(order) & set(self._bootnames):
-            order += tuple(name for name in self._bootnames if self._dialect.attempts(variables, name))
-        return " ".join(dict.fromkeys((*first, *order)))
+            order = (*self._not_ruled_out(variables), *order)
+        return self._without_rescue([*first, *order])
+
+    def _not_ruled_out(self, variables: Variables) -> tuple[str, ...]:
+        """Our slots, without those that were taken out of the order on purpose, as a half-written one is.
+
+        Boot scripts give new attempts to every slot in the order when all are used up: such a slot must not get back.
+        """
+        if not self._dialect.dead_leaves_order:
+            return self._bootnames
+        return tuple(name for name in self._bootnames if effective(variables, self._dialect.dead(name)))
+
+    def _without_rescue(self, names: Iterable[str]) -> str:
+        return " ".join(dict.fromkeys(name for name in names if name not in self._rescue))
 
     def _check(self, *names: str) -> None:
-        for name in names:
-            if name not in self._bootnames:
+        """Of two names the second is the system behind the first, which may be a rescue system."""
+        for name, known in zip(names, (self._bootnames, self._everything), strict=False):
+            if name not in known:
                 raise BootEnvError(
                     "bootenv.unknown-bootname",
                     "the bootloader knows no such slot",
-                    details=f"{name!r} is none of {' '.join(self._bootnames)}",
+                    details=f"{name!r} is none of {' '.join(known)}",
                     resolution="compare the bootnames in the configuration with the boot script",
                 )
         if len(set(names)) != len(names):

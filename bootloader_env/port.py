@@ -66,7 +66,7 @@ class BootEnv(Protocol):
 
         Args:
             target: the freshly written slot.
-            fallback: the slot that is running; it is made bootable for sure.
+            fallback: the slot that is running; it is made bootable for sure. A rescue system is bootable always.
             trial: printable ASCII, at most 100 characters.
         """
         ...
@@ -76,9 +76,13 @@ class BootEnv(Protocol):
         ...
 
     def revert(self, bad: str, good: str) -> None:
-        """Makes ``good`` boot next, ``bad`` not at all, and ends the trial."""
+        """Makes ``good`` boot next, ``bad`` not at all, and ends the trial; a rescue system stays behind all slots."""
         ...
 
     def mark_good(self, bootname: str) -> None:
-        """Gives the slot full attempts again, and heals an order by which no slot of ours would boot; the trial stays."""
+        """Gives the slot full attempts again; the trial stays as it is.
+
+        So does the order, unless no slot of ours would boot by it: then it is healed, without slots that were taken out of
+        it on purpose. For a rescue system nothing is changed.
+        """
         ...

@@ -24,6 +24,7 @@ class Slot:
         bootname: the bootloader's name for it; only root slots have one.
         parent: the name of the root slot it belongs to; only other slots have one.
         readonly: never written to.
+        rescue: a system that boots when no other can; only a root slot, the only one of its class, never updated.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Slot:
     bootname: str | None = None
     parent: str | None = None
     readonly: bool = False
+    rescue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Group:
     def root(self) -> Slot:
         """The slot that the bootloader boots."""
         return self.slots[0]
+
+    @property
+    def rescue(self) -> bool:
+        """Whether this is the rescue system."""
+        return self.root.rescue
 
     @property
     def readonly(self) -> bool:
@@ -66,8 +73,10 @@ def groups_of(slots: Iterable[Slot]) -> tuple[Group, ...]:
     groups = tuple(
         Group(root.bootname or "", (root, *(slot for slot in every if slot.parent == root.name))) for root in roots
     )
-    if len(groups) < 2:
-        problems.append(f"at least two slots with a bootname are needed, there are {len(groups)}")
+    ordinary = [group for group in groups if not group.rescue]
+    if len(ordinary) < 2:
+        problems.append(f"at least two slots with a bootname are needed, there are {len(ordinary)}")
+    problems += _rescue_misfits(every, groups)
     for group in groups:
         for slot_class in _more_than_once([slot.slot_class for slot in group.slots]):
             problems.append(f"group {group.bootname} has several slots of class {slot_class}")
@@ -101,6 +110,17 @@ def _misfits(slots: Sequence[Slot]) -> Iterator[str]:
             yield f"{slot.name} has neither a bootname nor a parent"
         elif slot.parent and slot.parent not in roots:
             yield f"the parent {slot.parent} of {slot.name} is no slot with a bootname"
+
+
+def _rescue_misfits(slots: Sequence[Slot], groups: Sequence[Group]) -> Iterator[str]:
+    rescue = [group for group in groups if group.rescue]
+    if len(rescue) > 1:
+        yield f"there are several rescue systems: {', '.join(group.root.name for group in rescue)}"
+    for slot in slots:
+        if slot.rescue and not slot.bootname:
+            yield f"{slot.name} is the rescue system and has no bootname"
+        elif slot.rescue and [other.slot_class for other in slots].count(slot.slot_class) > 1:
+            yield f"the rescue system {slot.name} is not the only slot of class {slot.slot_class}"
 
 
 def _more_than_once(values: Iterable[str]) -> list[str]:

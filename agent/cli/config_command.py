@@ -59,6 +59,7 @@ def _check_slots(loaded: config.Config) -> None:
                 bootname=item.bootname,
                 parent=item.parent,
                 readonly=item.readonly,
+                rescue=item.rescue,
             )
             for item in loaded.slots
         )

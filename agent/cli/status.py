@@ -33,6 +33,8 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
     rows.append(
         ("running", _joined(_text(values, "CurrentVersion") or "unknown version", _slot(values, "Slot"), " in "))
     )
+    if values.get("Rescue") is True:
+        rows.append(("rescue", "this is the rescue system: no slot boots, an update is needed"))
     if state not in ("idle", ""):
         rows.append(("update", _joined(_text(values, "TargetVersion") or "?", _slot(values, "TargetSlot"), " to ")))
         rows.append(("progress", _progress(values.get("Progress"))))

@@ -46,6 +46,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("CurrentVersion", "s", "", "Version of the running system."),
     Property("TargetVersion", "s", "", "Version of the update under way."),
     Property("Slot", "s", "", "Boot name of the running slot."),
+    Property("Rescue", "b", False, "Whether the rescue system is running, because no slot boots."),
     Property("TargetSlot", "s", "", "Boot name of the slot that the update goes to."),
     Property(
         "LastError", "(sss)", ("", "", ""), "Code, text and advice of the last problem; empty when there is none."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, cast
 
@@ -44,6 +44,17 @@ class Device:
                 return group
         raise ConfigError("slot.unknown", "the configuration has no such slot", details=bootname)
 
+    def fallbacks(self, order: Sequence[str]) -> tuple[str, ...]:
+        """The boot names of the groups that do not run, the likeliest to boot in their place first.
+
+        Args:
+            order: the bootloader's; the rescue system is behind all that are in it.
+        """
+        others = [group for group in self.groups if group != self.booted]
+        place = {name: number for number, name in enumerate(order)}
+        others.sort(key=lambda group: (group.rescue, place.get(group.bootname, len(place))))
+        return tuple(group.bootname for group in others)
+
 
 def look_at(config: Config) -> Device:
     """Finds out what this device is.
@@ -51,13 +62,7 @@ def look_at(config: Config) -> Device:
     Raises:
         ConfigError, SlotError, BootEnvError: the configuration does not fit the device; see their codes.
     """
-    slots = tuple(
-        Slot(
-            name=item.name, slot_class=item.slot_class, index=item.index, device=item.device, type=item.type,
-            bootname=item.bootname, parent=item.parent, readonly=item.readonly,
-        )
-        for item in config.slots
-    )  # fmt: skip
+    slots = tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in config.slots)
     groups = groups_of(slots)
     running = booted_slot(_text(config.system.cmdline), slots, resolve)
     booted = next(group for group in groups if running in group.slots)
@@ -65,7 +70,8 @@ def look_at(config: Config) -> Device:
     loader = config.bootloader
     env = open_env(
         cast("Literal['uboot', 'grub']", loader.type),
-        bootnames=tuple(group.bootname for group in groups),
+        bootnames=tuple(group.bootname for group in groups if not group.rescue),
+        rescue=tuple(group.bootname for group in groups if group.rescue),
         env_config=str(loader.fw_env_config),
         grubenv=str(loader.grubenv),
         attempts=loader.boot_attempts,

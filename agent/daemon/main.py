@@ -66,6 +66,8 @@ class Daemon:
         self._store = Store(config.system.state_dir)
         self._knowledge = Knowledge(self._store)
         self._device = look_at(config)
+        if self._device.booted.rescue:
+            _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
         self._resume()
         self.presence = Presence(
@@ -141,8 +143,8 @@ class Daemon:
 
     def _resume(self) -> None:
         device = self._device
-        trial = device.env.read().trial
-        others = tuple(group.bootname for group in device.groups if group != device.booted)
+        state = device.env.read()
+        trial, others = state.trial, device.fallbacks(state.order)
         record = self._memory.load(trial=trial, booted=device.booted.bootname, others=others)
         event = event_after_start(record, boot_id=device.boot_id, booted=device.booted.bootname, trial=trial)
         if event is not None:

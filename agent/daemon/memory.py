@@ -37,7 +37,7 @@ class Memory:
         Args:
             trial: the marker, empty when no update is on trial.
             booted: boot name of the running slot.
-            others: the boot names of the other slots.
+            others: the boot names of the other slots, the likeliest fallback first.
         """
         try:
             stored = self._store.load("record")

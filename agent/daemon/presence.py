@@ -179,7 +179,8 @@ class Presence:
     def _initial(self) -> dict[str, object]:
         server = {"ServerState": "unknown"} if self._has_server else {}
         return {
-            "Slot": self._device.booted.bootname, "BootId": self._device.boot_id, **server, **self._results(),
+            "Slot": self._device.booted.bootname, "Rescue": self._device.booted.rescue, "BootId": self._device.boot_id,
+            **server, **self._results(),
             "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
         }  # fmt: skip
 

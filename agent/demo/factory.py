@@ -8,20 +8,22 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import agent
 from agent.bundler.keygen import DevelopmentPki, make_pki
 from agent.demo import images
-from agent.demo.bootscript import ATTEMPTS, COPY_SIZE, Flash, Storage
+from agent.demo.bootlogic import ATTEMPTS
+from agent.demo.bootscript import COPY_SIZE, Flash, Storage
 from agent.demo.grubscript import GrubBlock
 from agent.errors import ConfigError
 
 COMPATIBLE = "ota-demo-board"
 CONTROLLER = "demo-device"
 BOOTNAMES = ("A", "B")
+RESCUE = "R"  # boot name of the rescue system, on boards that have one
 _MARK = ".ota-demo"
 _SPARE = 4  # MiB that a slot is larger than the image from the factory
 
@@ -88,29 +90,36 @@ def make_keys(directory: Path) -> dict[str, DevelopmentPki]:
     return {who: make_pki(directory / "pki" / who, name="demo", now=now) for who in ("vendor", "stranger")}
 
 
-def make_disk(directory: Path, image: Path, size: int) -> dict[str, Path]:
-    """Two slot files: the first holds the image, the second nothing yet.
+def make_disk(directory: Path, image: Path, size: int, bootnames: Sequence[str] = BOOTNAMES) -> dict[str, Path]:
+    """The slot files: the first and the rescue system hold the image, the others nothing yet.
 
     Args:
         directory: where ``slots/`` is.
         image: the system from the factory.
         size: MiB of an image; a slot is a little larger.
+        bootnames: of the slots.
     """
-    slots = {name: directory / "slots" / f"rootfs-{name.lower()}.img" for name in BOOTNAMES}
-    shutil.copyfile(image, slots["A"])
-    slots["B"].touch()
-    for path in slots.values():
+    slots = {name: directory / "slots" / f"rootfs-{name.lower()}.img" for name in bootnames}
+    for name, path in slots.items():
+        if name in (bootnames[0], RESCUE):
+            shutil.copyfile(image, path)
+        else:
+            path.touch()
         os.truncate(path, (size + _SPARE) * images.MIB)
     return slots
 
 
-def make_environment(directory: Path, flash: Storage) -> None:
-    """The boot environment, and for U-Boot the file that tells ``fw_printenv`` where it is; the empty slot is not good."""
+def make_environment(directory: Path, flash: Storage, bootnames: Sequence[str] = BOOTNAMES) -> None:
+    """The boot environment, and for U-Boot the file that tells ``fw_printenv`` where it is; empty slots are not good."""
+    order, first = " ".join(bootnames), bootnames[0]
     if isinstance(flash, GrubBlock):
-        flash.format({"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"})
+        marks = {
+            f"{name}_{mark}": str(int((name, mark) == (first, "OK"))) for name in bootnames for mark in ("OK", "TRY")
+        }
+        flash.format({"ORDER": order, **marks})
     elif isinstance(flash, Flash):
-        full = f"{ATTEMPTS:x}"
-        flash.format({"bootcmd": "run boot_slot", "BOOT_ORDER": "A B", "BOOT_A_LEFT": full, "BOOT_B_LEFT": "0"})
+        left = {f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}" if name == first else "0" for name in bootnames}
+        flash.format({"bootcmd": "run boot_slot", "BOOT_ORDER": order, **left})
         lines = [f"{flash.path.absolute()} {offset:#x} {COPY_SIZE:#x}\n" for offset in (0, COPY_SIZE)]
         (directory / "fw_env.config").write_text("".join(lines), "ascii")
 
@@ -173,7 +182,10 @@ def write_config(
         "health.check-timeout": timing.deadline,
     }
     for index, (bootname, path) in enumerate(slots.items()):
-        values |= {f"slot.rootfs.{index}.device": str(path.absolute()), f"slot.rootfs.{index}.bootname": bootname}
+        section = "slot.rescue.0" if bootname == RESCUE else f"slot.rootfs.{index}"
+        values |= {f"{section}.device": str(path.absolute()), f"{section}.bootname": bootname}
+        if bootname == RESCUE:
+            values |= {f"{section}.rescue": True, f"{section}.readonly": True}
     (directory / "device.toml").write_text(_toml({**values, **overrides}), "utf-8")
 
 

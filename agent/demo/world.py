@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,8 @@ from agent.bundler.build import create
 from agent.bundler.content import read_directory
 from agent.bundler.key_pem import PemSigner
 from agent.demo import factory, images, tools
-from agent.demo.bootscript import ATTEMPTS
+from agent.demo.bootlogic import ATTEMPTS
+from agent.demo.bootscript import Script
 from agent.demo.bootsim import Board, Boot, Bootloader
 from agent.demo.bus import PrivateBus, properties
 from agent.demo.factory import CONTROLLER, Timing
@@ -60,6 +61,8 @@ class World:
         timing: the device's patience.
         overrides: of settings in ``device.toml``, for example ``{"update.allow-downgrade": True}``.
         bootloader: of the board.
+        script: which boot script it runs.
+        bootnames: of its slots; with ``factory.RESCUE`` among them it has a rescue system.
         bus: gives the device a message bus of its own; without it the device serves no D-Bus.
         listen: told what happens.
         progress: told how many bytes of an image are in its slot, and how many it has, while one is written.
@@ -77,6 +80,8 @@ class World:
         timing: Timing | None = None,
         overrides: Mapping[str, object] | None = None,
         bootloader: Bootloader = "uboot",
+        script: Script = "ota",
+        bootnames: Sequence[str] = factory.BOOTNAMES,
         bus: bool = False,
         listen: Callable[[Event], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -87,7 +92,7 @@ class World:
         self._lock: int | None = factory.claim(self.directory)
         self.keys = factory.make_keys(self.directory)
         first = images.make_image(self.directory / "images" / "factory.img", images.RootFs(FACTORY_VERSION, size))
-        slots = factory.make_disk(self.directory, first, size)
+        slots = factory.make_disk(self.directory, first, size, bootnames)
         first.unlink()
         tls = make_tls(self.directory / "tls")
         token = factory.make_token(self.directory)
@@ -97,8 +102,11 @@ class World:
         self._progress = progress
         self._writer = (0, 0)  # process id of an installer, and where in the image it began
         self._look_again = 0.0
-        self.board = Board(self.directory, slots, lambda text: self._news.tell("board", text), bootloader)
-        factory.make_environment(self.directory, self.board.flash)
+        rescue = factory.RESCUE if factory.RESCUE in bootnames else ""
+        self.board = Board(
+            self.directory, slots, lambda text: self._news.tell("board", text), bootloader, script, rescue
+        )
+        factory.make_environment(self.directory, self.board.flash, self.board.bootnames)
         self._slots, self._timing = slots, timing or Timing()
         self._overrides, self._wants_bus = {"bootloader.type": bootloader, **(overrides or {})}, bus
         self._bus: PrivateBus | None = None
@@ -226,6 +234,8 @@ class World:
         """Ticks until the device rests and its running system has proved itself: nothing on it changes any more."""
         self.wait_idle(timeout)
         name = self.running.bootname
+        if name == self.board.rescue:
+            return
         proved = {f"BOOT_{name}_LEFT": f"{ATTEMPTS:x}"}
         if self.board.bootloader == "grub":
             proved = {f"{name}_OK": "1", f"{name}_TRY": "0"}

@@ -87,12 +87,12 @@ class Disk:
 class Environment:
     """A boot environment in memory with RAUC's variables for U-Boot, by the real rules."""
 
-    def __init__(self) -> None:
-        self.variables = {"BOOT_ORDER": "A B", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "3"}
+    def __init__(self, bootnames: str = "AB", rescue: str = "") -> None:
+        self.variables = {"BOOT_ORDER": " ".join(bootnames), **{f"BOOT_{name}_LEFT": "3" for name in bootnames}}
         self.broken: BootEnvError | None = None
         self.strike: Callable[[], None] = lambda: None
         self.calls: list[tuple[str, ...]] = []
-        self._rules = Rules(("A", "B"), UbootDialect(3, 3))
+        self._rules = Rules(tuple(bootnames), UbootDialect(3, 3), tuple(rescue))
 
     def read(self) -> BootState:
         return self._rules.state(self.variables)
@@ -165,12 +165,18 @@ class Office:
         return href
 
 
-def device(environment: Environment, booted: str = "A", boot_id: str = "boot-1") -> Device:
-    """A device with the slots A and B."""
-    slots = tuple(
+def device(
+    environment: Environment, booted: str = "A", boot_id: str = "boot-1", *, bootnames: str = "AB", rescue: str = ""
+) -> Device:
+    """A device with a slot for each letter, and a rescue system."""
+    slots = [
         Slot(name=f"rootfs.{index}", slot_class="rootfs", index=index, device=f"/dev/{name}", type="raw", bootname=name)
-        for index, name in enumerate("AB")
-    )
+        for index, name in enumerate(bootnames)
+    ]
+    if rescue:
+        slots.insert(
+            0, Slot("rescue.0", "rescue", 0, "/dev/rescue", "raw", bootname=rescue, readonly=True, rescue=True)
+        )
     groups = groups_of(slots)
     running = next(group for group in groups if group.bootname == booted)
     return Device("demo", boot_id, groups, running, environment, {}, "1.0.0")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.demo.factory import Timing
+from agent.demo.factory import BOOTNAMES, Timing
 from agent.demo.news import Event
 from agent.demo.world import World
 
@@ -19,6 +19,7 @@ def stage(
     timing: Timing | None = None,
     overrides: Mapping[str, object] | None = None,
     bus: bool = False,
+    bootnames: Sequence[str] = BOOTNAMES,
     listen: Callable[[Event], None] = lambda _: None,
 ) -> Iterator[World]:
     """A world whose server runs and whose device runs 1.0.0 in slot A, slot B being empty; the power is off at the end.
@@ -29,9 +30,13 @@ def stage(
         timing: the device's patience.
         overrides: of settings, for example ``{"update.attempts": 2}``.
         bus: gives the device a message bus of its own, see ``World.bus``.
+        bootnames: of its slots, see ``World``.
         listen: told what happens.
     """
-    with World(directory / "world", size=size, timing=timing, overrides=overrides, bus=bus, listen=listen) as world:
+    home = directory / "world"
+    with World(
+        home, size=size, timing=timing, overrides=overrides, bus=bus, bootnames=bootnames, listen=listen
+    ) as world:
         yield world
 
 

@@ -18,6 +18,9 @@ _RESET_PATIENCE = 600.0  # seconds: an orderly shutdown may take its time, but n
 
 def activating(context: Context, record: Record) -> Step:
     """One atomic write: the target first, the running slot surely bootable behind it, and our marker."""
+    record = replace(
+        record, fallback=context.device.booted.bootname
+    )  # not always the one that was running at the start
     context.device.env.activate(record.target, fallback=record.fallback, trial=record.trial_marker())
     state = context.device.env.read()
     if state.order[:1] != (record.target,) or state.trial != record.trial_marker():
@@ -71,21 +74,31 @@ def confirming(context: Context, record: Record) -> Step:
 
 def reverting(context: Context, record: Record) -> Step:
     """Makes the old slot the choice again in one write; when the new one still runs, restarts out of it."""
-    context.device.env.revert(record.target, record.fallback)
-    if context.device.booted.bootname == record.target:  # a bad system may not be able to write; the old one goes on
+    running = (
+        context.device.booted.bootname
+    )  # of three slots it can be another than the fallback: that did not boot either
+    context.device.env.revert(record.target, record.fallback if running == record.target else running)
+    if running == record.target:  # a bad system may not be able to write; the old one goes on
         _reset(context)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
     bad = Content("bad", record.version, record.manifest_hash, int(context.clock.wall()))
     context.knowledge.set_content(record.target, bad)
-    return Step(Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record)))
+    return Step(
+        Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record, running))
+    )
 
 
-def fallback_reason(record: Record) -> Reason:
-    """What is known when the bootloader went back by itself."""
+def fallback_reason(record: Record, running: str) -> Reason:
+    """What is known when the bootloader went back by itself.
+
+    Args:
+        record: of the update.
+        running: boot name of the system that came up instead.
+    """
     return Reason(
         "boot.fallback",
         "the new system did not come up; the bootloader went back to the version before",
-        f"slot {record.target} used up its boot attempts, slot {record.fallback} runs",
+        f"slot {record.target} used up its boot attempts, slot {running} runs",
         "look at the console or the pstore of the failed boot; then deploy a new version",
     )
 

@@ -13,6 +13,7 @@ A = Slot("rootfs.0", "rootfs", 0, "/dev/vda2", "raw", bootname="A")
 B = Slot("rootfs.1", "rootfs", 1, "/dev/vda3", "ext4", bootname="B")
 APP_A = Slot("app.0", "app", 0, "/dev/vda4", "raw", parent="rootfs.0")
 APP_B = Slot("app.1", "app", 1, "/dev/vda5", "raw", parent="rootfs.1")
+R = Slot("rescue.0", "rescue", 0, "/dev/vda1", "raw", bootname="R", readonly=True, rescue=True)
 
 
 def problems(*slots: Slot) -> str:
@@ -26,6 +27,14 @@ def test_children_are_grouped_behind_their_root_slot() -> None:
     first, second = groups_of([APP_A, A, APP_B, B])
     assert (first.bootname, first.slots, first.root) == ("A", (A, APP_A), A)
     assert (second.bootname, second.slots) == ("B", (B, APP_B))
+
+
+def test_a_rescue_system_is_a_group_of_its_own() -> None:
+    assert [(group.bootname, group.rescue) for group in groups_of([R, A, B])] == [
+        ("R", True),
+        ("A", False),
+        ("B", False),
+    ]
 
 
 def test_a_group_with_a_read_only_child_is_read_only() -> None:
@@ -45,6 +54,13 @@ def test_a_group_with_a_read_only_child_is_read_only() -> None:
         ((A, B, replace(APP_A, parent=None)), "app.0 has neither a bootname nor a parent"),
         ((A, replace(B, parent="rootfs.0")), "rootfs.1 has both a bootname and a parent"),
         ((A, B, APP_A, replace(APP_B, parent="rootfs.0")), "group A has several slots of class app"),
+        ((A, replace(B, rescue=True)), "at least two slots with a bootname are needed, there are 1"),
+        ((A, B, replace(R, slot_class="rootfs")), "the rescue system rescue.0 is not the only slot of class rootfs"),
+        ((A, B, replace(R, bootname=None, parent="rootfs.0")), "rescue.0 is the rescue system and has no bootname"),
+        (
+            (A, B, R, replace(R, name="factory.0", slot_class="factory", device="/dev/vda9", bootname="F")),
+            "there are several rescue systems: rescue.0, factory.0",
+        ),
         ((A, replace(B, type="tar")), "rootfs.1 has the unknown type tar"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ def group(bootname: str, slot_class: str = "rootfs", *, readonly: bool = False) 
 
 
 A, B, C, R = group("A"), group("B"), group("C"), group("R", "rescue")
+RESCUE = Group("R", (replace(R.root, rescue=True),))
 
 
 @pytest.mark.req("S30", "T05")
@@ -51,6 +53,19 @@ def test_the_rescue_system_updates_the_first_ordinary_group() -> None:
     choice = target_group([R, A, B], R)
     assert choice.group == A
     assert choice.reason == "R is running, the only one of class rescue, and A is the first of class rootfs"
+
+
+@pytest.mark.req("S07")
+@pytest.mark.parametrize("groups", [[RESCUE, A, B, C], [A, B, C, RESCUE]])
+def test_the_rescue_system_is_never_a_target_and_writes_to_the_first_slot(groups: list[Group]) -> None:
+    assert [target_group(groups, booted).group for booted in (A, B, C, RESCUE)] == [B, C, A, A]
+    assert target_group(groups, RESCUE).reason == "R is running, the rescue system, and A is the first of class rootfs"
+
+
+def test_a_writable_rescue_system_is_named_when_there_is_no_target() -> None:
+    with pytest.raises(SlotError) as caught:
+        target_group([A, group("B", readonly=True), RESCUE], A)
+    assert "R is the rescue system" in caught.value.details
 
 
 @pytest.mark.parametrize("groups", [[A, group("B", readonly=True)], [A, R], [A, group("B", readonly=True), R]])

@@ -31,6 +31,14 @@ def test_a_quiet_device_takes_three_lines():
     ]
 
 
+def test_the_rescue_system_says_what_it_is_and_what_is_needed():
+    lines = status_lines({"State": "idle", "Slot": "R", "Rescue": True}, NOW)
+    assert "rescue    this is the rescue system: no slot boots, an update is needed" in lines
+    assert not any(
+        line.startswith("rescue") for line in status_lines({"State": "idle", "Slot": "A", "Rescue": False}, NOW)
+    )
+
+
 def test_an_update_under_way_shows_where_it_goes_and_how_far_it_is():
     values = {
         "State": "staging",
