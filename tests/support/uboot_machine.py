@@ -64,7 +64,7 @@ def run_all(script: Path, cases: Sequence[Case], directory: Path) -> list[Seen]:
         _TABLE: directory / "table",
     }
     arguments = [f"loader,file={path},addr={address:#x},force-raw=on" for address, path in loads.items()]
-    flash = _flash(directory, f"bootdelay=-2\nbootcmd=source {_LOOP:x}\n")
+    flash = flash_image(directory, f"bootdelay=-2\nbootcmd=source {_LOOP:x}\n")
     done = subprocess.run(
         machine("-drive", f"if=pflash,index=1,format=raw,readonly=on,file={flash}", *_each("-device", arguments)),
         stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=300,
@@ -133,7 +133,8 @@ def _block(variables: dict[str, str]) -> bytes:
     return block.ljust(_STRIDE, b"\0")
 
 
-def _flash(directory: Path, text: str) -> Path:
+def flash_image(directory: Path, text: str) -> Path:
+    """An image of the flash of the machine with these variables as the environment."""
     (directory / "env.txt").write_text(text)
     flash = directory / "flash.img"
     subprocess.run(["mkenvimage", "-s", "0x40000", "-o", flash, directory / "env.txt"], check=True)

@@ -87,6 +87,8 @@ def test_a_lost_order_is_healed_without_a_slot_that_has_no_attempts(order):
 def test_what_may_change_is_known_before_anything_does():
     assert UBOOT.names == {"BOOT_ORDER", "BOOT_A_LEFT", "BOOT_B_LEFT", "BOOT_C_LEFT", TRIAL}
     assert GRUB.names == {"ORDER", TRIAL, *(f"{name}_{what}" for name in "ABC" for what in ("OK", "TRY"))}
+
+
 @pytest.mark.req("S02", "S08")
 @pytest.mark.parametrize("operation", ["mark_good", "activate", "revert"])
 @pytest.mark.parametrize("order", [{}, {"BOOT_ORDER": ""}])
