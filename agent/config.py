@@ -126,7 +126,7 @@ class BootloaderSettings:
 
 @dataclass(frozen=True, slots=True)
 class SlotSettings:
-    """``[slot.CLASS.INDEX]``; ``name`` is ``CLASS.INDEX``."""
+    """``[slot.CLASS.INDEX]``; ``name`` is ``CLASS.INDEX``. Sizes and offsets are in bytes."""
 
     name: str
     slot_class: str
@@ -137,6 +137,14 @@ class SlotSettings:
     parent: str | None
     readonly: bool
     rescue: bool
+    install_same: bool
+    resize: bool
+    extra_mkfs_opts: tuple[str, ...]
+    extra_mount_opts: str
+    allow_devices: bool
+    region_start: int
+    region_size: int
+    size_limit: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,19 @@ from pathlib import Path
 
 from agent.config_table import REQUIRED, SECTIONS, SETTINGS, Setting
 from agent.config_values import ATTRIBUTE, shown
+from slots.model import REGION_TYPES
 
 MAX_SLOTS = 64
 MAX_ATTRIBUTES = 100  # hawkBit's maxAttributeEntriesPerTarget
+_ONLY_FOR: Mapping[str, tuple[str, ...]] = {  # settings that mean something to slots of some types only
+    "resize": ("ext4",),
+    "extra-mkfs-opts": ("ext4", "vfat", "ubifs"),
+    "extra-mount-opts": ("ext4", "vfat", "ubifs", "jffs2"),
+    "allow-devices": ("ext4", "ubifs", "jffs2"),
+    "region-start": REGION_TYPES,
+    "region-size": REGION_TYPES,
+    "size-limit": ("boot-emmc",),
+}
 _SLOT_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _SLOT_INDEX = re.compile(r"0|[1-9][0-9]?")
 
@@ -200,8 +210,20 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
     yield from _at_most(outcome, "server", "poll-min", "poll-max")
     yield from _at_most(outcome, "health", "soak", "deadline")
     yield from _at_most(outcome, "health", "interval", "deadline")
+    for slot in slots:
+        yield from _of_the_type(outcome, slot)
     if not 1 <= len(slots) <= MAX_SLOTS:
         yield f"slot: expected from 1 to {MAX_SLOTS} slots, got {len(slots)}"
+
+
+def _of_the_type(outcome: Resolution, slot: str) -> Iterator[str]:
+    kind, values = outcome.text(slot, "type"), outcome.sections[slot]
+    for key, types in _ONLY_FOR.items():
+        value = values.get(key)
+        if kind and kind not in types and value is not None and value.file is not None:
+            yield f"{slot}.{key}: expected nothing for a slot of type {kind}, got {shown(value.value)}"
+    if kind in REGION_TYPES and outcome.number(slot, "region-size") == 0:
+        yield f"{slot}.region-size: expected a number of bytes for a slot of type {kind}, got nothing"
 
 
 def _at_most(outcome: Resolution, section: str, low: str, high: str) -> Iterator[str]:

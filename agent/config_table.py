@@ -13,6 +13,7 @@ from typing import Final
 
 from agent import config_values as kind
 from agent.config_values import Kind
+from slots.model import TYPES
 
 VENDOR_DIR = "/usr/lib/ota-agent"
 MAIN_FILE = "/etc/ota-agent/ota-agent.toml"
@@ -240,7 +241,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "slot", "device", kind.DEVICE, REQUIRED, "The block device or file; `partlabel:NAME` finds a GPT partition."
     ),
-    Setting("slot", "type", kind.one_of("raw", "ext4", "vfat"), "raw", "What is in the slot."),
+    Setting("slot", "type", kind.one_of(*TYPES), "raw", "What is in the slot, see [slots](slots.md)."),
     Setting("slot", "bootname", kind.OPTIONAL_WORD, "", "The bootloader's name for the slot; only on root slots."),
     Setting("slot", "parent", kind.OPTIONAL_WORD, "", "The root slot, `CLASS.INDEX`, that this slot belongs to."),
     Setting("slot", "readonly", kind.BOOLEAN, False, "Never write to this slot."),
@@ -250,6 +251,59 @@ SETTINGS: tuple[Setting, ...] = (
         kind.BOOLEAN,
         False,
         "This is the rescue system, which the boot script starts when no slot boots; see [boot scripts](boot-scripts.md).",
+    ),
+    Setting(
+        "slot",
+        "install-same",
+        kind.BOOLEAN,
+        True,
+        "Write an image even if the slot holds it already. With `false` the slot is read, and left alone if it does.",
+    ),
+    Setting(
+        "slot", "resize", kind.BOOLEAN, False, "Only `ext4`: enlarge the file system of an image to fill the slot."
+    ),
+    Setting(
+        "slot",
+        "extra-mkfs-opts",
+        kind.WORDS,
+        [],
+        "Only `ext4`, `vfat` and `ubifs`: further arguments for the program that makes the file system for an archive.",
+    ),
+    Setting(
+        "slot",
+        "extra-mount-opts",
+        kind.OPTIONAL_TEXT,
+        "",
+        "Only `ext4`, `vfat`, `ubifs` and `jffs2`: further options for mounting the slot, separated by commas.",
+    ),
+    Setting(
+        "slot",
+        "allow-devices",
+        kind.BOOLEAN,
+        False,
+        "Only `ext4`, `ubifs` and `jffs2`: make the device nodes that an archive holds; otherwise it is refused.",
+    ),
+    Setting(
+        "slot",
+        "region-start",
+        kind.BYTES,
+        0,
+        "Only `boot-mbr-switch`, `boot-gpt-switch` and `boot-raw-fallback`: where the region of both copies begins.",
+    ),
+    Setting(
+        "slot",
+        "region-size",
+        kind.BYTES,
+        0,
+        "Only `boot-mbr-switch`, `boot-gpt-switch` and `boot-raw-fallback`, which need it: size of the region of both "
+        "copies.",
+    ),
+    Setting(
+        "slot",
+        "size-limit",
+        kind.BYTES,
+        0,
+        "Only `boot-emmc`: how much of the boot partition may be used, because something else begins there; 0: all.",
     ),
     Setting("health", "units", kind.UNITS, [], "systemd units that must be active."),
     Setting(

@@ -20,6 +20,7 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")  # the portable names of userad
 _UNIT = re.compile(
     r"[A-Za-z0-9:_.@\\-]{1,255}\.(service|socket|target|mount|path|timer|device|swap|automount|slice|scope)"
 )
+_BYTES = re.compile(r"([0-9]{1,18})([KMGT]?)")
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -126,6 +127,22 @@ def _texts(raw: object, _base: Path) -> tuple[str, ...]:
     return texts
 
 
+def _words(raw: object, _base: Path) -> tuple[str, ...]:
+    return _argv(raw) if raw else ()
+
+
+def _bytes(raw: object, _base: Path) -> int:
+    """As RAUC reads sizes: a suffix multiplies by 1024, its square, and so on."""
+    if isinstance(raw, str):
+        match = _BYTES.fullmatch(raw)
+        if match is None:
+            raise ValueError
+        raw = int(match[1]) << 10 * (" KMGT".index(match[2]) if match[2] else 0)
+    if not isinstance(raw, int) or isinstance(raw, bool) or not 0 <= raw < 1 << 63:
+        raise ValueError
+    return raw
+
+
 def _units(raw: object, _base: Path) -> tuple[str, ...]:
     if not isinstance(raw, list) or len(raw) > MAX_LIST:
         raise ValueError
@@ -208,12 +225,15 @@ OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)
 DEVICE = Kind('a device path or "partlabel:NAME"', _device)
 COMMAND = Kind("a command as a list of words", lambda raw, _base: _argv(raw))
 COMMANDS = Kind("a list of commands, each a list of words", _argvs)
+WORDS = Kind("a list of words", _words)
+BYTES = Kind('a number of bytes, or a text such as "512K" or "4M"', _bytes)
 TEXTS = Kind("a list of different texts", _texts)
 UNITS = Kind('a list of different unit names such as "app.service"', _units)
 URL = Kind("an address https://host[:port][/path]", _url)
 BUS = Kind('"system", "session", "none" or a D-Bus address', _bus)
 USER = Kind('the name of a user, or "" to stay the same user', _matching(_USER.pattern, empty=True))
 COMPATIBLE = Kind("a text of 1 to 255 printable characters", _matching(r".{1,255}"))
+OPTIONAL_TEXT = Kind('a text of at most 255 printable characters, or ""', _matching(r".{1,255}", empty=True))
 WORD = Kind("a word of letters, digits, dot, hyphen and underscore", _matching(_WORD.pattern))
 OPTIONAL_WORD = Kind(WORD.expected + ', or ""', _matching(_WORD.pattern, empty=True))
 OPTIONAL_VARIANT = Kind('a text of 1 to 64 printable characters, or "" for none', _matching(r".{1,64}", empty=True))

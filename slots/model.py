@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from slots.errors import SlotError
 
-TYPES = ("raw", "ext4", "vfat")  # what may be in a slot; all take an image byte by byte
+# What may be in a slot, in RAUC's words. Which images each takes: slots.handlers.table.
+TYPES = (
+    "raw", "ext4", "vfat", "ubivol", "ubifs", "jffs2", "nand", "nor",
+    "boot-emmc", "boot-mbr-switch", "boot-gpt-switch", "boot-raw-fallback",
+)  # fmt: skip
+REGION_TYPES = ("boot-mbr-switch", "boot-gpt-switch", "boot-raw-fallback")  # live in a region of a disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,14 @@ class Slot:
         parent: the name of the root slot it belongs to; only other slots have one.
         readonly: never written to.
         rescue: a system that boots when no other can; only a root slot, the only one of its class, never updated.
+        resize: an ext4 file system is enlarged to fill the slot.
+        install_same: an image that the slot holds already is written again.
+        extra_mkfs_opts: further arguments for the program that makes the file system.
+        extra_mount_opts: further options for mounting it, separated by commas.
+        region_start: of ``REGION_TYPES``: byte offset on the disk.
+        region_size: of ``REGION_TYPES``: bytes.
+        size_limit: of ``boot-emmc``: bytes that may be used; 0: all there are.
+        allow_devices: archives may hold device nodes.
     """
 
     name: str
@@ -36,6 +49,14 @@ class Slot:
     parent: str | None = None
     readonly: bool = False
     rescue: bool = False
+    resize: bool = False
+    install_same: bool = True
+    extra_mkfs_opts: tuple[str, ...] = ()
+    extra_mount_opts: str = ""
+    region_start: int = 0
+    region_size: int = 0
+    size_limit: int = 0
+    allow_devices: bool = False
 
 
 @dataclass(frozen=True, slots=True)

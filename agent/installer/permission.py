@@ -114,10 +114,16 @@ def _facts(told: Frame) -> Facts:
 def slot_of(entry: object) -> Slot:
     """A slot as the daemon describes it."""
     item = Frame(entry if isinstance(entry, dict) else {})
+    words = item.header.get("extra_mkfs_opts", [])
     return Slot(
         name=item.text("name"), slot_class=item.text("class"), index=item.number("index"), device=item.text("device"),
         type=item.text("type"), bootname=item.text("bootname", "") or None, parent=item.text("parent", "") or None,
         readonly=item.header.get("readonly", False) is not False,
+        resize=item.header.get("resize") is True, allow_devices=item.header.get("allow_devices") is True,
+        install_same=item.header.get("install_same") is not False,
+        extra_mkfs_opts=tuple(str(word) for word in words) if isinstance(words, list) else (),
+        extra_mount_opts=item.text("extra_mount_opts", ""), region_start=item.number("region_start", 0),
+        region_size=item.number("region_size", 0), size_limit=item.number("size_limit", 0),
     )  # fmt: skip
 
 

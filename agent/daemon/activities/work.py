@@ -161,7 +161,10 @@ def described(slot: Slot) -> dict[str, object]:
     """A slot for the installer."""
     return {
         "name": slot.name, "class": slot.slot_class, "index": slot.index, "device": slot.device, "type": slot.type,
-        "bootname": slot.bootname or "", "parent": slot.parent or "",
+        "bootname": slot.bootname or "", "parent": slot.parent or "", "resize": slot.resize,
+        "extra_mkfs_opts": list(slot.extra_mkfs_opts), "extra_mount_opts": slot.extra_mount_opts,
+        "region_start": slot.region_start, "region_size": slot.region_size, "size_limit": slot.size_limit,
+        "allow_devices": slot.allow_devices, "install_same": slot.install_same,
     }  # fmt: skip
 
 
