@@ -99,6 +99,7 @@ CODES: dict[str, tuple[int, str]] = {
     "slot.unreadable": (1320, "the device of a slot cannot be opened"),
     "slot.usage-unknown": (1321, "it is not known whether the slot is in use"),
     "slot.write-failed": (1322, "the slot could not be written"),
+    "slot.image-type": (1330, "a slot of this type does not take an image of this type"),
     "bootenv.bootnames": (1401, "the bootnames of the slots cannot be used"),
     "bootenv.config-invalid": (1402, "the description of the U-Boot environment is not valid"),
     "bootenv.config-missing": (1403, "the description of the U-Boot environment cannot be read"),
