@@ -116,6 +116,30 @@ def open_target(slot: Slot, *, booted: Sequence[str], size: int) -> Target:
             ``slot.booted``, ``slot.mounted``, ``slot.usage-unknown``, ``slot.busy``, ``slot.changed``,
             ``slot.too-small``.
     """
+    path, status = examine(slot, booted=booted)  # 1 to 4
+    identity = Identity.of(status)
+    fd, direct = _open(slot, path)  # 5
+    target = Target(fd, path, 0, direct, stat.S_ISBLK(status.st_mode))
+    try:
+        if Identity.of(os.fstat(fd)) != identity:
+            raise SlotError("slot.changed", f"slot {slot.name} became another device while it was opened", details=path)
+        target.capacity = os.lseek(fd, 0, os.SEEK_END)
+        require_room(slot, size, target.capacity)  # 6
+    except BaseException:
+        target.close()
+        raise
+    return target
+
+
+def examine(slot: Slot, *, booted: Sequence[str]) -> tuple[str, os.stat_result]:
+    """Rules out whatever forbids writing to a slot without opening it: 1 to 4 of the list above.
+
+    Returns:
+        The real path, and what it is.
+
+    Raises:
+        SlotError: as ``open_target``, but for what only opening can tell.
+    """
     if slot.readonly:  # 1
         raise _readonly(slot, "the configuration says so")
     path = resolve(slot.device)  # 2
@@ -125,22 +149,21 @@ def open_target(slot: Slot, *, booted: Sequence[str], size: int) -> Target:
         raise _readonly(slot, f"{path} is write-protected")
     _refuse_booted(slot, identity, booted)  # 3
     _refuse_used(slot, path, identity)  # 4
-    fd, direct = _open(slot, path)  # 5
-    target = Target(fd, path, 0, direct, stat.S_ISBLK(status.st_mode))
-    try:
-        if Identity.of(os.fstat(fd)) != identity:
-            raise SlotError("slot.changed", f"slot {slot.name} became another device while it was opened", details=path)
-        target.capacity = os.lseek(fd, 0, os.SEEK_END)
-        if size > target.capacity:  # 6
-            raise SlotError(
-                "slot.too-small", f"the image does not fit into slot {slot.name}",
-                details=f"it has {size} bytes, the slot {target.capacity}",
-                resolution="build a smaller image, or give the slot more room",
-            )  # fmt: skip
-    except BaseException:
-        target.close()
-        raise
-    return target
+    return path, status
+
+
+def require_room(slot: Slot, size: int, room: int) -> None:
+    """Refuses an image of ``size`` bytes for a slot of ``room`` bytes that it does not fit into.
+
+    Raises:
+        SlotError: ``slot.too-small``.
+    """
+    if size > room:
+        raise SlotError(
+            "slot.too-small", f"the image does not fit into slot {slot.name}",
+            details=f"it has {size} bytes, the slot {room}",
+            resolution="build a smaller image, or give the slot more room",
+        )  # fmt: skip
 
 
 def _look(path: str) -> os.stat_result:
