@@ -14,6 +14,8 @@ TYPES = (
     "boot-emmc", "boot-mbr-switch", "boot-gpt-switch", "boot-raw-fallback",
 )  # fmt: skip
 REGION_TYPES = ("boot-mbr-switch", "boot-gpt-switch", "boot-raw-fallback")  # live in a region of a disk
+DISK_TYPES = ("boot-emmc", *REGION_TYPES)  # hold both copies themselves, on a disk that others use as well
+BLOCK_TYPES = ("raw", "ext4", "vfat")  # have a block device, or a file, of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Slot:
         device: an absolute path, or ``partlabel:NAME``; see ``slots.device.resolve``.
         type: one of ``TYPES``.
         bootname: the bootloader's name for it; only root slots have one.
-        parent: the name of the root slot it belongs to; only other slots have one.
+        parent: the name of the root slot it belongs to; only other slots have one. A slot of ``DISK_TYPES`` with neither
+            belongs to every group.
         readonly: never written to.
         rescue: a system that boots when no other can; only a root slot, the only one of its class, never updated.
         resize: an ext4 file system is enlarged to fill the slot.
@@ -58,10 +61,18 @@ class Slot:
     size_limit: int = 0
     allow_devices: bool = False
 
+    @property
+    def shared(self) -> bool:
+        """Whether it belongs to every group: it holds two copies, and switches between them by itself."""
+        return self.type in DISK_TYPES and not self.bootname and not self.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What is booted, updated and abandoned together: a root slot, always first, and the slots that belong to it."""
+    """What is booted, updated and abandoned together: a root slot, always first, and the slots that belong to it.
+
+    Those that belong to every group come last.
+    """
 
     bootname: str
     slots: tuple[Slot, ...]
@@ -78,8 +89,13 @@ class Group:
 
     @property
     def readonly(self) -> bool:
-        """Whether any of its slots must never be written to; then the group as a whole cannot be updated."""
-        return any(slot.readonly for slot in self.slots)
+        """Whether any of its own slots must never be written to; then the group as a whole cannot be updated."""
+        return any(slot.readonly for slot in self.own)
+
+    @property
+    def own(self) -> tuple[Slot, ...]:
+        """The slots that belong to no other group."""
+        return tuple(slot for slot in self.slots if not slot.shared)
 
 
 def groups_of(slots: Iterable[Slot]) -> tuple[Group, ...]:
@@ -91,8 +107,10 @@ def groups_of(slots: Iterable[Slot]) -> tuple[Group, ...]:
     every = tuple(slots)
     problems = [*_repeated(every), *_misfits(every)]
     roots = [slot for slot in every if slot.bootname]
+    shared = [slot for slot in every if slot.shared]
     groups = tuple(
-        Group(root.bootname or "", (root, *(slot for slot in every if slot.parent == root.name))) for root in roots
+        Group(root.bootname or "", (root, *(slot for slot in every if slot.parent == root.name), *shared))
+        for root in roots
     )
     ordinary = [group for group in groups if not group.rescue]
     if len(ordinary) < 2:
@@ -112,7 +130,7 @@ def groups_of(slots: Iterable[Slot]) -> tuple[Group, ...]:
 def _repeated(slots: Sequence[Slot]) -> Iterator[str]:
     columns = {
         "name": [slot.name for slot in slots],
-        "device": [slot.device for slot in slots],
+        "device": [slot.device for slot in slots if slot.type not in DISK_TYPES],
         "bootname": [slot.bootname for slot in slots if slot.bootname],
     }
     for column, values in columns.items():
@@ -127,7 +145,7 @@ def _misfits(slots: Sequence[Slot]) -> Iterator[str]:
             yield f"{slot.name} has the unknown type {slot.type}"
         if slot.bootname and slot.parent:
             yield f"{slot.name} has both a bootname and a parent"
-        elif not slot.bootname and not slot.parent:
+        elif not slot.bootname and not slot.parent and not slot.shared:
             yield f"{slot.name} has neither a bootname nor a parent"
         elif slot.parent and slot.parent not in roots:
             yield f"the parent {slot.parent} of {slot.name} is no slot with a bootname"

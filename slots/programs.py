@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -56,7 +55,7 @@ def require(*names: str) -> None:
     Raises:
         SlotError: ``slot.program-missing``, naming all that are.
     """
-    missing = [name for name in names if shutil.which(name, path=PATH) is None]
+    missing = [name for name in names if not _installed(name)]
     if missing:
         packages = sorted({_PACKAGES[name] for name in missing if name in _PACKAGES})
         raise SlotError(
@@ -120,6 +119,10 @@ def run(
             retryable=True,
         )  # fmt: skip
     return ended
+
+
+def _installed(name: str) -> bool:
+    return any(os.access(f"{directory}/{name}", os.X_OK) for directory in PATH.split(":"))
 
 
 @dataclass(slots=True)

@@ -63,7 +63,7 @@ def _passed_over(others: Sequence[Group], chosen: Group) -> str:
 def _why_not(group: Group) -> str:
     if group.rescue:
         return f"{group.bootname} is the rescue system"
-    locked = ", ".join(slot.name for slot in group.slots if slot.readonly)
+    locked = ", ".join(slot.name for slot in group.own if slot.readonly)
     return (
         f"{group.bootname} has the read-only {locked}" if locked else f"{group.bootname} is a {group.root.slot_class}"
     )

@@ -5,14 +5,11 @@ Source: ``r_install_make_plans`` in RAUC's ``src/install.c``.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
+from agent.bundle.image_type import image_type
 from agent.bundle.manifest import Image, Manifest
 from agent.errors import PolicyError
 
-# What RAUC unpacks into a file system that it makes first. Written as bytes it would be a slot that cannot boot.
-_UNPACKED_TYPES = ("tar", "emptyfs", "catar", "caidx")
-_UNPACKED_NAMES = ("*.tar*", "*.tgz", "*.catar", "*.caidx", "*.caibx")
+_CASYNC = ("catar", "caidx")  # and whatever ends in caibx: only an index of chunks that lie elsewhere
 
 
 def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
@@ -24,7 +21,7 @@ def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
 
     Raises:
         PolicyError: ``bundle.no-variant``: a class has images, and none of them is for this device;
-            ``bundle.install-unsupported``: an image is no copy of what the slot shall hold.
+            ``bundle.install-unsupported``: an image is for casync.
     """
     chosen = []
     for slot_class in dict.fromkeys(image.slot_class for image in manifest.images):
@@ -37,7 +34,7 @@ def choose_images(manifest: Manifest, variant: str) -> tuple[Image, ...]:
                 + (f"this device is variant {variant!r}" if variant else "this device has no variant"),
                 resolution="deploy a bundle with an image for it or one for every variant, or set system.variant-name",
             )  # fmt: skip
-        _require_copyable(image)
+        _refuse_casync(image)
         chosen.append(image)
     return tuple(chosen)
 
@@ -49,11 +46,13 @@ def image_for(manifest: Manifest, slot_class: str, variant: str) -> Image | None
     return own or next((image for image in images if image.variant is None), None)
 
 
-def _require_copyable(image: Image) -> None:
-    kind = image.type or next((name for name in _UNPACKED_NAMES if fnmatchcase(image.filename, name)), "")
-    if "install" not in image.hooks and (kind.endswith("caibx") or kind in (*_UNPACKED_TYPES, *_UNPACKED_NAMES)):
+def _refuse_casync(image: Image) -> None:
+    kind = image_type(image)
+    if "install" not in image.hooks and (
+        kind in _CASYNC or kind.endswith("caibx") or image.filename.endswith(".caibx")
+    ):
         raise PolicyError(
-            "bundle.install-unsupported", "an image of the bundle would have to be unpacked, which is not supported",
-            details=f"[{image.group}] {image.filename or 'without a file'}, type {image.type or 'by its name'}"[:300],
-            resolution="put the image of a whole file system into the bundle, such as rootfs.ext4",
+            "bundle.install-unsupported", "an image of the bundle would have to be unpacked by casync, which is not supported",
+            details=f"[{image.group}] {image.filename or 'without a file'}, type {kind}"[:300],
+            resolution="put an archive or the image of a whole file system into the bundle, such as rootfs.ext4",
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """The manifest of a bundle as a frozen value, and back to text.
 
 A manifest is strict: a group or a key that is not known refuses the bundle, because its maker meant something that we
-would not do. Only ``[meta.LABEL]`` is free. The tables below are the whole vocabulary (RAUC's, up to version 1.16).
+would not do. Only ``[meta.LABEL]`` is free. The tables below are the whole vocabulary (RAUC's, up to version 1.16; the
+image type ``erofs`` is ours).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _IMAGE_KEYS = ("filename", "sha256", "size", "type", "hooks", "adaptive")
 _ARTIFACT_KEYS = ("convert", "converted")  # since RAUC 1.13; the file itself may then be missing from the payload
 _IMAGE_LEGACY = ("version", "description", "build")  # RAUC accepts and ignores them
 _IMAGE_TYPES = (
-    *("raw", "ext4", "vfat", "squashfs", "ubifs", "tar", "emptyfs", "catar", "caidx"),
+    *("raw", "ext4", "vfat", "squashfs", "erofs", "ubifs", "tar", "emptyfs", "catar", "caidx"),
     *(f"{each}-caibx" for each in ("raw", "ext4", "vfat", "squashfs", "ubifs")),
 )
 _BUNDLE_HOOKS = ("install-check",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,22 +49,7 @@ def check(arguments: Namespace) -> int:
 def _check_slots(loaded: config.Config) -> None:
     from slots.model import Slot, groups_of
 
-    groups_of(
-        tuple(
-            Slot(
-                name=item.name,
-                slot_class=item.slot_class,
-                index=item.index,
-                device=item.device,
-                type=item.type,
-                bootname=item.bootname,
-                parent=item.parent,
-                readonly=item.readonly,
-                rescue=item.rescue,
-            )
-            for item in loaded.slots
-        )
-    )
+    groups_of(tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in loaded.slots))
 
 
 def _line(key: str, value: Value) -> str:

@@ -19,6 +19,7 @@ from typing import cast
 
 from agent.bundle.choice import choose_images
 from agent.bundle.enveloped import RecipientKey, is_enveloped
+from agent.bundle.image_type import image_type
 from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import CachedTail, read_trailer
 from agent.bundle.purpose import CheckPurpose
@@ -157,7 +158,14 @@ def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permis
         "install_check": "install-check" in manifest.hooks,
         "handler": handled,
         "images": [
-            {"class": image.slot_class, "filename": image.filename, "size": image.size, "sha256": image.sha256}
+            {
+                "class": image.slot_class,
+                "filename": image.filename,
+                "size": image.size,
+                "sha256": image.sha256,
+                "type": image_type(image),
+                "own": "install" in image.hooks,
+            }
             for image in images
         ],
     }

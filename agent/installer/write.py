@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Collection, Sequence
@@ -11,22 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.bundle.choice import choose_images
+from agent.bundle.image_type import image_type
 from agent.bundle.manifest import Image
 from agent.bundle.verify import VerifiedBundle
 from agent.errors import EnvironmentFault
 from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
-from slots.device import Target, open_target
-from slots.model import Slot
-from slots.read_back import ReadBack
-from slots.writer import Statistics, write_image
+from slots.device import open_target
+from slots.handlers.port import Content
+from slots.handlers.table import handler_for
+from slots.handlers.verdict import require_same
+from slots.model import BLOCK_TYPES, Slot
 
 if TYPE_CHECKING:  # what runs programs costs a MiB of memory, which an ordinary installation has no use for
     from agent.installer.hooks import Programs
 
 _REPORT_EVERY = 0.25  # seconds
 _MAX_SLOTS = 64
-_LOCK_PATIENCE = 10.0  # seconds: an installer of a killed daemon may still be dying
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def install(
         and for each slot the digest that the medium gave back, and which program may have changed the slot after that.
 
     Raises:
-        EnvironmentFault: ``slot.read-back`` when the medium holds something else than the manifest says.
+        SlotError: whatever the handler of a slot refuses or fails with; ``slot.read-back`` when the medium holds something
+            else than the manifest says.
     """
     work = _Work(bundle, channel, _booted(frame))
     started = time.monotonic()
@@ -126,26 +127,25 @@ class _Work:
             self.results.append({"slot": slot.name, "sha256": "", "size": 0, "changed_by": "handler"})
 
     def _copy(self, order: Order) -> str:
-        report = _Reporter(self._channel, self._before, self.total, order.image.filename)
-        with open_target(order.slot, booted=self._booted, size=order.image.size) as target:
-            _lock(target)
-            with ReadBack(target, order.image.size, order.start) as reading:
-                statistics = _write(self._bundle, order, target, reading, report)
-                since = time.monotonic()
-                digest = reading.finish(report.checked)
-            self.reading += time.monotonic() - since
-            self.written += statistics.written
-            self.skipped += statistics.skipped
-        if digest != order.image.sha256:
-            raise EnvironmentFault(
-                "slot.read-back", f"slot {order.slot.name} does not hold what was written to it",
-                details=f"read back sha256 {digest[:16]}..., expected {order.image.sha256[:16]}...",
-                resolution="it is written again from the start; if this repeats, the storage is failing",
-            )  # fmt: skip
-        return digest
+        image, slot = order.image, order.slot
+        content = _content(self._bundle, image)
+        report = _Reporter(self._channel, self._before, self.total, image.filename)
+        outcome = handler_for(slot.type, content.kind).install(
+            slot, content, booted=self._booted, start=order.start, watch=report
+        )
+        require_same(slot, outcome, content)
+        self.written += outcome.written
+        self.skipped += outcome.skipped
+        self.reading += outcome.read_back_seconds
+        return outcome.digest
 
     def _settle(self, slot: Slot, size: int) -> None:
-        """Makes sure that nobody uses the slot, that it may be written to, and that all of it is on the medium."""
+        """Makes sure that nobody uses the slot, that it may be written to, and that all of it is on the medium.
+
+        Whoever works on flash or on a part of a disk has to answer for that himself: there is nothing to open.
+        """
+        if slot.type not in BLOCK_TYPES:
+            return
         with open_target(slot, booted=self._booted, size=size) as target:
             try:
                 os.fsync(target.fd)
@@ -156,33 +156,10 @@ class _Work:
                 ) from error  # fmt: skip
 
 
-def _write(bundle: VerifiedBundle, order: Order, target: Target, reading: ReadBack, report: _Reporter) -> Statistics:
-    file = bundle.image_file(order.image)
-    return write_image(
-        target,
-        file.blocks(order.start),
-        order.image.size,
-        start=order.start,
-        progress=report.wrote,
-        checkpoint=report.checkpoint,
-        settled=reading.settled,
-    )
-
-
-def _lock(target: Target) -> None:
-    """Takes the target for this process alone; O_EXCL does it for block devices, this does it for files too."""
-    deadline = time.monotonic() + _LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(target.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise EnvironmentFault(
-                    "slot.busy", "another process is writing to the slot", details=target.path
-                ) from error
-            time.sleep(0.1)
-        else:
-            return
+def _content(bundle: VerifiedBundle, image: Image) -> Content:
+    if not image.filename:
+        return Content("", image_type(image), 0, "", lambda start: ())
+    return Content(image.filename, image_type(image), image.size, image.sha256, bundle.image_file(image).blocks)
 
 
 class _Reporter:
@@ -235,6 +212,12 @@ def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
         if image.slot_class not in slots:
             raise WireError("ipc.protocol", "the daemon named no slot for an image", details=image.slot_class)
         # What a hook has done to a slot is not known after an interruption: such an image starts over.
-        start = 0 if image.hooks else Frame(starts).number(image.filename, 0)
-        orders.append(Order(image, slots[image.slot_class], start))
+        slot = slots[image.slot_class]
+        start = 0 if image.hooks or not _resumable(slot, image) else Frame(starts).number(image.filename, 0)
+        orders.append(Order(image, slot, start))
     return orders
+
+
+def _resumable(slot: Slot, image: Image) -> bool:
+    """Enlarging a file system changes what was written before the last checkpoint."""
+    return not slot.resize and handler_for(slot.type, image_type(image)).resumable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.daemon.activities.watch import Watch
@@ -18,7 +18,6 @@ from agent.daemon.runner import Step
 from agent.errors import EnvironmentFault, PolicyError
 from agent.hawkbit import feedback
 from agent.wire import Frame
-from slots.device import capacity, resolve
 from slots.model import Group
 from slots.select import target_group
 
@@ -39,7 +38,7 @@ def inspecting(context: Context, record: Record) -> Step:
     check(offer, _facts(context), own_check=answer.header.get("install_check") is True)
     chosen = target_group(context.device.groups, context.device.booted)
     if answer.header.get("handler") is not True:  # a handler knows for itself what goes where
-        _fits(chosen.group, answer)
+        _fits(chosen.group, answer, _booted_devices(context))
     if answer.header.get("programs") is True:
         # Last, so that nothing of a bundle runs that is refused for another reason, such as being too old.
         asked = {"op": "check", "manifest_hash": offer.manifest_hash}
@@ -90,7 +89,7 @@ def staging(context: Context, record: Record) -> Step:
     request = {
         "op": "install",
         "manifest_hash": record.manifest_hash,
-        "booted": [slot.device for slot in context.device.booted.slots],
+        "booted": _booted_devices(context),
         "starts": dict(record.checkpoints),
         "slots": [described(slot) for slot in group.slots],
     }
@@ -120,6 +119,10 @@ def staged(context: Context, record: Record) -> Step:
     return Step(Event.DONE, record)
 
 
+def _booted_devices(context: Context) -> list[str]:
+    return [slot.device for slot in context.device.booted.own]
+
+
 def _warnings(answer: Frame) -> list[str]:
     found = answer.header.get("warnings")
     return [str(each)[:300] for each in found[:8]] if isinstance(found, list) else []
@@ -141,12 +144,15 @@ def _facts(context: Context) -> DeviceFacts:
     )
 
 
-def _fits(group: Group, answer: Frame) -> None:
-    """Every image has a slot of its class in the target group, and fits into it.
+def _fits(group: Group, answer: Frame, booted: Sequence[str]) -> None:
+    """Every image has a slot of its class in the target group, which takes it.
 
     Raises:
-        PolicyError: ``bundle.no-slot``, ``slot.too-small``, ``bundle.no-image``.
+        PolicyError: ``bundle.no-slot``, ``bundle.no-image``.
+        SlotError: what the handler of the slot refuses.
     """
+    from slots.handlers.preflight import preflight  # and what it loads: needed only when there is an update
+
     images = answer.header.get("images")
     slots = {slot.slot_class: slot for slot in group.slots}
     if not isinstance(images, list) or not images:
@@ -160,13 +166,9 @@ def _fits(group: Group, answer: Frame) -> None:
                 details=f"class {image.text('class')!r}; slot group {group.bootname} has {', '.join(sorted(slots))}",
                 resolution="deploy a bundle built for this device's slots",
             )  # fmt: skip
-        room = capacity(resolve(slot.device))
-        if image.number("size") > room:
-            raise PolicyError(
-                "slot.too-small", f"the image does not fit into slot {slot.name}",
-                details=f"it has {image.number('size')} bytes, the slot {room}",
-                resolution="build a smaller image, or give the slot more room",
-            )  # fmt: skip
+        own = image.header.get("own") is True
+        kind = "" if own else image.text("type")
+        preflight(slot, kind, image.number("size"), name=image.text("filename"), booted=booted, own=own)
 
 
 def _min_version(answer: Frame) -> str:

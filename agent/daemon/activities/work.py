@@ -182,7 +182,7 @@ def _programs(context: Context, record: Record) -> dict[str, object]:
         "bootname": device.booted.bootname,
         "transaction": f"{record.action_id} {record.manifest_hash}",
         "targets": [slot.name for slot in targets],
-        "slots": [_with_path(slot) for group in device.groups for slot in group.slots],
+        "slots": [_with_path(slot) for slot in dict.fromkeys(slot for group in device.groups for slot in group.slots)],
     }
 
 
