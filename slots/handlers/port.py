@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from slots.model import Slot
 
@@ -94,4 +94,22 @@ class Handler(Protocol):
         Raises:
             SlotError: what ``slots.device.open_target`` refuses, and whatever goes wrong on the way. The medium holding
                 something else than it was given is ``slot.read-back``.
+        """
+
+
+@runtime_checkable
+class Switching(Protocol):
+    """What a handler has besides when its slot has two places of its own, of which one is in use (``boot-*``)."""
+
+    def switch(self, slot: Slot) -> None:
+        """Makes what the same handler has installed the choice of the next boot: one step, old or new.
+
+        Called once, after ``install`` and after whatever the bundle's own programs do to the slot then.
+
+        Args:
+            slot: the one that was installed to.
+
+        Raises:
+            SlotError: the choice is what it was before, or what it should be.
+            RuntimeError: nothing was installed by this handler.
         """
