@@ -17,7 +17,7 @@ from agent.errors import EnvironmentFault
 from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import open_target
-from slots.handlers.port import Content
+from slots.handlers.port import Content, Switching
 from slots.handlers.table import handler_for
 from slots.handlers.verdict import require_same
 from slots.model import BLOCK_TYPES, Slot
@@ -70,6 +70,7 @@ def install(
             programs = stack.enter_context(_ready(bundle, allowed, images, channel)) if allowed else None
             for order in orders:
                 work.fill(order, programs)
+            work.switch()
     seconds = time.monotonic() - started
     return {
         "written": work.written, "skipped": work.skipped, "seconds": seconds, "read_back_seconds": work.reading,
@@ -93,6 +94,7 @@ class _Work:
         self.total = self.written = self.skipped = self._before = 0
         self.reading = 0.0
         self.results: list[dict[str, object]] = []
+        self._switching: list[tuple[Switching, Slot]] = []
 
     def fill(self, order: Order, programs: Programs | None) -> None:
         """Puts one image into its slot, with the hooks that it asks for."""
@@ -117,6 +119,11 @@ class _Work:
         self._before += image.size
         self.results.append({"slot": slot.name, "sha256": digest, "size": image.size, "changed_by": changed})
 
+    def switch(self) -> None:
+        """Lets the slots that choose between two places of their own choose the new one, when everything is in place."""
+        for handler, slot in self._switching:
+            handler.switch(slot)
+
     def handle(self, programs: Programs, targets: Collection[Slot]) -> None:
         """Leaves everything to the handler of the bundle."""
         for slot in targets:
@@ -130,9 +137,10 @@ class _Work:
         image, slot = order.image, order.slot
         content = _content(self._bundle, image)
         report = _Reporter(self._channel, self._before, self.total, image.filename)
-        outcome = handler_for(slot.type, content.kind).install(
-            slot, content, booted=self._booted, start=order.start, watch=report
-        )
+        handler = handler_for(slot.type, content.kind)
+        outcome = handler.install(slot, content, booted=self._booted, start=order.start, watch=report)
+        if isinstance(handler, Switching):
+            self._switching.append((handler, slot))
         require_same(slot, outcome, content)
         self.written += outcome.written
         self.skipped += outcome.skipped
