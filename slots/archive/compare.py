@@ -5,6 +5,7 @@ The file system must have been mounted afresh, so that nothing is answered from 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -110,7 +111,7 @@ class _Comparison:
             raise _differs(path, "owner, group, mode and time are {}:{} {:o} {}".format(*found))
         where = b"/proc/self/fd/%d/%s" % (fd, path[-1] if path else b"")
         for key, value in member.xattrs:
-            if os.getxattr(where, key, follow_symlinks=False) != value:
+            if _attribute(where, key) != value:
                 raise _differs(path, f"the extended attribute {key[:60]} has another value")
 
     def _same_content(self, member: Member, path: tuple[bytes, ...], status: os.stat_result, fd: int) -> None:
@@ -129,6 +130,15 @@ class _Comparison:
             os.close(file)
         if digest.digest() != self._listing.digests[member.path]:
             raise _differs(path, "it has another content")
+
+
+def _attribute(where: bytes, key: str) -> bytes | None:
+    try:
+        return os.getxattr(where, key, follow_symlinks=False)
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
 
 
 def _differs(path: tuple[bytes, ...], what: str) -> SlotError:
