@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.daemon.machine import State
 from agent.errors import EnvironmentFault
 
-SCHEMA = 1
+SCHEMA = 2
 _MAX_TEXT = 4096
 
 
@@ -33,7 +33,8 @@ class Record:
 
     ``boot_id`` and ``entered`` (seconds of CLOCK_BOOTTIME) tell in which boot, and when in it, the state was entered;
     ``attempts`` counts starts of its activity. ``target`` and ``fallback`` are boot names. ``checkpoints`` maps image
-    file names to the bytes that are surely on the medium. ``outcome`` is empty until the update has ended.
+    file names to the bytes that are surely on the medium; ``furthest`` is the largest sum of them that there ever was.
+    ``outcome`` is empty until the update has ended.
     """
 
     state: State = State.IDLE
@@ -56,6 +57,7 @@ class Record:
     entered: float = 0.0
     attempts: int = 0
     checkpoints: Mapping[str, int] = field(default_factory=dict)
+    furthest: int = 0
     outcome: str = ""  # "success", "failure", "cancelled"
     reason: Reason | None = None
 
@@ -77,6 +79,8 @@ def from_json(values: Mapping[str, object]) -> Record:
     Raises:
         EnvironmentFault: ``state.unreadable``: another schema, a missing or unknown key, or a value of another type.
     """
+    if values.get("schema") == 1 and not isinstance(values["schema"], bool):  # before there was ``furthest``
+        values = {**values, "schema": SCHEMA, "furthest": 0}
     if values.get("schema") != SCHEMA or isinstance(values["schema"], bool):
         raise _unreadable(f"schema {values.get('schema')!r}, expected {SCHEMA}")
     known = {item.name for item in dataclasses.fields(Record)}

@@ -18,7 +18,7 @@ from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import open_target
 from slots.handlers.port import Content, Switching
-from slots.handlers.table import handler_for
+from slots.handlers.table import UNPACKED, handler_for
 from slots.handlers.verdict import require_same
 from slots.model import BLOCK_TYPES, Slot
 
@@ -31,11 +31,15 @@ _MAX_SLOTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One image into one slot, from a byte offset on that an earlier attempt has surely written."""
+    """One image into one slot, from a byte offset on that an earlier attempt has surely written.
+
+    Only when it is ``resumable`` is ``start`` not 0, and are there checkpoints.
+    """
 
     image: Image
     slot: Slot
     start: int
+    resumable: bool
 
 
 def install(
@@ -50,8 +54,9 @@ def install(
         allowed: the leave to run the bundle's programs, if it has any.
 
     Returns:
-        ``written`` and ``skipped`` bytes, ``seconds``, ``read_back_seconds`` (what reading back took longer than writing),
-        and for each slot the digest that the medium gave back, and which program may have changed the slot after that.
+        ``written`` and ``skipped`` bytes, ``seconds``, ``read_back_seconds`` (what reading back took longer than writing), and
+        for each slot the digest of its image, once the medium has proved to hold that; which program may have changed the
+        slot after that; and whether the slot begins with the very bytes of the image.
 
     Raises:
         SlotError: whatever the handler of a slot refuses or fails with; ``slot.read-back`` when the medium holds something
@@ -117,7 +122,15 @@ class _Work:
         if changed:
             self._settle(slot, image.size)
         self._before += image.size
-        self.results.append({"slot": slot.name, "sha256": digest, "size": image.size, "changed_by": changed})
+        self.results.append(
+            {
+                "slot": slot.name,
+                "sha256": digest,
+                "size": image.size,
+                "changed_by": changed,
+                "bytes": bool(digest) and not changed and _byte_by_byte(slot, image),
+            }
+        )
 
     def switch(self) -> None:
         """Lets the slots that choose between two places of their own choose the new one, when everything is in place."""
@@ -131,12 +144,12 @@ class _Work:
         programs.handle()
         for slot in targets:
             self._settle(slot, 0)
-            self.results.append({"slot": slot.name, "sha256": "", "size": 0, "changed_by": "handler"})
+            self.results.append({"slot": slot.name, "sha256": "", "size": 0, "changed_by": "handler", "bytes": False})
 
     def _copy(self, order: Order) -> str:
         image, slot = order.image, order.slot
         content = _content(self._bundle, image)
-        report = _Reporter(self._channel, self._before, self.total, image.filename)
+        report = _Reporter(self._channel, self._before, self.total, image.filename, resumable=order.resumable)
         handler = handler_for(slot.type, content.kind)
         outcome = handler.install(slot, content, booted=self._booted, start=order.start, watch=report)
         if isinstance(handler, Switching):
@@ -171,9 +184,9 @@ def _content(bundle: VerifiedBundle, image: Image) -> Content:
 
 
 class _Reporter:
-    def __init__(self, channel: Channel, before: int, total: int, filename: str) -> None:
+    def __init__(self, channel: Channel, before: int, total: int, filename: str, *, resumable: bool) -> None:
         self._channel, self._before, self._total, self._filename = channel, before, total, filename
-        self._last = 0.0
+        self._resumable, self._last = resumable, 0.0
 
     def wrote(self, done: int) -> None:
         self._send("written", done)
@@ -182,7 +195,8 @@ class _Reporter:
         self._send("checked", done)
 
     def checkpoint(self, offset: int) -> None:
-        self._channel.send({"op": "checkpoint", "image": self._filename, "offset": offset})
+        if self._resumable:
+            self._channel.send({"op": "checkpoint", "image": self._filename, "offset": offset})
 
     def _send(self, stage: str, done: int) -> None:
         now = time.monotonic()
@@ -219,13 +233,19 @@ def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
     for image in choose_images(bundle.manifest, frame.text("variant", "")):
         if image.slot_class not in slots:
             raise WireError("ipc.protocol", "the daemon named no slot for an image", details=image.slot_class)
-        # What a hook has done to a slot is not known after an interruption: such an image starts over.
         slot = slots[image.slot_class]
-        start = 0 if image.hooks or not _resumable(slot, image) else Frame(starts).number(image.filename, 0)
-        orders.append(Order(image, slot, start))
+        resumable = _resumable(slot, image)
+        orders.append(Order(image, slot, Frame(starts).number(image.filename, 0) if resumable else 0, resumable))
     return orders
 
 
+def _byte_by_byte(slot: Slot, image: Image) -> bool:
+    return slot.type in BLOCK_TYPES and image_type(image) not in UNPACKED and not slot.resize
+
+
 def _resumable(slot: Slot, image: Image) -> bool:
-    """Enlarging a file system changes what was written before the last checkpoint."""
-    return not slot.resize and handler_for(slot.type, image_type(image)).resumable
+    """Whether an interrupted installation can go on: not when something else than the copying has changed the slot.
+
+    What a hook has done is not known afterwards, and enlarging a file system changes what was written before.
+    """
+    return not image.hooks and not slot.resize and handler_for(slot.type, image_type(image)).resumable

@@ -13,6 +13,7 @@ from slots.errors import SlotError
 from slots.handlers.port import Handler
 
 KINDS = ("raw", "ext4", "vfat", "squashfs", "erofs", "ubifs", "tar", "emptyfs")
+UNPACKED = ("tar", "emptyfs")  # go into a file system that is made for them; the others are copied
 
 PAIRS: Mapping[tuple[str, str], str] = {  # slot type, image type: module beside this one, with a function ``handler``
     ("raw", "raw"): "copy",

@@ -70,7 +70,7 @@ def staging(context: Context, record: Record) -> Step:
         raise PolicyError("slot.booted", "the recorded target slot is the one that runs", details=group.bootname)
     held = context.knowledge.content(group.bootname)
     if held.state != "pending" or held.manifest_hash != record.manifest_hash:
-        record = replace(record, checkpoints={})  # the slot holds something else: nothing of it can be kept
+        record = replace(record, checkpoints={}, furthest=0)  # the slot holds something else: nothing of it can be kept
         context.memory.save(record)
     # Until it is complete the slot must not boot, not even when the running one has used up its attempts.
     context.device.env.revert(group.bootname, context.device.booted.bootname)
@@ -83,7 +83,10 @@ def staging(context: Context, record: Record) -> Step:
             _progress(context, frame)
             return
         offsets = {**progressed.checkpoints, frame.text("image"): frame.number("offset")}
-        progressed = replace(progressed, checkpoints=offsets, attempts=1)  # getting on is what patience is for
+        progressed = replace(progressed, checkpoints=offsets)
+        if (done := sum(offsets.values())) > progressed.furthest:
+            # Getting on is what patience is for; writing once more what a bad medium has lost is not getting on.
+            progressed = replace(progressed, attempts=1, furthest=done)
         context.memory.save(progressed)
 
     request = {

@@ -27,6 +27,7 @@ RECORDS = st.builds(
     entered=st.floats(0, 1e9),
     attempts=st.integers(0, 1000),
     checkpoints=st.dictionaries(TEXT, st.integers(0, 2**50), max_size=4),
+    furthest=st.integers(0, 2**52),
     reason=st.one_of(st.none(), st.builds(Reason, TEXT, TEXT, TEXT, TEXT)),
 )
 
@@ -46,10 +47,15 @@ def test_a_damaged_record_is_refused_not_guessed(record: Record, data: st.DataOb
     assert caught.value.code == "state.unreadable"
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 2}])
+@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 3}])
 def test_a_record_of_another_version_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(EnvironmentFault):
         from_json({**Record().to_json(), **change})
+
+
+def test_a_record_of_the_version_before_is_taken_over() -> None:
+    values = {key: value for key, value in RECORD.to_json().items() if key != "furthest"}
+    assert from_json({**values, "schema": 1}) == RECORD
 
 
 @pytest.fixture
