@@ -160,7 +160,8 @@ BAD = [
     ("program-not-there", saying(b"\n[handler]\nfilename=handler.sh\n"), "bundle.file-missing"),
     ("needs-newer", saying(b"version=2.0.0\n", b"version=2.0.0\nmin-rauc-version=99\n"), "bundle.needs-newer"),
     ("other-variants", saying(b"[image.rootfs]", b"[image.rootfs.red]"), "bundle.no-variant"),
-    ("to-be-unpacked", saying(b"[image.rootfs]\n", b"[image.rootfs]\ntype=tar\n"), "bundle.install-unsupported"),
+    ("for-casync", saying(b"[image.rootfs]\n", b"[image.rootfs]\ntype=caidx\n"), "bundle.install-unsupported"),
+    ("for-another-slot", saying(b"[image.rootfs]\n", b"[image.rootfs]\ntype=tar\n"), "slot.image-type"),
     ("image-not-there", saying(b"filename=rootfs.img", b"filename=other.img"), "bundle.file-missing"),
     ("plain-flipped", lambda device: flipped(made(format="plain")(device), 2 * MIB), "bundle.payload-corrupt"),
 ]

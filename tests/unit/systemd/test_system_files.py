@@ -53,6 +53,14 @@ def test_programs_of_bundles_need_a_drop_in_that_widens_the_sandbox_by_what_they
     assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
 
 
+@pytest.mark.req("C09")
+def test_archives_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
+    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-archives.conf")["Service"]
+    assert set(dropin) == {"SystemCallFilter", "CapabilityBoundingSet", "RestrictSUIDSGID"}
+    assert dropin["SystemCallFilter"].split()[0] == "@mount"
+    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+
+
 def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}
