@@ -66,7 +66,8 @@ class Programs:
         if slot.type not in _MOUNTABLE:
             self._slot_hook(when, image, slot, {})
             return
-        with mounted(resolve(slot.device), slot.type, self._facts.prefix / slot.name) as where:
+        where = self._facts.prefix / slot.name
+        with mounted(resolve(slot.device), slot.type, where, slot.extra_mount_opts):
             self._slot_hook(when, image, slot, {"RAUC_SLOT_MOUNT_POINT": str(where)})
 
     def instead(self, image: Image, slot: Slot) -> None:

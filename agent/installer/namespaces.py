@@ -20,6 +20,10 @@ from agent.installer.permission import not_confined
 
 _CLONE_NEWNS, _CLONE_NEWPID = 0x20000, 0x2000_0000  # linux/sched.h
 _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000  # linux/mount.h
+_FLAGS = {  # linux/mount.h; options of the mount, which mount(2) takes as bits and file systems do not know
+    "ro": 1, "sync": 16, "dirsync": 128, "noatime": 1024, "nodiratime": 2048, "noexec": 8, "relatime": 1 << 21,
+    "strictatime": 1 << 24, "lazytime": 1 << 25, "defaults": 0, "rw": 0, "nosuid": 0, "nodev": 0,
+}  # fmt: skip
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _UMASK = 0o022  # what a program finds under RAUC; the agent's own is stricter, and would make files nobody can read
@@ -82,20 +86,24 @@ def _own_processes() -> Iterator[None]:
 
 
 @contextmanager
-def mounted(source: str, kind: str, where: Path) -> Iterator[Path]:
+def mounted(source: str, kind: str, where: Path, options: str = "") -> Iterator[Path]:
     """Mounts a file system, and leaves only after everything is on the medium and it is unmounted.
 
     Args:
         source: a block device.
         kind: of the file system, as the kernel calls it.
         where: the mount point; made when missing.
+        options: separated by commas, as for mount(8).
 
     Raises:
         EnvironmentFault: ``hook.mount-failed``, ``hook.unmount-failed``.
     """
     where.mkdir(mode=0o700, exist_ok=True)
     names = source.encode(), bytes(where), kind.encode()
-    if _libc.mount(*names, _MS_NOSUID | _MS_NODEV, None) != 0:
+    given = [option for option in options.split(",") if option]
+    flags = sum({_FLAGS[option] for option in given if option in _FLAGS})
+    own = ",".join(option for option in given if option not in _FLAGS)
+    if _libc.mount(*names, _MS_NOSUID | _MS_NODEV | flags, own.encode() or None) != 0:
         number = ctypes.get_errno()
         raise EnvironmentFault(
             "hook.mount-failed", "the slot cannot be mounted for a program of the bundle",

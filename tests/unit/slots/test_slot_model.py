@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from slots.errors import SlotError
-from slots.model import Slot, groups_of
+from slots.model import TYPES, Slot, groups_of
 
 A = Slot("rootfs.0", "rootfs", 0, "/dev/vda2", "raw", bootname="A")
 B = Slot("rootfs.1", "rootfs", 1, "/dev/vda3", "ext4", bootname="B")
@@ -77,3 +77,25 @@ def test_all_problems_are_told_at_once() -> None:
 def test_an_error_reads_as_a_sentence_with_its_code() -> None:
     assert str(SlotError("slot.x", "it broke", details="badly")) == "it broke: badly [slot.x]"
     assert str(SlotError("slot.x", "it broke")) == "it broke [slot.x]"
+
+
+def test_a_slot_with_two_places_of_its_own_belongs_to_every_group_and_comes_last() -> None:
+    boot = Slot("boot.0", "boot", 0, "/dev/mmcblk0", "boot-emmc")
+    first, second = groups_of([boot, A, APP_A, B])
+    assert (first.slots, second.slots) == ((A, APP_A, boot), (B, boot))
+    assert (first.own, second.own) == ((A, APP_A), (B,))
+    assert not groups_of([replace(boot, readonly=True), A, B])[0].readonly
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_only_a_slot_with_two_places_of_its_own_may_belong_to_no_group(kind: str) -> None:
+    lone = Slot("boot.0", "boot", 0, "/dev/mmcblk0", kind)
+    if kind.startswith("boot-"):
+        assert groups_of([A, B, lone])[0].slots == (A, lone)
+    else:
+        assert "boot.0 has neither a bootname nor a parent" in problems(A, B, lone)
+
+
+def test_places_on_the_same_disk_are_no_contradiction() -> None:
+    disk = [Slot(f"{name}.0", name, 0, "/dev/mmcblk0", f"boot-{name}") for name in ("emmc", "gpt-switch")]
+    assert [slot.name for slot in groups_of([A, B, *disk])[0].slots] == ["rootfs.0", "emmc.0", "gpt-switch.0"]
