@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_SECTOR = 512  # bytes: the unit of sizes in sysfs, whatever the device's own is (Documentation/ABI/stable/sysfs-block)
 _MAX_TABLE = 4 * 1024 * 1024  # bytes of /proc/self/mountinfo that are looked at
 
 
@@ -52,9 +53,45 @@ def in_use(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") -> s
     Raises:
         OSError: /proc cannot be read, so that nothing is known.
     """
+    return _first_user((identity, *relatives(identity, sysfs)), proc, sysfs)
+
+
+def own_user(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") -> str:
+    """Says what uses the device or file itself, or a loop device over a file; its partitions do not count.
+
+    Raises:
+        OSError: /proc cannot be read, so that nothing is known.
+    """
+    return _first_user((identity, *_over_file(identity, sysfs)), proc, sysfs)
+
+
+def overlapping(identity: Identity, start: int, size: int, *, sysfs: str = "/sys") -> Iterator[Identity]:
+    """The partitions that the kernel sees on the device, or on loop devices over the file, where bytes are shared.
+
+    Args:
+        identity: a disk, or a file that stands for one.
+        start: byte offset.
+        size: in bytes.
+        sysfs: where sysfs is mounted.
+    """
+    for disk in (identity, *_over_file(identity, sysfs)):
+        for attribute in _entry(disk.rdev, sysfs).glob("*/partition") if disk.rdev else ():
+            part = attribute.parent
+            first, length = (int(_line(part / name) or 0) * _SECTOR for name in ("start", "size"))
+            if start < first + length and first < start + size:
+                yield from _numbers([attribute])
+
+
+def _over_file(identity: Identity, sysfs: str) -> Iterator[Identity]:
+    for backing in Path(sysfs, "block").glob("loop*/loop/backing_file"):
+        if not identity.rdev and Identity.at(_line(backing)) == identity:
+            yield from _numbers([backing.parent.parent / "dev"])
+
+
+def _first_user(identities: Iterable[Identity], proc: str, sysfs: str) -> str:
     mounted = dict(_mounts(proc))
     swapped = set(_swaps(proc))
-    for user in (identity, *relatives(identity, sysfs)):
+    for user in identities:
         if user in mounted:
             return f"{_name(user, sysfs)}mounted on {mounted[user]}"
         if user in swapped:
