@@ -120,6 +120,8 @@ CODES: dict[str, tuple[int, str]] = {
     "slot.table-kind": (1354, "the disk of a slot has another kind of partition table"),
     "slot.switch-failed": (1355, "what a slot holds could not be made the choice of the next boot"),
     "slot.header-blank": (1356, "the bootloader in the bundle has no header"),
+    "slot.mtd-type": (1357, "the device of a slot is no flash memory of the slot's type"),
+    "slot.ubi-volume": (1358, "the device of a slot is no UBI volume"),
     "bootenv.bootnames": (1401, "the bootnames of the slots cannot be used"),
     "bootenv.config-invalid": (1402, "the description of the U-Boot environment is not valid"),
     "bootenv.config-missing": (1403, "the description of the U-Boot environment cannot be read"),

@@ -22,6 +22,7 @@ _PIECE = 64 * 1024
 _PACKAGES = {
     "mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools", "fsck.vfat": "dosfstools",
+    "flash_erase": "mtd-utils", "nandwrite": "mtd-utils", "nanddump": "mtd-utils",
 }  # fmt: skip
 
 

@@ -120,19 +120,31 @@ def relatives(identity: Identity, sysfs: str = "/sys") -> Iterator[Identity]:
             yield from _numbers(loop.glob("*/partition"))
 
 
+def mounts(proc: str = "/proc") -> Iterator[tuple[str, str, str]]:
+    """Every mount that this process sees: type of file system, what is mounted, where.
+
+    Raises:
+        OSError: /proc cannot be read.
+    """
+    return ((kind, source, where) for _, kind, source, where in _mountinfo(proc))
+
+
 def _mounts(proc: str) -> Iterator[tuple[Identity, str]]:
-    """By number (field 3) and by source path; proc_pid_mountinfo(5). btrfs shows a number that is no device's."""
-    for line in _table(Path(proc, "self/mountinfo")):
-        fields, _, rest = line.partition(" - ")
-        columns, more = fields.split(" "), rest.split(" ")
-        if len(columns) < 5 or len(more) < 2:
-            continue
-        where = _plain(columns[4])
-        yield Identity(_number(columns[2]), 0, 0), where
-        source = _plain(more[1])
+    """By number and by source path. btrfs shows a number that is no device's."""
+    for number, _, source, where in _mountinfo(proc):
+        yield Identity(number, 0, 0), where
         found = Identity.at(source) if source.startswith("/") else None
         if found is not None:
             yield found, where
+
+
+def _mountinfo(proc: str) -> Iterator[tuple[int, str, str, str]]:
+    """Number (field 3), type, source, mount point; proc_pid_mountinfo(5)."""
+    for line in _table(Path(proc, "self/mountinfo")):
+        fields, _, rest = line.partition(" - ")
+        columns, more = fields.split(" "), rest.split(" ")
+        if len(columns) >= 5 and len(more) >= 2:
+            yield _number(columns[2]), more[0], _plain(more[1]), _plain(columns[4])
 
 
 def _swaps(proc: str) -> Iterator[Identity]:

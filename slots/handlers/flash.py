@@ -1,0 +1,264 @@
+"""Slots on bare flash memory: ``nand``, ``nor``, and whole images for ``jffs2``.
+
+NAND is written by ``flash_erase`` and ``nandwrite`` of mtd-utils and read by ``nanddump``: all three leave out bad blocks,
+so the image lies in the good ones. A block that cannot be written is marked bad (``--markbad``), the image goes on in the
+next one. When the good blocks end before the image, ``nandwrite`` ends with success: reading back finds that out. Other
+memory is erased by ``flash_erase`` and written through its character device, like ``flashcp --erase-all`` does, which
+cannot read from a stream.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Protocol
+
+from slots import mtd
+from slots.claim import lock
+from slots.device import require_room, resolve
+from slots.errors import SlotError
+from slots.handlers.port import Content, Handler, Watch, Written
+from slots.handlers.streams import CHUNK, chunks, differs, digest
+from slots.model import Slot
+from slots.programs import ENVIRONMENT, require, run
+
+_PROGRAMS = ("flash_erase", "nandwrite", "nanddump")
+_SLOWEST = 16 * 1024  # bytes per second that are erased or read at the least
+_WRITING = 24 * 3600.0  # seconds for the writer, which waits for the network as well
+_PATIENCE = 60.0  # seconds for the reader to say something
+_TYPES = {"nand": mtd.NAND, "nor": mtd.NOR, "jffs2": (*mtd.NAND, *mtd.NOR)}
+
+
+class Chip(Protocol):
+    """Memory that is not NAND, open. Offsets and lengths in bytes."""
+
+    def lock(self) -> None:
+        """Keeps other installers away; raises SlotError ``slot.busy``."""
+
+    def write(self, offset: int, data: bytes) -> int:
+        """Programs erased bytes, returns how many; raises OSError."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What the chip holds; raises OSError."""
+
+
+class Opener(Protocol):
+    """How a character device becomes a Chip: ``open_chip``."""
+
+    def __call__(self, node: str) -> AbstractContextManager[Chip]:
+        """See ``open_chip``."""
+
+
+class _CharacterDevice:
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd, self._path = fd, path
+
+    def lock(self) -> None:
+        lock(self._fd, self._path)
+
+    def write(self, offset: int, data: bytes) -> int:
+        return os.pwrite(self._fd, data, offset)  # reaches the chip before it returns: MTD has no cache, and no fsync
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, length, offset)
+
+
+@contextmanager
+def open_chip(node: str) -> Iterator[Chip]:
+    """Opens a character device of MTD; raises OSError."""
+    fd = os.open(node, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield _CharacterDevice(fd, node)
+    finally:
+        os.close(fd)
+
+
+class Flash:
+    """Erases all, writes, reads back.
+
+    Args:
+        slot_type: ``nand``, ``nor`` or ``jffs2``.
+        sysfs: where sysfs is mounted.
+        proc: where procfs is mounted.
+        opener: how a character device is opened.
+    """
+
+    def __init__(self, slot_type: str, *, sysfs: str = "/sys", proc: str = "/proc", opener: Opener = open_chip) -> None:
+        self._types = _TYPES[slot_type]
+        self._sysfs, self._proc, self._open = sysfs, proc, opener
+
+    @property
+    def resumable(self) -> bool:
+        """See Handler."""
+        return False
+
+    def preflight(self, slot: Slot, kind: str, size: int) -> None:
+        """See Handler.
+
+        Raises:
+            SlotError: ``slot.readonly``, ``slot.missing``, ``slot.device-ambiguous``, ``slot.mtd-type``,
+                ``slot.unreadable``, ``slot.mounted``, ``slot.usage-unknown``, ``slot.too-small``, ``slot.program-missing``.
+        """
+        self._examined(slot, size, ())
+
+    def install(self, slot: Slot, content: Content, *, booted: Sequence[str], start: int, watch: Watch) -> Written:
+        """See Handler.
+
+        Raises:
+            SlotError: also ``slot.booted``, ``slot.busy``, ``slot.open-failed``, ``slot.program-failed``,
+                ``slot.program-timeout``, ``slot.write-failed``, ``slot.read-failed``, ``slot.read-back``,
+                ``slot.size-mismatch``.
+        """
+        if start:
+            raise ValueError("flash memory is erased before it is written, so it is written from its start")
+        memory = self._examined(slot, content.size, booted)
+        with ExitStack() as stack:
+            try:
+                chip = stack.enter_context(self._open(memory.node))
+            except OSError as error:
+                raise SlotError(
+                    "slot.open-failed", f"slot {slot.name} cannot be opened",
+                    details=f"{memory.node}: {error.strerror}", retryable=True,
+                ) from error  # fmt: skip
+            chip.lock()
+            run("flash_erase", "--quiet", memory.node, "0", "0", timeout=60 + memory.size / _SLOWEST)
+            if memory.type in mtd.NAND:
+                _feed(memory.node, content, watch)
+                stream: Iterator[bytes] = _dumped(memory.node, content.size)
+            else:
+                _program(memory.node, chip, content, watch)
+                stream = _read(memory.node, chip, content.size)
+            since = time.monotonic()
+            found = digest(stream, watch.checked)
+        if found != content.sha256:
+            raise differs(slot.name, found, content.sha256)
+        return Written(found, content.size, 0, time.monotonic() - since)
+
+    def _examined(self, slot: Slot, size: int, booted: Sequence[str]) -> mtd.Mtd:
+        """The memory of the slot, after everything that forbids writing to it was ruled out."""
+        path = resolve(slot.device)
+        try:
+            memory = mtd.look_at(path, sysfs=self._sysfs)
+        except (OSError, ValueError) as error:
+            raise SlotError(
+                "slot.unreadable", "the device of a slot cannot be opened", details=f"{path}: {error}", retryable=True
+            ) from error
+        if memory is None or memory.type not in self._types:
+            raise SlotError(
+                "slot.mtd-type", f"the device of slot {slot.name} is no flash memory of the slot's type",
+                details=f"{path} is {memory.type if memory else 'no MTD device'}, expected {' or '.join(self._types)}",
+                resolution="correct the slot's device or type in the configuration",
+            )  # fmt: skip
+        if slot.readonly or not memory.writable:
+            raise SlotError(
+                "slot.readonly", f"slot {slot.name} must not be written to",
+                details="the configuration says so" if slot.readonly else f"{memory.node} is write-protected",
+                resolution="do not send an image for it, or make it writable",
+            )  # fmt: skip
+        if memory.number in {mtd.number_of(device) for device in booted if device.startswith("/")}:
+            raise SlotError(
+                "slot.booted", f"slot {slot.name} holds the running system", details=memory.node,
+                resolution="give every slot its own device in the configuration",
+            )  # fmt: skip
+        self._refuse_used(slot, memory)
+        require_room(slot, size, memory.room)
+        require(*(_PROGRAMS if memory.type in mtd.NAND else _PROGRAMS[:1]))
+        return memory
+
+    def _refuse_used(self, slot: Slot, memory: mtd.Mtd) -> None:
+        try:
+            taken = mtd.user(memory, proc=self._proc, sysfs=self._sysfs)
+        except OSError as error:
+            raise SlotError(
+                "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
+                resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
+            ) from error  # fmt: skip
+        if taken:
+            raise SlotError(
+                "slot.mounted", f"slot {slot.name} is in use", details=f"{memory.node}: {taken}",
+                resolution="unmount or detach it; nothing may use the slots that are not running",
+            )  # fmt: skip
+
+
+def _feed(node: str, content: Content, watch: Watch) -> None:
+    def told() -> Iterator[bytes]:
+        done = 0
+        for chunk in chunks(content.pieces(0), content.size):
+            yield chunk
+            done += len(chunk)
+            watch.wrote(done)
+
+    run("nandwrite", "--pad", "--markbad", "--quiet", node, "-", timeout=_WRITING, feed=told())
+
+
+def _dumped(node: str, size: int) -> Iterator[bytes]:
+    """The first ``size`` bytes of the good blocks; ``nanddump`` gives whole pages."""
+    argv = ("nanddump", "--quiet", "--omitoob", "--bb=skipbad", f"--length={size}", node)
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT, cwd="/"
+    )
+    left = size
+    with process:
+        try:
+            poll = select.poll()
+            poll.register(process.stdout or -1, select.POLLIN)
+            while process.stdout is not None:
+                piece = os.read(process.stdout.fileno(), CHUNK) if poll.poll(_PATIENCE * 1000) else b""
+                if not piece:
+                    break
+                if left:
+                    yield piece[:left]
+                left -= min(left, len(piece))
+        finally:
+            process.kill()
+    if left:
+        raise _unread(node, size - left, "the good blocks end there")
+
+
+def _program(node: str, chip: Chip, content: Content, watch: Watch) -> None:
+    done = 0
+    for chunk in chunks(content.pieces(0), content.size):
+        while chunk:
+            try:
+                count = chip.write(done, chunk)
+            except OSError as error:
+                count, reason = 0, error.strerror or str(error)
+            else:
+                reason = "the device took no bytes"
+            if count <= 0:
+                raise SlotError(
+                    "slot.write-failed", "the slot could not be written",
+                    details=f"{node}, offset {done} of {content.size}: {reason}",
+                    resolution="it is tried again; if this repeats, the memory is worn out", retryable=True,
+                )  # fmt: skip
+            done, chunk = done + count, chunk[count:]
+        watch.wrote(done)
+
+
+def _read(node: str, chip: Chip, size: int) -> Iterator[bytes]:
+    done = 0
+    while done < size:
+        try:
+            piece = chip.read(done, min(CHUNK, size - done))
+        except OSError as error:
+            raise _unread(node, done, error.strerror or str(error)) from error
+        if not piece:
+            raise _unread(node, done, "it ends there")
+        yield piece
+        done += len(piece)
+
+
+def _unread(node: str, offset: int, reason: str) -> SlotError:
+    return SlotError(
+        "slot.read-failed", "the slot could not be read back", details=f"{node}, offset {offset}: {reason}",
+        resolution="it is tried again; if this repeats, the memory is worn out", retryable=True,
+    )  # fmt: skip
+
+
+def handler(slot_type: str) -> Handler:
+    """The handler for one of ``nand``, ``nor`` and ``jffs2``."""
+    return Flash(slot_type)
