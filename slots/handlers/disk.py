@@ -178,6 +178,24 @@ def open_disk(slot: Slot, span: Span, *, booted: Sequence[str], writable: bool) 
         os.close(fd)
 
 
+@contextmanager
+def only_read(path: str) -> Iterator[Medium]:
+    """Opens a block device or file for reading, whoever uses it.
+
+    Raises:
+        SlotError: ``slot.unreadable``.
+    """
+    block = stat.S_ISBLK(os.stat(path).st_mode)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if block else 0))
+    except OSError as error:
+        raise SlotError("slot.unreadable", "the device of a slot cannot be opened", details=str(error)) from error
+    try:
+        yield Disk(fd, path, _sector(Identity.of(os.fstat(fd))) if block else _FILE_SECTOR, direct=block)
+    finally:
+        os.close(fd)
+
+
 def _refuse_used(slot: Slot, path: str, identity: Identity, span: Span) -> None:
     try:
         user = own_user(identity)

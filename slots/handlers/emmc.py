@@ -7,11 +7,9 @@ the ROM code does then is not known, so neither boot partition can be said to be
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,10 +20,10 @@ from slots import ext_csd, ioctls
 from slots.device import capacity, require_room, resolve
 from slots.errors import SlotError
 from slots.ext_csd import BootConfig
-from slots.handlers.disk import Opener, open_disk
+from slots.handlers.disk import Opener, only_read, open_disk
 from slots.handlers.halves import Span
 from slots.handlers.port import Content, Handler, Watch, Written
-from slots.handlers.streams import chunks, differs, digest, padded, read_on
+from slots.handlers.streams import fill, look
 from slots.model import Slot
 from slots.usage import Identity, in_use
 
@@ -54,6 +52,8 @@ class MmcCard:
 
     def read(self, path: str) -> bytes:
         """See Card."""
+        import ctypes  # here: only devices with an eMMC need it
+
         data = ctypes.create_string_buffer(ext_csd.LENGTH)
         self._command(
             path, _COMMAND.pack(0, 0, _SEND_EXT_CSD, 0, _READ_FLAGS, len(data), 1, 0, 0, 0, 0, ctypes.addressof(data))
@@ -97,6 +97,7 @@ class EmmcBoot:
     def __init__(self, card: Card | None = None, opener: Opener = open_disk, *, sysfs: str = "/sys") -> None:
         self._card, self._open, self._sysfs = card or MmcCard(), opener, sysfs
         self._filled: _Plan | None = None
+        self._kept = False  # the boot partition that boots holds the image already
 
     @property
     def resumable(self) -> bool:
@@ -122,27 +123,20 @@ class EmmcBoot:
         """
         if start:
             raise ValueError("a bootloader is written from its start")
-        self._filled = None
+        self._filled, self._kept = None, False
         plan = self._plan(slot)
         require_room(slot, content.size, plan.room)
+        if not slot.install_same:
+            with only_read(f"{plan.card}boot{1 - plan.number}") as disk:
+                found, reading = look(disk, 0, content, watch)
+            if found == content.sha256:
+                self._kept = True
+                return Written(found, 0, content.size, reading)
         part, span = replace(slot, device=plan.path), Span(0, plan.room)
         with self._writable(plan.path), self._open(part, span, booted=booted, writable=True) as disk:
-            since = time.monotonic()
-            found = digest(read_on(disk, 0, content.size, disk.sector), watch.checked)
-            reading, written = time.monotonic() - since, 0
-            if found != content.sha256:
-                for chunk in chunks(content.pieces(0), content.size):
-                    disk.write(written, padded(chunk, disk.sector))
-                    written += len(chunk)
-                    watch.wrote(written)
-                disk.flush()
-                since = time.monotonic()
-                found = digest(read_on(disk, 0, content.size, disk.sector), watch.checked)
-                reading += time.monotonic() - since
-        if found != content.sha256:
-            raise differs(slot.name, found, content.sha256)
+            outcome = fill(slot.name, disk, 0, content, watch)
         self._filled = plan
-        return Written(found, written, content.size - written, reading)
+        return outcome
 
     def switch(self, slot: Slot) -> None:
         """See Switching.
@@ -152,6 +146,8 @@ class EmmcBoot:
                 not what was written.
             RuntimeError: nothing was installed by this handler.
         """
+        if self._kept:
+            return
         plan, self._filled = self._filled, None
         if plan is None:
             raise RuntimeError("there is nothing to switch to")

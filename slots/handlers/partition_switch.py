@@ -6,7 +6,6 @@ by itself (``switch``). Until then the table is not written to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from slots.handlers.boot_tables import BootTable, read_gpt, read_mbr
 from slots.handlers.disk import Medium, Opener, open_disk
 from slots.handlers.halves import Span, halves_of, region_of
 from slots.handlers.port import Content, Handler, Watch, Written
-from slots.handlers.streams import chunks, differs, digest, padded, read_on
+from slots.handlers.streams import fill, look
 from slots.model import Slot
 
 
@@ -40,6 +39,7 @@ class PartitionSwitch:
     def __init__(self, read_table: Callable[[Medium], BootTable], opener: Opener = open_disk) -> None:
         self._read, self._open = read_table, opener
         self._filled: _Plan | None = None
+        self._kept = False  # what the slot shows is the image already
 
     @property
     def resumable(self) -> bool:
@@ -64,24 +64,17 @@ class PartitionSwitch:
         """
         if start:
             raise ValueError("a bootloader is written from its start")
-        self._filled = None
+        self._filled, self._kept = None, False
         with self._planned(slot, booted=booted, writable=True) as (disk, plan):
             require_room(slot, content.size, plan.hidden.size)
-            written, reading = 0, 0.0
-            found, took = _found(disk, plan.hidden, content.size, watch)
-            reading += took
-            if found != content.sha256:
-                for chunk in chunks(content.pieces(0), content.size):
-                    disk.write(plan.hidden.start + written, padded(chunk, disk.sector))
-                    written += len(chunk)
-                    watch.wrote(written)
-                disk.flush()
-                found, took = _found(disk, plan.hidden, content.size, watch)
-                reading += took
-        if found != content.sha256:
-            raise differs(slot.name, found, content.sha256)
+            if not slot.install_same:
+                found, reading = look(disk, plan.shown.start, content, watch)
+                if found == content.sha256:
+                    self._kept = True
+                    return Written(found, 0, content.size, reading)
+            outcome = fill(slot.name, disk, plan.hidden.start, content, watch)
         self._filled = plan
-        return Written(found, written, content.size - written, reading)
+        return outcome
 
     def switch(self, slot: Slot) -> None:
         """See Switching.
@@ -91,6 +84,8 @@ class PartitionSwitch:
                 or not what was written.
             RuntimeError: nothing was installed by this handler.
         """
+        if self._kept:
+            return
         filled, self._filled = self._filled, None
         if filled is None:
             raise RuntimeError("there is nothing to switch to")
@@ -133,12 +128,6 @@ class PartitionSwitch:
             details=f"{disk.path}: it is at {boot or 'no place at all'}, the halves are {first} and {second}",
             resolution="correct region-start and region-size, or the partition table",
         )  # fmt: skip
-
-
-def _found(disk: Medium, half: Span, size: int, watch: Watch) -> tuple[str, float]:
-    """What the half holds, and the seconds that looking took."""
-    since = time.monotonic()
-    return digest(read_on(disk, half.start, size, disk.sector), watch.checked), time.monotonic() - since
 
 
 def _failed(slot: Slot, disk: Medium, details: str) -> SlotError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,6 +87,20 @@ def test_other_memory_is_erased_and_written_as_it_is(bench: Lab, kind: str, memo
     node = bench.memory(0, memory, BLOCKS)
     install(bench, kind, node)
     assert bench.data(0) == IMAGE + b"\xff" * (BLOCKS * BLOCK - len(IMAGE))
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("nand", "nand"), ("nor", "nor")])
+def test_an_image_that_the_memory_holds_is_left_alone_if_that_is_said(bench: Lab, kind: str, memory: str) -> None:
+    node = bench.memory(0, memory, BLOCKS, {1: MARKED} if kind == "nand" else None)
+    install(bench, kind, node)
+    before = bench.data(0)
+    target = replace(slot(node, kind), install_same=False)
+    outcomes = [
+        flash(bench, kind).install(target, content(image), booted=(), start=0, watch=Watcher()).skipped
+        for image in (IMAGE, IMAGE[::-1])
+    ]
+    assert outcomes == [len(IMAGE), 0]
+    assert bench.data(0) != before
 
 
 def test_a_block_that_fails_is_marked_bad_and_the_image_goes_on_in_the_next_one(bench: Lab) -> None:

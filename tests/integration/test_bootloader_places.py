@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from slots.errors import SlotError
 from slots.handlers.halves import Span
 from slots.handlers.partition_switch import PartitionSwitch
 from slots.handlers.port import Switching
-from slots.handlers.table import handler_for
-from slots.model import Slot
+from slots.handlers.table import PAIRS, handler_for
+from slots.model import REGION_TYPES, Slot
 
 pytestmark = pytest.mark.root
 NEW = b"new" + random.Random(2).randbytes(200_001)
@@ -101,6 +102,18 @@ def test_the_tables_are_byte_by_byte_what_sfdisk_makes(kind: str, tmp_path: Path
     ours, theirs = ((tmp_path / name).read_bytes() for name in ("ours", "theirs"))
     assert ours[:MIB] == theirs[:MIB]
     assert ours[-33 * 512 :] == theirs[-33 * 512 :]
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[0] in REGION_TYPES], ids=str)
+def test_every_pair_of_the_table_works(pair: tuple[str, str], tmp_path: Path) -> None:
+    table("dos" if "mbr" in pair[0] else "gpt", tmp_path / "disk")
+    target = replace(slot("gpt", tmp_path / "disk"), type=pair[0])
+    handler = handler_for(*pair)
+    handler.preflight(target, pair[1], len(NEW))
+    outcome = handler.install(target, content(NEW, pair[1]), booted=(), start=0, watch=Watcher())
+    assert outcome.digest == content(NEW).sha256
+    assert (tmp_path / "disk").read_bytes()[HIDDEN.start : HIDDEN.start + len(NEW)] == NEW
+    assert isinstance(handler, Switching) == (pair[0] != "boot-raw-fallback")
 
 
 def test_sgdisk_finds_nothing_wrong_with_a_switched_gpt(tmp_path: Path) -> None:

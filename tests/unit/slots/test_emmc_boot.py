@@ -83,10 +83,13 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def slot(machine: Machine, device: str | Path = "", *, limit: int = 0, readonly: bool = False) -> Slot:
+def slot(
+    machine: Machine, device: str | Path = "", *, limit: int = 0, readonly: bool = False, again: bool = True
+) -> Slot:
     return Slot(
-        "bootloader.0", "bootloader", 0, str(device or machine.card), "boot-emmc", size_limit=limit, readonly=readonly
-    )
+        "bootloader.0", "bootloader", 0, str(device or machine.card), "boot-emmc", size_limit=limit, readonly=readonly,
+        install_same=again,
+    )  # fmt: skip
 
 
 def emmc(machine: Machine) -> EmmcBoot:
@@ -142,6 +145,16 @@ def test_a_partition_that_holds_the_image_is_not_written_again(machine: Machine)
     install(machine)
     _, outcome = install(machine)
     assert (outcome.written, outcome.skipped) == (0, len(NEW))
+
+
+@pytest.mark.parametrize("image", [OLD, NEW], ids=["same", "other"])
+def test_a_bootloader_that_boots_already_is_kept_if_that_is_said(machine: Machine, image: bytes) -> None:
+    handled, target = emmc(machine), slot(machine, again=False)
+    outcome = handled.install(target, content(image), booted=(), start=0, watch=Watcher())
+    handled.switch(target)
+    assert machine.boots().startswith(image)
+    assert (machine.register[PARTITION_CONFIG] == 0x48) == (image == OLD)
+    assert outcome.skipped == (len(image) if image == OLD else 0)
 
 
 def test_the_size_is_that_of_the_boot_partition_or_the_limit(machine: Machine) -> None:

@@ -176,6 +176,19 @@ def test_a_half_that_holds_the_image_already_is_shown_without_being_written(
     assert runs(kind, medium.data) == "new"
 
 
+@pytest.mark.parametrize("image", [OLD, NEW], ids=["same", "other"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bootloader_that_is_shown_already_is_kept_if_that_is_said(
+    kind: str, image: bytes, disks: dict[tuple[str, int], bytes]
+) -> None:
+    medium = MemoryDisk(bytearray(disks[kind, FIRST.start]))
+    handled, target = switching(kind, medium), replace(typed(kind), install_same=False)
+    handled.install(target, content(image), booted=(), start=0, watch=Watcher())
+    handled.switch(target)
+    assert (medium.record == []) == (image == OLD)
+    assert runs(kind, medium.data) == ("old" if image == OLD else "new")
+
+
 @pytest.mark.req("C11")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_medium_that_keeps_something_else_is_not_switched_to(kind: str, disks: dict[tuple[str, int], bytes]) -> None:

@@ -8,7 +8,7 @@ import random
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +178,16 @@ def test_an_image_of_any_size_arrives_and_is_read_back(kernel: Kernel, size: int
     assert kernel.told("upd_marker") == "0"
     assert (outcome.digest, outcome.written) == (content(image).sha256, size)
     assert not size or watch.written[-1] == watch.read[-1] == size
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_image_that_the_volume_holds_is_left_alone_if_that_is_said(kernel: Kernel, same: bool) -> None:
+    install(kernel, content(IMAGE))
+    target = replace(slot(kernel), install_same=False)
+    image = content(IMAGE if same else IMAGE[:-1])
+    outcome = volume(kernel).install(target, image, booted=(), start=0, watch=Watcher())
+    assert outcome.skipped == (image.size if same or not kernel.static else 0)
+    assert kernel.data.startswith(IMAGE[: image.size])
 
 
 @pytest.mark.req("S08")
