@@ -56,19 +56,25 @@ class Programs:
             )  # fmt: skip
         self._require_success("install-check", ended)
 
-    def around(self, when: str, image: Image, slot: Slot) -> None:
+    def around(self, when: str, image: Image, slot: Slot, more: Mapping[str, str]) -> None:
         """Runs the hook ``slot-pre-install`` or ``slot-post-install``, with the slot mounted when it has a file system.
+
+        Args:
+            when: which of both.
+            image: the one for the slot.
+            slot: where it goes.
+            more: variables for the environment of the hook.
 
         Raises:
             BundleError: ``hook.failed``, ``hook.timeout``, ``hook.not-started``.
             EnvironmentFault: ``hook.mount-failed``, ``hook.unmount-failed``.
         """
         if slot.type not in _MOUNTABLE:
-            self._slot_hook(when, image, slot, {})
+            self._slot_hook(when, image, slot, more)
             return
         where = self._facts.prefix / slot.name
         with mounted(resolve(slot.device), slot.type, where, slot.extra_mount_opts):
-            self._slot_hook(when, image, slot, {"RAUC_SLOT_MOUNT_POINT": str(where)})
+            self._slot_hook(when, image, slot, {**more, "RAUC_SLOT_MOUNT_POINT": str(where)})
 
     def instead(self, image: Image, slot: Slot) -> None:
         """Runs the hook ``slot-install``, which fills the slot itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from agent.errors import EnvironmentFault
 from agent.installer.permission import Permission, slot_of
 from agent.wire import Channel, Frame, WireError
 from slots.device import open_target
-from slots.handlers.port import Content, Switching
+from slots.handlers.port import Content, Switching, Telling
 from slots.handlers.table import UNPACKED, handler_for
 from slots.handlers.verdict import require_same
 from slots.model import BLOCK_TYPES, Slot
@@ -114,10 +114,10 @@ class _Work:
         else:
             if programs is not None and "pre-install" in hooks:
                 self._settle(slot, image.size)
-                programs.around("slot-pre-install", image, slot)
+                programs.around("slot-pre-install", image, slot, _variables(image, slot))
             digest = self._copy(order)
             if programs is not None and "post-install" in hooks:
-                programs.around("slot-post-install", image, slot)
+                programs.around("slot-post-install", image, slot, _variables(image, slot))
                 changed = "post-install"
         if changed:
             self._settle(slot, image.size)
@@ -175,6 +175,11 @@ class _Work:
                     "slot.write-failed", "the slot could not be written", details=f"{target.path}: {error}",
                     resolution="it is tried again; if this repeats, the storage is failing or full",
                 ) from error  # fmt: skip
+
+
+def _variables(image: Image, slot: Slot) -> Mapping[str, str]:
+    handler = handler_for(slot.type, image_type(image))
+    return handler.variables(slot) if isinstance(handler, Telling) else {}
 
 
 def _content(bundle: VerifiedBundle, image: Image) -> Content:

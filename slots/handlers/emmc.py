@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,6 +161,13 @@ class EmmcBoot:
         found = self._config(plan.card)
         if found.active != plan.number or found.value != value:
             raise _not_switched(slot, plan, f"the register holds {found.value:#04x}, {value:#04x} was written")
+
+    def variables(self, slot: Slot) -> Mapping[str, str]:
+        """See Telling; the names are those of RAUC's ``img_to_boot_emmc_handler``."""
+        return {
+            "RAUC_BOOT_PARTITION_ACTIVATING": str(self._plan(slot).number),
+            "RAUC_BOOT_SIZE_LIMIT": str(slot.size_limit),
+        }
 
     def _plan(self, slot: Slot) -> _Plan:
         card = resolve(slot.device)

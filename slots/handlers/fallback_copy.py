@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from slots.device import require_room
 from slots.errors import SlotError
@@ -63,6 +63,10 @@ class FallbackCopy:
             work.fill(order[0], content.pieces(0))
             work.fill(order[1], read_on(disk, order[0].start, content.size, disk.sector))
         return Written(content.sha256, work.written, work.skipped, work.reading)
+
+    def variables(self, slot: Slot) -> Mapping[str, str]:
+        """See Telling; the names are those of RAUC's ``img_to_boot_raw_fallback_handler``."""
+        return {"RAUC_BOOT_REGION_START": str(slot.region_start), "RAUC_BOOT_REGION_SIZE": str(slot.region_size)}
 
 
 class _Work:

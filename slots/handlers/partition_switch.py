@@ -6,7 +6,7 @@ by itself (``switch``). Until then the table is not written to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -98,6 +98,15 @@ class PartitionSwitch:
             table = self._read(disk)
             if table.boot != plan.hidden or table.pointing_to(plan.hidden):
                 raise _failed(slot, disk, f"the first partition is at {table.boot}, expected {plan.hidden}")
+
+    def variables(self, slot: Slot) -> Mapping[str, str]:
+        """See Telling; the names are those of RAUC's ``img_to_boot_mbr_switch_handler``."""
+        with self._planned(slot, booted=(), writable=False) as (_, plan):
+            return {
+                "RAUC_BOOT_PARTITION_ACTIVATING": "1" if plan.hidden.start > plan.shown.start else "0",
+                "RAUC_BOOT_PARTITION_START": str(plan.hidden.start),
+                "RAUC_BOOT_PARTITION_SIZE": str(plan.hidden.size),
+            }
 
     @contextmanager
     def _planned(self, slot: Slot, *, booted: Sequence[str], writable: bool) -> Iterator[tuple[Medium, _Plan]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -112,4 +112,19 @@ class Switching(Protocol):
         Raises:
             SlotError: the choice is what it was before, or what it should be.
             RuntimeError: nothing was installed by this handler.
+        """
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a handler has besides when RAUC tells the programs of a bundle more about its type of slot."""
+
+    def variables(self, slot: Slot) -> Mapping[str, str]:
+        """The variables that hooks find in their environment, before and after the installation, until ``switch``.
+
+        Args:
+            slot: the one that is installed to.
+
+        Raises:
+            SlotError: as ``preflight``.
         """

@@ -242,6 +242,11 @@ def test_a_partition_that_keeps_something_else_is_not_switched_to(
         handled.switch(slot(machine))
 
 
+def test_hooks_are_told_which_partition_is_filled(machine: Machine) -> None:
+    told = emmc(machine).variables(slot(machine, limit=4096))
+    assert told == {"RAUC_BOOT_PARTITION_ACTIVATING": "1", "RAUC_BOOT_SIZE_LIMIT": "4096"}
+
+
 def test_nothing_else_of_the_byte_changes() -> None:
     for value in range(256):
         for number in (0, 1):
