@@ -61,6 +61,14 @@ def test_archives_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only(
     assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
 
 
+@pytest.mark.req("C09")
+def test_flash_memory_needs_a_drop_in_that_widens_the_sandbox_by_what_it_needs_only():
+    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-flash.conf")["Service"]
+    assert set(dropin) == {"CapabilityBoundingSet", "ProtectKernelTunables"}
+    assert dropin["ProtectKernelTunables"] == "no" != service["ProtectKernelTunables"]
+    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+
+
 def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}
