@@ -26,7 +26,6 @@ class Mtd:
         type: of the memory, one of the kernel's words.
         size: in bytes, with bad blocks.
         erase_size: bytes of an eraseblock.
-        bad_blocks: how many eraseblocks are bad or reserved; 0 where none can be.
         writable: whether the kernel lets it be written.
     """
 
@@ -36,13 +35,7 @@ class Mtd:
     type: str
     size: int
     erase_size: int
-    bad_blocks: int
     writable: bool
-
-    @property
-    def room(self) -> int:
-        """Bytes in good blocks."""
-        return self.size - self.bad_blocks * self.erase_size
 
 
 def number_of(path: str) -> int | None:
@@ -82,7 +75,6 @@ def look_at(path: str, *, sysfs: str = "/sys") -> Mtd | None:
     return Mtd(
         number=number, node=f"/dev/mtd{number}" if block else path, name=said("name"), type=kind,
         size=int(said("size")), erase_size=int(said("erasesize")),
-        bad_blocks=int(said("bad_blocks")) if kind in NAND else 0,
         writable=bool(int(said("flags"), 16) & _WRITEABLE),
     )  # fmt: skip
 

@@ -9,15 +9,17 @@ cannot read from a stream.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
-from slots import mtd
+from slots import ioctls, mtd
 from slots.claim import lock
 from slots.device import require_room, resolve
 from slots.errors import SlotError
@@ -33,23 +35,29 @@ _PATIENCE = 60.0  # seconds for the reader to say something
 _TYPES = {"nand": mtd.NAND, "nor": mtd.NOR, "jffs2": (*mtd.NAND, *mtd.NOR)}
 
 
+_GET_BAD_BLOCK = ioctls.request("M", 11, 8, write=True, read=False)  # MEMGETBADBLOCK, mtd/mtd-abi.h; a 64-bit offset
+
+
 class Chip(Protocol):
-    """Memory that is not NAND, open. Offsets and lengths in bytes."""
+    """Flash memory, open. Offsets and lengths in bytes."""
 
     def lock(self) -> None:
         """Keeps other installers away; raises SlotError ``slot.busy``."""
 
+    def bad(self, offset: int) -> bool:
+        """Whether a block of NAND is bad or reserved; raises OSError."""
+
     def write(self, offset: int, data: bytes) -> int:
-        """Programs erased bytes, returns how many; raises OSError."""
+        """Programs erased bytes of what is not NAND, returns how many; raises OSError."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """What the chip holds; raises OSError."""
+        """What the chip holds where it is not NAND; raises OSError."""
 
 
 class Opener(Protocol):
     """How a character device becomes a Chip: ``open_chip``."""
 
-    def __call__(self, node: str) -> AbstractContextManager[Chip]:
+    def __call__(self, node: str, *, writable: bool) -> AbstractContextManager[Chip]:
         """See ``open_chip``."""
 
 
@@ -60,6 +68,10 @@ class _CharacterDevice:
     def lock(self) -> None:
         lock(self._fd, self._path)
 
+    def bad(self, offset: int) -> bool:
+        answer: int = fcntl.ioctl(self._fd, _GET_BAD_BLOCK, bytearray(struct.pack("=q", offset)))
+        return answer > 0
+
     def write(self, offset: int, data: bytes) -> int:
         return os.pwrite(self._fd, data, offset)  # reaches the chip before it returns: MTD has no cache, and no fsync
 
@@ -68,9 +80,9 @@ class _CharacterDevice:
 
 
 @contextmanager
-def open_chip(node: str) -> Iterator[Chip]:
+def open_chip(node: str, *, writable: bool) -> Iterator[Chip]:
     """Opens a character device of MTD; raises OSError."""
-    fd = os.open(node, os.O_RDWR | os.O_CLOEXEC)
+    fd = os.open(node, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
     try:
         yield _CharacterDevice(fd, node)
     finally:
@@ -101,7 +113,8 @@ class Flash:
 
         Raises:
             SlotError: ``slot.readonly``, ``slot.missing``, ``slot.device-ambiguous``, ``slot.mtd-type``,
-                ``slot.unreadable``, ``slot.mounted``, ``slot.usage-unknown``, ``slot.too-small``, ``slot.program-missing``.
+                ``slot.unreadable``, ``slot.mounted``, ``slot.usage-unknown``, ``slot.too-small``, ``slot.program-missing``;
+                for NAND also ``slot.open-failed``.
         """
         self._examined(slot, size, ())
 
@@ -116,14 +129,7 @@ class Flash:
         if start:
             raise ValueError("flash memory is erased before it is written, so it is written from its start")
         memory = self._examined(slot, content.size, booted)
-        with ExitStack() as stack:
-            try:
-                chip = stack.enter_context(self._open(memory.node))
-            except OSError as error:
-                raise SlotError(
-                    "slot.open-failed", f"slot {slot.name} cannot be opened",
-                    details=f"{memory.node}: {error.strerror}", retryable=True,
-                ) from error  # fmt: skip
+        with self._opened(slot, memory, writable=True) as chip:
             chip.lock()
             since = time.monotonic()
             if not slot.install_same and _held(memory, chip, content, watch) == content.sha256:
@@ -166,9 +172,31 @@ class Flash:
                 resolution="give every slot its own device in the configuration",
             )  # fmt: skip
         self._refuse_used(slot, memory)
-        require_room(slot, size, memory.room)
+        require_room(slot, size, self._room(slot, memory))
         require(*(_PROGRAMS if memory.type in mtd.NAND else _PROGRAMS[:1]))
         return memory
+
+    def _room(self, slot: Slot, memory: mtd.Mtd) -> int:
+        """Bytes in good blocks. Asked block by block: sysfs does not count a block whose marking did not quite succeed."""
+        if memory.type not in mtd.NAND:
+            return memory.size
+        with self._opened(slot, memory, writable=False) as chip:
+            good = sum(not chip.bad(offset) for offset in range(0, memory.size, memory.erase_size))
+        return good * memory.erase_size
+
+    @contextmanager
+    def _opened(self, slot: Slot, memory: mtd.Mtd, *, writable: bool) -> Iterator[Chip]:
+        with ExitStack() as stack:
+            try:
+                chip = stack.enter_context(self._open(memory.node, writable=writable))
+                if memory.type in mtd.NAND:
+                    chip.bad(0)
+            except OSError as error:
+                raise SlotError(
+                    "slot.open-failed", f"slot {slot.name} cannot be opened",
+                    details=f"{memory.node}: {error.strerror}", retryable=True,
+                ) from error  # fmt: skip
+            yield chip
 
     def _refuse_used(self, slot: Slot, memory: mtd.Mtd) -> None:
         try:

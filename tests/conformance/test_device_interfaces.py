@@ -11,20 +11,21 @@ import pytest
 from support.flash_lab import environment
 
 from slots import ext_csd
-from slots.handlers import emmc, ubi
+from slots.handlers import emmc, flash, ubi
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = """
 #include <linux/mmc/ioctl.h>
 #include <linux/types.h>
+#include <mtd/mtd-abi.h>
 #include <mtd/ubi-user.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #define AT(member) offsetof(struct mmc_ioc_cmd, member)
 int main(void) {
-    printf("[%lu, %lu, %zu, [%zu, %zu, %zu, %zu, %zu, %zu]]", (unsigned long) UBI_IOCVOLUP, (unsigned long) MMC_IOC_CMD,
-           sizeof(struct mmc_ioc_cmd), AT(opcode), AT(arg), AT(flags), AT(blksz), AT(blocks), AT(data_ptr));
+    printf("[%ld, %ld, %ld, %zu, [%zu, %zu, %zu, %zu, %zu, %zu]]",
+           (long) MEMGETBADBLOCK, (long) UBI_IOCVOLUP, (long) MMC_IOC_CMD, sizeof(struct mmc_ioc_cmd), AT(opcode), AT(arg), AT(flags), AT(blksz), AT(blocks), AT(data_ptr));
 }
 """
 
@@ -32,8 +33,8 @@ int main(void) {
 def test_requests_and_their_arguments_are_those_of_the_kernels_headers(tmp_path: Path) -> None:
     (tmp_path / "numbers.c").write_text(NUMBERS)
     subprocess.run(["gcc", "-o", tmp_path / "numbers", tmp_path / "numbers.c"], check=True)
-    update, command, size, offsets = json.loads(subprocess.check_output([tmp_path / "numbers"]))
-    assert update == ubi.START_UPDATE
+    bad, update, command, size, offsets = json.loads(subprocess.check_output([tmp_path / "numbers"]))
+    assert (bad, update) == (flash._GET_BAD_BLOCK, ubi.START_UPDATE)
     assert (command, size) == (emmc.COMMAND, emmc._COMMAND.size)
     packed = emmc._COMMAND.pack(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
     assert [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in offsets] == [3, 4, 5, 6, 7, 12]

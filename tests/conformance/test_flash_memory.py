@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -232,21 +234,38 @@ def test_a_missing_program_is_named_before_anything_is_touched(bench: Lab, monke
     assert "mtd-utils" in error.resolution
 
 
-def test_a_node_without_a_driver_is_an_error_of_its_own(bench: Lab) -> None:
-    node = bench.memory(0, "nor", BLOCKS)
-    real = Flash("nor", sysfs=bench.sysfs, proc=bench.proc)
+@pytest.mark.parametrize("kind", ["nor", "nand"])
+def test_a_node_without_a_driver_is_an_error_of_its_own(bench: Lab, kind: str) -> None:
+    node = bench.memory(0, kind, BLOCKS)
+    real = Flash(kind, sysfs=bench.sysfs, proc=bench.proc)
     with pytest.raises(SlotError) as caught:
-        real.install(slot(node, "nor"), content(IMAGE), booted=(), start=0, watch=Watcher())
+        real.install(slot(node, kind), content(IMAGE), booted=(), start=0, watch=Watcher())
     assert caught.value.code == "slot.open-failed"
+
+
+def test_bad_blocks_are_those_that_the_simulated_kernel_tells(bench: Lab) -> None:
+    node = bench.memory(0, "nand", 6, {1: MARKED, 3: WORN, 4: MARKED})
+    program = (
+        "import sys; from slots.handlers.flash import open_chip as o\nwith o(sys.argv[1], writable=False) as c: print("
+    )
+    program += f"[n for n in range(6) if c.bad(n * {BLOCK})])"
+    said = subprocess.run(
+        [sys.executable, "-c", program, node], env=programs.ENVIRONMENT, capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert said.stdout.strip() == "[1, 4]"
 
 
 def test_the_real_way_to_a_chip_writes_and_reads_where_it_should(tmp_path: Path) -> None:
     (tmp_path / "chip").write_bytes(b"\xff" * 100)
-    with open_chip(str(tmp_path / "chip")) as chip:
+    with open_chip(str(tmp_path / "chip"), writable=True) as chip:
         chip.lock()
         assert chip.write(10, b"abc") == 3
         assert chip.read(9, 5) == b"\xffabc\xff"
         assert chip.read(99, 5) == b"\xff"
+        with pytest.raises(OSError) as caught:
+            chip.bad(0)
+    assert caught.value.errno == errno.ENOTTY  # a file knows no such request, and was asked
 
 
 @pytest.mark.parametrize("program", ["flash_erase", "nandwrite", "nanddump"])

@@ -55,7 +55,7 @@ class Lab:
         facts = {
             "name": f"part{number}", "type": kind, "dev": f"90:{2 * number}", "size": blocks * BLOCK, "erasesize": BLOCK,
             "writesize": PAGE if nand else 1, "subpagesize": PAGE if nand else 1, "oobsize": 16 if nand else 0,
-            "numeraseregions": 0, "flags": "0x400", "bad_blocks": list(states).count(MARKED),
+            "numeraseregions": 0, "flags": "0x400",
         }  # fmt: skip
         for name, value in facts.items():
             (folder / name).write_text(f"{value}\n")
@@ -77,7 +77,7 @@ class Lab:
             table.write(line + "\n")
 
     @contextmanager
-    def open_chip(self, node: str) -> Iterator[MemoryChip]:
+    def open_chip(self, node: str, *, writable: bool) -> Iterator[MemoryChip]:
         """What ``slots.handlers.flash.open_chip`` is, for a chip of the lab."""
         yield MemoryChip(Path(f"{node}.data"), (Path(f"{node}.bad")).read_bytes())
 
@@ -90,6 +90,10 @@ class MemoryChip:
 
     def lock(self) -> None:
         pass
+
+    def bad(self, offset: int) -> bool:
+        assert offset % BLOCK == 0
+        return self._states[offset // BLOCK] == MARKED
 
     def write(self, offset: int, data: bytes) -> int:
         if self._states[offset // BLOCK]:
