@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_PROGRAMS = {"fetcher": "agent.fetcher.main", "installer": "agent.installer.main"}
+_PROGRAMS = {"fetcher": "agent.fetcher.main", "installer": "agent.installer.main", "scrubber": "agent.installer.scrub"}
 
 
 def main() -> int:

@@ -125,6 +125,7 @@ CODES: dict[str, tuple[int, str]] = {
     "slot.emmc-none": (1359, "the device of a slot is no eMMC with boot partitions"),
     "slot.emmc-register": (1360, "a register of the eMMC could not be read or written"),
     "slot.emmc-not-enabled": (1361, "the eMMC does not boot from one of its boot partitions"),
+    "slot.damaged": (1370, "the slot no longer holds what was installed"),
     "bootenv.bootnames": (1401, "the bootnames of the slots cannot be used"),
     "bootenv.config-invalid": (1402, "the description of the U-Boot environment is not valid"),
     "bootenv.config-missing": (1403, "the description of the U-Boot environment cannot be read"),
@@ -222,6 +223,9 @@ CODES: dict[str, tuple[int, str]] = {
     "dbus.name-taken": (2321, "the name on the bus has an owner already"),
     "dbus.unreachable": (2322, "the bus cannot be reached"),
     "install.path": (2331, "the path of the bundle must be absolute"),
+    "scrub.busy": (2350, "slots are being scrubbed already"),
+    "scrub.running": (2351, "a slot that is running cannot be scrubbed"),
+    "scrub.nothing": (2352, "nothing is known that the slots could be compared with"),
 }
 
 

@@ -71,6 +71,10 @@ class Client:
         """Cancels the update under way; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Cancel")
 
+    def scrub(self, slot: str) -> None:
+        """Has slots read back, all that do not run with an empty text; raises as the others."""
+        self._change("Scrub", GLib.Variant("(s)", (slot,)))
+
     def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
 

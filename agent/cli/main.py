@@ -21,6 +21,7 @@ examples:
   ota-agent status --watch                the same, again whenever something changes
   ota-agent check                         ask the server now
   ota-agent install --wait update.raucb   install a file, and follow it until the restart
+  ota-agent scrub                         is the other slot still as it was installed?
   ota-agent config check my.toml          is this configuration right?
   ota-agent demo                          a device and a server in a folder, to play with
 
@@ -120,6 +121,8 @@ def _parser() -> ArgumentParser:
     install.add_argument("file", metavar="FILE", help="the bundle")
     install.add_argument("--wait", action="store_true", help="follow the update to its end or to the restart")
     add("cancel", "commands:cancel", "give up the update under way, as long as that is possible", bus=True)
+    scrub = add("scrub", "scrub:scrub", "compare slots that do not run with what was installed in them", bus=True)
+    scrub.add_argument("slot", metavar="SLOT", nargs="?", help="a slot or a boot name, instead of all that do not run")
 
     config = commands.add_parser("config", help="show or check the configuration")
     actions = config.add_subparsers(metavar="ACTION", required=True)

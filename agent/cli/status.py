@@ -38,6 +38,7 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
     if state not in ("idle", ""):
         rows.append(("update", _joined(_text(values, "TargetVersion") or "?", _slot(values, "TargetSlot"), " to ")))
         rows.append(("progress", _progress(values.get("Progress"))))
+    rows += _slots(values.get("Slots"), now)
     rows.append(("server", _server(values, now)))
     rows += _last(values)
     return [f"{name:<9} {text}" for name, text in rows if text]
@@ -93,6 +94,25 @@ def _server(values: Mapping[str, object], now: float) -> str:
         parts.append(f"asked {span(now - asked)} ago")
     if isinstance(planned, int) and planned > 0:
         parts.append(f"next in {span(planned - now)}" if planned > now else "next now")
+    return ", ".join(part for part in parts if part)
+
+
+def _slots(value: object, now: float) -> list[tuple[str, str]]:
+    slots = value if isinstance(value, dict) else {}
+    rows = {name: _slot_line(facts, now) for name, facts in sorted(slots.items()) if isinstance(facts, dict)}
+    return [("slot", _joined(str(name), line, ": ")) for name, line in rows.items()]
+
+
+def _slot_line(facts: Mapping[str, object], now: float) -> str:
+    """What a slot holds: ``running, 1.0.0, installed 3 d ago, as installed 2 h ago``."""
+    status = _text(facts, "status")
+    words = {"pending": "being written", "failed": "NOT USABLE"}
+    parts = ["running" if _text(facts, "state") == "booted" else _text(facts, "state"), words.get(status, "")]
+    parts.append(_text(facts, "bundle.version") if status else "content unknown")
+    for key, text in (("installed.timestamp", "installed"), ("scrubbed.timestamp", _text(facts, "scrubbed.result"))):
+        when = _text(facts, key)
+        if when.isascii() and when.isdecimal() and len(when) < 16:
+            parts.append(f"{'scrubbed ' if key[0] == 's' else ''}{text} {span(now - int(when))} ago")
     return ", ".join(part for part in parts if part)
 
 

@@ -1,4 +1,4 @@
-"""Starting the other two processes, and noticing when one dies.
+"""Starting the other processes, and noticing when one dies.
 
 A child is this interpreter run again in isolated mode, with a Unix socket as its standard input: the same shape as a
 socket-activated service. It inherits nothing else but standard error.
@@ -27,15 +27,15 @@ class Spawn(Protocol):
     """How a child is started; the one real implementation is ``spawn``."""
 
     def __call__(self, kind: str) -> Child:
-        """Starts ``fetcher`` or ``installer``."""
+        """Starts ``fetcher``, ``installer`` or ``scrubber``."""
         ...
 
 
 class Child:
-    """A running fetcher or installer.
+    """A running fetcher, installer or scrubber.
 
     Args:
-        kind: ``fetcher`` or ``installer``.
+        kind: ``fetcher``, ``installer`` or ``scrubber``.
         process: the operating system's handle.
         channel: our end of its standard input.
     """
@@ -111,7 +111,7 @@ def spawn(kind: str, *, started: Callable[[str, int], None] | None = None) -> Ch
     """Starts a child.
 
     Args:
-        kind: ``fetcher`` or ``installer``.
+        kind: ``fetcher``, ``installer`` or ``scrubber``.
         started: told the kind and the process id.
 
     Raises:

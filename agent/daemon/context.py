@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.config import Config
+from agent.daemon.children import Child, spawn
 from agent.daemon.device import Device
 from agent.daemon.inbox import Inbox
 from agent.daemon.installers import Installers
@@ -23,6 +24,7 @@ class Context:
     ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update,
     ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
     the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot and returns.
+    ``spawn`` starts a process for one request.
     """
 
     config: Config
@@ -37,6 +39,7 @@ class Context:
     memory: Memory
     tell: Callable[[Mapping[str, object]], None]
     reset: Callable[[], None]
+    spawn: Callable[[str], Child] = spawn
 
     def running_version(self) -> str:
         """The version of the running system: of the bundle it came from, else what it says of itself."""

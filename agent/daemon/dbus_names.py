@@ -55,13 +55,31 @@ PROPERTIES: tuple[Property, ...] = (
     Property("LastCheck", "x", 0, "When the server was last asked, in seconds since 1970; 0: not yet."),
     Property("NextCheck", "x", 0, "When the server will be asked next, in seconds since 1970; 0: not planned."),
     Property("LastResult", "(ssss)", ("", "", "", ""), "Outcome, version, code and text of the last update."),
+    Property(
+        "Slots",
+        "a{sa{ss}}",
+        {},
+        "What is known of each slot, by name; keys as in RAUC's status file, such as `status` and `bundle.version`.",
+    ),
+    Property(
+        "LastScrub",
+        "(xsa(sss))",
+        (0, "none", []),
+        "The last scrub: its number, whether it is `running` or `done`, and slot, result and text for each slot.",
+    ),
     Property("BootId", "s", "", "Id of this boot; it changes with each boot."),
 )
 
 METHODS: tuple[Member, ...] = (
     Member("Check", (), "Asks the server now."),
     Member("Install", (("path", "s"),), "Installs the bundle in a local file; returns when the work is accepted."),
-    Member("Cancel", (), "Gives up the update under way, as long as that is still possible."),
+    Member("Cancel", (), "Gives up the update under way, as long as that is still possible; or the scrub."),
+    Member(
+        "Scrub",
+        (("slot", "s"),),
+        "Reads slots that do not run back, and compares them with what was installed: one slot, one boot name, or all "
+        "with an empty text. Only while no update is under way.",
+    ),
 )
 
 SIGNALS: tuple[Member, ...] = (

@@ -65,6 +65,10 @@ class Commands(Protocol):
         """Gives up the update under way."""
         ...
 
+    def scrub(self, slot: str) -> None:
+        """Reads slots back; empty: all that do not run."""
+        ...
+
 
 class BusService:
     """The daemon's object on the bus.
@@ -261,6 +265,9 @@ class _Manager:
 
     def Cancel(self, dbus_context: Any) -> None:  # noqa: N802, ANN401 - the D-Bus name; pydbus has no types
         self._carry_out(dbus_context, self._commands.cancel)
+
+    def Scrub(self, slot: str, dbus_context: Any) -> None:  # noqa: N802, ANN401 - the D-Bus name; pydbus has no types
+        self._carry_out(dbus_context, lambda: self._commands.scrub(slot))
 
     def _carry_out(self, context: Any, command: Callable[[], None]) -> None:  # noqa: ANN401 - pydbus has no types
         try:

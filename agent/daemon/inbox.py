@@ -44,6 +44,7 @@ class Inbox:
         self._check = False
         self._cancel = False
         self._install = ""
+        self._scrub: tuple[str, int] | None = None
 
     def stop(self) -> None:
         """Ends the worker at its next wait."""
@@ -63,6 +64,11 @@ class Inbox:
     def install(self, path: str) -> None:
         """Installs a local bundle; ``path`` is absolute."""
         self._install = path
+        self._ring()
+
+    def scrub(self, slot: str, number: int) -> None:
+        """Reads slots back: one slot, one boot name, or all with an empty text; ``number`` tells one scrub from another."""
+        self._scrub = (slot, number)
         self._ring()
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
@@ -132,9 +138,16 @@ class Inbox:
             self._install = ""
         return path
 
+    def take_scrub(self) -> tuple[str, int] | None:
+        """What to read back, and the number of the scrub, once; None when nobody has asked."""
+        asked = self._scrub
+        if asked is not None:  # as above
+            self._scrub = None
+        return asked
+
     def asked(self) -> bool:
-        """Whether a check or an installation is waiting to be taken."""
-        return self._check or bool(self._install)
+        """Whether a check, an installation or a scrub is waiting to be taken."""
+        return self._check or bool(self._install) or self._scrub is not None
 
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TypeVar
 
 from agent.daemon.policy import highest
+from agent.daemon.slot_status import Content, Holdings, from_json
 from agent.daemon.store import Store
 from agent.errors import EnvironmentFault
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a slot group holds. ``state`` is ``pending`` while it is written, ``installed``, ``confirmed`` or ``bad``."""
-
-    state: str = ""
-    version: str = ""
-    manifest_hash: str = ""
-    changed: int = 0  # seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +45,24 @@ class Knowledge:
 
     def content(self, bootname: str) -> Content:
         """What the slot group ``bootname`` is known to hold; empty fields when that is not known."""
-        entry = self._document("slots").get(bootname)
-        return self._typed(Content, "slots", entry) if isinstance(entry, dict) else Content()
+        return self.holdings().group(bootname)
 
-    def set_content(self, bootname: str, content: Content) -> None:
-        """Remembers what a slot group holds; no write when nothing changes but the time."""
-        document = self._document("slots")
-        known = self.content(bootname)
-        if (known.state, known.version, known.manifest_hash) != (content.state, content.version, content.manifest_hash):
-            self._store.save("slots", {**document, bootname: asdict(content)})
+    def holdings(self) -> Holdings:
+        """What is known of all groups and slots."""
+        values = self._document("slots")
+        try:
+            return from_json(values)
+        except EnvironmentFault as error:
+            self._store.quarantine("slots")
+            error.details += "; the document was put aside"
+            raise
+
+    def change_holdings(self, change: Callable[[Holdings], Holdings]) -> None:
+        """Remembers other facts about groups and slots, in one durable write; none when nothing changes."""
+        known = self.holdings()
+        wanted = change(known)
+        if wanted != known:
+            self._store.save("slots", wanted.to_json())
 
     def floor(self) -> str:
         """The lowest version that confirmed bundles allow from now on; empty when none has asked for one."""

@@ -92,6 +92,7 @@ class Daemon:
             memory=self._memory,
             tell=self.presence.tell,
             reset=lambda: reset(config.system.reboot_command),
+            spawn=spawn,
         )
         self._observe = observe
         self._runner = Runner(

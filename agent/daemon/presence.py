@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.daemon.activities.scrub import targets
 from agent.daemon.device import Device
 from agent.daemon.inbox import Inbox
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.notify import notify
 from agent.daemon.record import Record
+from agent.daemon.slot_status import Holdings
 from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Presence:
         self._loop: GLib.MainLoop | None = None
         self._end = threading.Event()
         self._lost = False
+        self._scrubs = 0
+        self._scrubbing = False
 
     def start(self) -> None:
         """Takes the name on the bus; commands are accepted from here on.
@@ -123,11 +127,21 @@ class Presence:
         elif record.reason is not None:
             changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
         self.tell(changes)
+        if news or record.state is State.IDLE:
+            self._tell_slots()
+        if record.state is not State.IDLE and (asked := self._inbox.take_scrub()):
+            self.tell(
+                {"LastScrub": (asked[1], "done", [("", "interrupted", "an update came first; scrub again later")])}
+            )
         if self._lost and record.state is State.IDLE:
             self._inbox.stop()
 
     def tell(self, changes: Mapping[str, object]) -> None:
         """Publishes changed properties; ``Finished`` is the signal."""
+        scrub = changes.get("LastScrub")
+        if isinstance(scrub, tuple) and scrub[1] == "done":
+            self._scrubbing = False
+            self._tell_slots()
         if self._service is None:
             return
         properties = dict(changes)
@@ -166,15 +180,58 @@ class Presence:
         self._inbox.install(path)
 
     def cancel(self) -> None:
-        """Gives up the update under way.
+        """Gives up the update under way, or the scrub.
 
         Raises:
             PolicyError: ``update.not-cancellable``.
         """
-        if self._state not in CANCELLABLE:
+        if self._state not in CANCELLABLE and not self._scrubbing:
             brief = "there is nothing to cancel" if self._state is State.IDLE else "it is too late to cancel"
             raise PolicyError("update.not-cancellable", brief, details=f"state {self._state.value}")
         self._inbox.cancel()
+
+    def scrub(self, slot: str) -> None:
+        """Reads slots back: one slot, one boot name, or all that do not run with an empty text.
+
+        Raises:
+            EnvironmentFault: ``update.busy``, ``scrub.busy``.
+            ConfigError: ``slot.unknown``.
+            PolicyError: ``scrub.running``.
+        """
+        if self._state is not State.IDLE or self._inbox.install_asked():
+            raise EnvironmentFault(
+                "update.busy", "an update is under way", details=f"state {self._state.value}",
+                resolution="wait for it to end, then scrub",
+            )  # fmt: skip
+        if self._scrubbing:
+            raise EnvironmentFault(
+                "scrub.busy", "slots are being scrubbed already", resolution="wait for that to end, or cancel it"
+            )
+        targets(self._device, slot)
+        self._scrubs += 1
+        self._scrubbing = True
+        self.tell({"LastScrub": (self._scrubs, "running", [])})
+        self._inbox.scrub(slot, self._scrubs)
+
+    def _tell_slots(self) -> None:
+        """Apart from the rest: a text in a bundle that D-Bus cannot carry must not hide what else is told."""
+        if self._service is not None:
+            self.tell({"Slots": self._slots()})
+
+    def _slots(self) -> dict[str, dict[str, str]]:
+        try:
+            now = self._knowledge.holdings()
+        except EnvironmentFault as error:  # to be seen is not worth a failure
+            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
+            now = Holdings()
+        return {
+            slot.name: {
+                "class": slot.slot_class, "device": slot.device, "type": slot.type, "bootname": group.bootname,
+                "state": "booted" if group == self._device.booted else "inactive", **now.slot(slot.name).facts(),
+            }
+            for group in self._device.groups
+            for slot in group.slots
+        }  # fmt: skip
 
     def _initial(self) -> dict[str, object]:
         server = {"ServerState": "unknown"} if self._has_server else {}
@@ -182,6 +239,7 @@ class Presence:
             "Slot": self._device.booted.bootname, "Rescue": self._device.booted.rescue, "BootId": self._device.boot_id,
             **server, **self._results(),
             "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
+            "Slots": self._slots(),
         }  # fmt: skip
 
     def _results(self) -> dict[str, object]:

@@ -51,6 +51,7 @@ class Record:
     bundle_format: str = ""
     manifest_hash: str = ""
     signed_at: int = 0  # seconds since the epoch, from the signature
+    classes: str = ""  # of slots that the bundle has images for, with a space between them; empty: perhaps all
     target: str = ""
     fallback: str = ""
     boot_id: str = ""
@@ -79,8 +80,8 @@ def from_json(values: Mapping[str, object]) -> Record:
     Raises:
         EnvironmentFault: ``state.unreadable``: another schema, a missing or unknown key, or a value of another type.
     """
-    if values.get("schema") == 1 and not isinstance(values["schema"], bool):  # before there was ``furthest``
-        values = {**values, "schema": SCHEMA, "furthest": 0}
+    if values.get("schema") == 1 and not isinstance(values["schema"], bool):  # before there were these two
+        values = {**values, "schema": SCHEMA, "furthest": 0, "classes": ""}
     if values.get("schema") != SCHEMA or isinstance(values["schema"], bool):
         raise _unreadable(f"schema {values.get('schema')!r}, expected {SCHEMA}")
     known = {item.name for item in dataclasses.fields(Record)}

@@ -34,6 +34,8 @@ from agent.installer.spool import spool
 from agent.installer.write import install
 from agent.wire import Channel, Frame, WireError
 
+_MAX_TOLD = 1024  # characters of a text that is only shown
+
 
 def main(arguments: list[str]) -> int:
     """Answers the daemon until it hangs up; returns the exit status."""
@@ -183,7 +185,13 @@ def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Pe
 
 def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:
     _same(frame, bundle)
-    return {"op": "installed", **install(bundle, frame, channel, allowed)}
+    manifest = bundle.manifest
+    images = () if manifest.handler_filename else choose_images(manifest, frame.text("variant", ""))
+    about = {
+        "bundle": {"description": manifest.description[:_MAX_TOLD], "build": manifest.build[:_MAX_TOLD]},
+        "files": {image.slot_class: image.filename for image in images},
+    }
+    return {"op": "installed", **about, **install(bundle, frame, channel, allowed)}
 
 
 def _same(frame: Frame, bundle: VerifiedBundle) -> None:

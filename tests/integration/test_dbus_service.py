@@ -39,6 +39,9 @@ class Commands:
     def cancel(self) -> None:
         self._note("cancel")
 
+    def scrub(self, slot: str) -> None:
+        self._note(("scrub", slot))
+
 
 class Bus:
     """The service, a client, and what the client has heard."""

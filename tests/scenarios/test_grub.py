@@ -96,7 +96,7 @@ def test_a_system_that_does_not_boot_costs_one_attempt(world: World, shelf: Shel
     environment = world.environment()
     assert (environment[f"{new}_OK"], environment["ORDER"].split()[0]) == ("0", old.bootname)
     assert "OTA_TRIAL" not in environment
-    assert world.board.document("slots")[new]["state"] == "bad"  # type: ignore[index]  # JSON
+    assert world.board.document("slots")["groups"][new]["state"] == "bad"  # type: ignore[index]  # JSON
 
 
 @pytest.mark.timeout(60)

@@ -99,7 +99,7 @@ def test_a_bundle_by_rauc_leaves_what_rauc_leaves(device: Device, tmp_path: Path
     assert world.environment() == expected
     assert (world.running.bootname, world.running.version) == (new, version)
     assert world.slot_sha256(new, image.stat().st_size) == sha256(image)
-    assert world.board.document("slots")[new]["state"] == "confirmed"  # type: ignore[index]  # JSON
+    assert world.board.document("slots")["groups"][new]["state"] == "confirmed"  # type: ignore[index]  # JSON
     assert not list((world.directory / "state").glob("spool-*")), "nothing is left over"
 
 

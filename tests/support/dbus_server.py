@@ -35,6 +35,9 @@ class Commands:
             "update.none", "there is nothing to cancel", resolution="ota-agent status shows what is going on"
         )
 
+    def scrub(self, slot: str) -> None:
+        say(f"asked scrub {slot}")
+
 
 def main() -> int:
     loop = GLib.MainLoop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from agent.daemon.activities import holdings
+from agent.daemon.activities.scrub import scrub
 from agent.daemon.activities.settle import Settle
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
@@ -38,8 +40,11 @@ class Idle:
         context.inbox.take_cancel()  # there is nothing to cancel
         while True:
             self._settle()
+            holdings.note_use(context)
             if path := context.inbox.take_install():
                 return Step(Event.OFFERED, Record(origin="local", url=path, name=Path(path).name))
+            if wanted := context.inbox.take_scrub():
+                scrub(context, *wanted)
             server = context.server
             asked = context.inbox.take_check()
             if server is not None and (asked or context.clock.boottime() >= server.next_poll):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.codes import number
+from agent.daemon.activities import holdings
 from agent.daemon.activities.work import programs_directory, spools
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Ending
@@ -23,6 +24,8 @@ def reporting(context: Context, record: Record) -> Step:
     if record.origin == "server" and context.server is not None and record.action_id not in ("", "-"):
         context.server.say(last_word(record))
         context.server.deliver()
+    if record.outcome != "success":
+        holdings.given_up(context, record)
     before = context.knowledge.ending()
     again = record.origin == "server" and record.action_id == before.action_id
     context.knowledge.set_ending(

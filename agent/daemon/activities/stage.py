@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from agent.daemon.activities import holdings
 from agent.daemon.activities.watch import Watch
 from agent.daemon.activities.work import described, work
 from agent.daemon.context import Context
-from agent.daemon.knowledge import Content
 from agent.daemon.machine import Event
 from agent.daemon.policy import Device as DeviceFacts
 from agent.daemon.policy import Offer, check, highest
@@ -57,6 +57,7 @@ def inspecting(context: Context, record: Record) -> Step:
         bundle_format=answer.text("format"),
         signed_at=answer.number("signed_at"),
         min_version=_min_version(answer),
+        classes=_classes(answer),
         target=chosen.group.bootname,
         fallback=context.device.booted.bootname,
     )
@@ -74,7 +75,7 @@ def staging(context: Context, record: Record) -> Step:
         context.memory.save(record)
     # Until it is complete the slot must not boot, not even when the running one has used up its attempts.
     context.device.env.revert(group.bootname, context.device.booted.bootname)
-    _remember(context, record, "pending")
+    holdings.began(context, record)
     progressed = record
 
     def hear(frame: Frame) -> None:
@@ -108,6 +109,7 @@ def staging(context: Context, record: Record) -> Step:
         _amount(answer.number("written")), _amount(answer.number("skipped", 0)), _seconds(answer),
     )  # fmt: skip
     _tell_changes(answer)
+    holdings.written(context, record, answer)
     return Step(Event.DONE, progressed)
 
 
@@ -118,7 +120,7 @@ def staged(context: Context, record: Record) -> Step:
         message = f"version {record.version} is in slot {record.target} and was read back; restarting into it"
         context.server.say(feedback.proceeding(record.action_id, message))
         Watch(context, record).ask()
-    _remember(context, record, "installed")
+    holdings.settled(context, record, "installed")
     return Step(Event.DONE, record)
 
 
@@ -129,11 +131,6 @@ def _booted_devices(context: Context) -> list[str]:
 def _warnings(answer: Frame) -> list[str]:
     found = answer.header.get("warnings")
     return [str(each)[:300] for each in found[:8]] if isinstance(found, list) else []
-
-
-def _remember(context: Context, record: Record, state: str) -> None:
-    content = Content(state, record.version, record.manifest_hash, int(context.clock.wall()))
-    context.knowledge.set_content(record.target, content)
 
 
 def _facts(context: Context) -> DeviceFacts:
@@ -172,6 +169,14 @@ def _fits(group: Group, answer: Frame, booted: Sequence[str]) -> None:
         own = image.header.get("own") is True
         kind = "" if own else image.text("type")
         preflight(slot, kind, image.number("size"), name=image.text("filename"), booted=booted, own=own)
+
+
+def _classes(answer: Frame) -> str:
+    images = answer.header.get("images")
+    found = (
+        [Frame(each).text("class", "") for each in images if isinstance(each, dict)] if isinstance(images, list) else []
+    )
+    return " ".join(dict.fromkeys(found))
 
 
 def _min_version(answer: Frame) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from agent.daemon.activities import holdings
 from agent.daemon.context import Context
-from agent.daemon.knowledge import Content
 from agent.daemon.machine import Event
 from agent.daemon.record import Reason, Record
 from agent.daemon.runner import Step
@@ -29,6 +29,10 @@ def activating(context: Context, record: Record) -> Step:
             details=f"order {' '.join(state.order)}, marker {state.trial!r}",
             resolution="check the storage that bootloader.* names",
         )  # fmt: skip
+    try:
+        holdings.settled(context, record, "activated")
+    except EnvironmentFault as error:  # the switch has been made; a count is not worth undoing it
+        _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
     return Step(Event.DONE, record)
 
 
@@ -44,6 +48,7 @@ def rebooting(context: Context, record: Record) -> Step:
 def trial(context: Context, record: Record) -> Step:
     """Runs the health checks on the new system until they have been green for the soak time, or the deadline is over."""
     health = context.config.health
+    holdings.note_use(context)
     context.tell({"Progress": (1.0, "the new system is on trial", record.size)})
     left = max(0.0, health.deadline - (context.clock.boottime() - record.entered))
     checks = context.trial_checks if record.origin == "server" else context.boot_checks
@@ -65,24 +70,19 @@ def trial(context: Context, record: Record) -> Step:
 def confirming(context: Context, record: Record) -> Step:
     """Marks the new system good, and only then raises the floor."""
     context.device.env.confirm(record.target)
-    context.knowledge.set_content(
-        record.target, Content("confirmed", record.version, record.manifest_hash, int(context.clock.wall()))
-    )
+    holdings.settled(context, record, "confirmed")
     context.knowledge.confirmed(record.min_version, record.signed_at)
     return Step(Event.DONE, replace(record, outcome="success", reason=None))
 
 
 def reverting(context: Context, record: Record) -> Step:
     """Makes the old slot the choice again in one write; when the new one still runs, restarts out of it."""
-    running = (
-        context.device.booted.bootname
-    )  # of three slots it can be another than the fallback: that did not boot either
+    running = context.device.booted.bootname  # of three slots it can be neither: the fallback did not boot either
     context.device.env.revert(record.target, record.fallback if running == record.target else running)
     if running == record.target:  # a bad system may not be able to write; the old one goes on
         _reset(context)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
-    bad = Content("bad", record.version, record.manifest_hash, int(context.clock.wall()))
-    context.knowledge.set_content(record.target, bad)
+    holdings.settled(context, record, "bad")
     return Step(
         Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record, running))
     )

@@ -11,10 +11,11 @@ from support.pretend import FULL, Disk, Environment, Probe, context, device
 from agent.daemon.activities import activities
 from agent.daemon.activities.settle import Settle
 from agent.daemon.inbox import Cancelled, Stopped
-from agent.daemon.knowledge import Content, Ending
+from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event, State
 from agent.daemon.record import Record
 from agent.daemon.runner import Patience, Runner
+from agent.daemon.slot_status import Content
 from agent.errors import BundleError, EnvironmentFault
 from bootloader_env.errors import BootEnvError
 
@@ -178,7 +179,7 @@ def test_offsets_of_a_slot_that_holds_something_else_are_forgotten_durably(
     disk: Disk, environment: Environment
 ) -> None:
     here = context(disk, environment)
-    here.knowledge.set_content("B", Content("confirmed", "1.0.0", "cd" * 32))
+    here.knowledge.change_holdings(lambda now: now.with_group("B", Content("confirmed", "1.0.0", "cd" * 32)))
     stale = Record(**{**{name: getattr(UPDATE, name) for name in UPDATE.__slots__}, "checkpoints": {"rootfs.img": 8}})
     with pytest.raises(Exception, match="cannot be opened"):
         activities(here)[State.STAGING](stale)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.knowledge import Content, Ending, Knowledge
+from agent.daemon.knowledge import Ending, Knowledge
 from agent.daemon.machine import State
 from agent.daemon.memory import Memory, from_marker
 from agent.daemon.record import Record
+from agent.daemon.slot_status import Content
 from agent.daemon.store import Store
 from agent.errors import ConfigError, EnvironmentFault
 
