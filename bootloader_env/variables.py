@@ -30,6 +30,11 @@ class VariableEnv:
         self._store = store
         self._rules = rules
 
+    @property
+    def store(self) -> Store:
+        """Where the variables are kept."""
+        return self._store
+
     def read(self) -> BootState:
         """See BootEnv."""
         return self._rules.state(self._store.load())

@@ -22,6 +22,7 @@ examples:
   ota-agent check                         ask the server now
   ota-agent install --wait update.raucb   install a file, and follow it until the restart
   ota-agent scrub                         is the other slot still as it was installed?
+  ota-agent doctor                        is anything on this device in the way of updates?
   ota-agent config check my.toml          is this configuration right?
   ota-agent demo                          a device and a server in a folder, to play with
 
@@ -49,11 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from agent.demo.play import main as play
 
         return play(arguments[1:])
-    parser = _parser()
+    top = parser()
     if not arguments:
-        parser.print_help()
+        top.print_help()
         return 2
-    return _call(parser.parse_args(arguments))
+    return _call(top.parse_args(arguments))
 
 
 def _daemon_files(arguments: Sequence[str]) -> list[Path] | None:
@@ -95,13 +96,14 @@ def _call(arguments: Namespace) -> int:
     return status
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """The command line as argparse reads it; the manual page and the completions are made from it."""
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
-    parser = ArgumentParser(
+    top = ArgumentParser(
         prog="ota-agent", description=_ABOUT, epilog=_EXAMPLES, formatter_class=RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, call: str, text: str, *, bus: bool = False, where: Any = commands) -> ArgumentParser:  # noqa: ANN401 - argparse keeps the type private
         command: ArgumentParser = where.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -132,10 +134,20 @@ def _parser() -> ArgumentParser:
     check = add("check", "config_command:check", "say whether configuration files are right", where=actions)
     check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="instead of the standard places")
 
+    doctor = add(
+        "doctor", "doctor:doctor", "look at the whole device for what would hinder an update, and say how to mend it"
+    )
+    doctor.add_argument("--all", action="store_true", help="also show what is in order")
+    doctor.add_argument("--read-only", action="store_true", help="do not prove the boot environment by writing to it")
+    _add_config(doctor)
+
     _add_config(add("daemon", "main:_daemon", "run the service (systemd starts it)"))
-    commands.add_parser("demo", help="a device and a server in a folder, to play with", add_help=False)
+    about = "A device and a server in a folder, to play with; ota-agent demo --help tells its options."
+    commands.add_parser(
+        "demo", help="a device and a server in a folder, to play with", description=about, add_help=False
+    )
     add("version", "main:_version", "the version of the agent")
-    return parser
+    return top
 
 
 def _add_config(parser: ArgumentParser) -> None:

@@ -56,19 +56,31 @@ class Device:
         return tuple(group.bootname for group in others)
 
 
-def look_at(config: Config) -> Device:
-    """Finds out what this device is.
+def slots_of(config: Config) -> tuple[Slot, ...]:
+    """The configured slots."""
+    return tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in config.slots)
+
+
+def booted_of(config: Config, groups: tuple[Group, ...]) -> Group:
+    """The group that is running.
 
     Raises:
-        ConfigError, SlotError, BootEnvError: the configuration does not fit the device; see their codes.
+        SlotError: see ``slots.detect.booted_slot``.
+        ConfigError: ``config.file``.
     """
-    slots = tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in config.slots)
-    groups = groups_of(slots)
+    slots = slots_of(config)
     running = booted_slot(_text(config.system.cmdline), slots, resolve)
-    booted = next(group for group in groups if running in group.slots)
-    release = parse_os_release(_text(config.system.os_release))
+    return next(group for group in groups if running in group.slots)
+
+
+def boot_env_of(config: Config, groups: tuple[Group, ...]) -> BootEnv:
+    """The boot environment.
+
+    Raises:
+        BootEnvError: see ``bootloader_env.choose.open_env``.
+    """
     loader = config.bootloader
-    env = open_env(
+    return open_env(
         cast("Literal['uboot', 'grub']", loader.type),
         bootnames=tuple(group.bootname for group in groups if not group.rescue),
         rescue=tuple(group.bootname for group in groups if group.rescue),
@@ -80,6 +92,18 @@ def look_at(config: Config) -> Device:
         namespace=loader.fw_env_namespace,
         lock=str(loader.lock_file),
     )
+
+
+def look_at(config: Config) -> Device:
+    """Finds out what this device is.
+
+    Raises:
+        ConfigError, SlotError, BootEnvError: the configuration does not fit the device; see their codes.
+    """
+    groups = groups_of(slots_of(config))
+    booted = booted_of(config, groups)
+    release = parse_os_release(_text(config.system.os_release))
+    env = boot_env_of(config, groups)
     return Device(
         compatible=config.system.compatible,
         boot_id=_text(config.system.boot_id).strip(),
