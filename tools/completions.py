@@ -1,4 +1,4 @@
-"""Completion of ``ota-bundle`` for bash and zsh, written by shtab from the tree of argparse."""
+"""Completion of ``ota-bundle`` and ``ota-agent`` for bash and zsh, written by shtab from the trees of argparse."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import argparse
 
 import shtab
 
-from agent.bundler.cli import parser
-
 _DIRECTORIES = ("DIR", "directory")
-_NO_FILES = ("TEXT", "ISO", "SECONDS", "COMMAND", "LABEL.KEY=VALUE", "days", "name")
+_NO_FILES = ("TEXT", "ISO", "SECONDS", "COMMAND", "LABEL.KEY=VALUE", "days", "name", "bus", "SLOT")
 
 
-def completion(shell: str) -> str:
-    """The script for ``bash`` or ``zsh``."""
-    top = parser()
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for each in action.choices.values():
-                _say_what_is_a_file(each)
+def completion(top: argparse.ArgumentParser, shell: str) -> str:
+    """The script of a command line for ``bash`` or ``zsh``."""
+    _say_what_is_a_file(top)
     return str(shtab.complete(top, shell=shell))
 
 
 def _say_what_is_a_file(command: argparse.ArgumentParser) -> None:
     for action in command._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                _say_what_is_a_file(each)
         if action.nargs == 0 or action.choices:
             continue
         name = str(action.metavar or action.dest)

@@ -1,8 +1,8 @@
 """Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
 
 ``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``,
-``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``, the manual page and the
-completion of ``ota-bundle`` from its command line.
+``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``, ``docs/doctor.md`` from
+``agent/doctor/table.py``, the manual pages and the completions of ``ota-agent`` and ``ota-bundle`` from their command lines.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from agent.bundler.cli import parser as bundle_parser  # noqa: E402
+from agent.cli.main import parser as agent_parser  # noqa: E402
 from agent.codes import CODES  # noqa: E402
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
 from agent.daemon import dbus_names as names  # noqa: E402
 from agent.daemon.machine import TRANSITIONS  # noqa: E402
+from agent.doctor import table as doctor_table  # noqa: E402
 from tools.completions import completion  # noqa: E402
-from tools.manpage import manpage  # noqa: E402
+from tools.manpage import AGENT, BUNDLE, manpage  # noqa: E402
 
 _NOTE = "<!-- Made by tools/gen_docs.py; change the table, not this page. -->"
 
@@ -121,14 +124,41 @@ def errors() -> str:
     )
 
 
+def doctor() -> str:
+    """The page about what the doctor looks at."""
+    parts = [
+        f"# What ota-agent doctor looks at\n\n{_NOTE}\n",
+        "`ota-agent doctor` examines the device it runs on, as root, and needs no daemon. It changes nothing, except that it",
+        "writes one variable (`OTA_CANARY`) to the boot environment and removes it again; while an update is on trial, or with",
+        "`--read-only`, it does not. It is quick; `--all` also shows what is in order, and `--json` gives one document for",
+        "programs: `worst`, `checked`, and `findings` with `id`, `severity`, `found`, `why`, `fix` and `code` (of the",
+        "[error](errors.md) behind it, if there is one). Ids never change.\n",
+        "| Severity | Meaning | Exit status |\n|---|---|---|",
+        "| `ok` | as it should be | 0 |",
+        "| `note` | good to know; nobody has to act | 0 |",
+        "| `warning` | will hurt one day | 1 |",
+        "| `error` | stops updates, or may stop the device | 2 |\n",
+    ]
+    for area, title in doctor_table.SECTIONS.items():
+        rows = {name: row for name, row in doctor_table.ROWS.items() if name.startswith(f"{area}.")}
+        parts += [f"## {title}\n", "| Id | What must be true | Why | What to do |\n|---|---|---|---|"]
+        parts += [f"| `{name}` | {row.looks} | {row.why} | {row.fix} |" for name, row in rows.items()]
+        parts.append("")
+    return "\n".join(parts)
+
+
 PAGES = {
     "docs/configuration.md": configuration,
     "docs/dbus.md": dbus,
     "docs/errors.md": errors,
     "docs/states.md": states,
-    "docs/man/ota-bundle.1": manpage,
-    "docs/completions/ota-bundle.bash": lambda: completion("bash"),
-    "docs/completions/_ota-bundle": lambda: completion("zsh"),
+    "docs/doctor.md": doctor,
+    "docs/man/ota-agent.1": lambda: manpage(AGENT),
+    "docs/man/ota-bundle.1": lambda: manpage(BUNDLE),
+    "docs/completions/ota-agent.bash": lambda: completion(agent_parser(), "bash"),
+    "docs/completions/_ota-agent": lambda: completion(agent_parser(), "zsh"),
+    "docs/completions/ota-bundle.bash": lambda: completion(bundle_parser(), "bash"),
+    "docs/completions/_ota-bundle": lambda: completion(bundle_parser(), "zsh"),
 }
 
 

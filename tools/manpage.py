@@ -1,67 +1,131 @@
-"""The manual page ``ota-bundle(1)``, from the tree of argparse and the tables beside it."""
+"""The manual pages ``ota-bundle(1)`` and ``ota-agent(1)``, from the trees of argparse and the tables beside them."""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import agent
+from agent.bundler import cli as bundler
 from agent.bundler import environment, key_command
-from agent.bundler.cli import parser
+from agent.cli import main as agent_cli
+from agent.config_table import DROP_IN_DIR, MAIN_FILE, VENDOR_DIR
 
 _NOTE = '.\\" Made by tools/gen_docs.py; change the command line, not this page.'
-_EXIT_STATUS = {
-    "0": "Done.",
-    "1": "Refused or failed; standard error says what happened, why, and what to do next. With --json, standard output "
-    "has the error with its stable code.",
-    "2": "Wrong usage.",
-}
-_FILES = {
-    "manifest.raucm": "What a content directory says about itself; the format is RAUC's.",
-    "*.raucb": "A bundle: a squashfs, for verity its hash tree, the CMS signature, and the length of the signature in 8 "
-    "bytes.",
-    "*.block-hash-index": "Made beside an image that asks for adaptive=block-hash-index: SHA-256 of each 4096 bytes.",
-}
-_SEE_ALSO = ("rauc(1)", "openssl-cms(1)", "mksquashfs(1)", "pkcs11-tool(1)")
 
 
-def manpage() -> str:
+@dataclass(frozen=True)
+class Page:
+    """What a page says beside what the command line knows.
+
+    Attributes:
+        name: of the program.
+        about: in half a sentence.
+        parser: makes the command line.
+        exit_status: number and meaning.
+        environment: variable and meaning.
+        child_environment: what precedes further variables, and these.
+        files: path and meaning.
+        see_also: other pages.
+    """
+
+    name: str
+    about: str
+    parser: Callable[[], argparse.ArgumentParser]
+    exit_status: Mapping[str, str]
+    environment: Mapping[str, str]
+    files: Mapping[str, str]
+    see_also: Sequence[str]
+    child_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+BUNDLE = Page(
+    name="ota-bundle",
+    about="make, sign and examine the update bundles of ota-agent and RAUC",
+    parser=bundler.parser,
+    exit_status={
+        "0": "Done.",
+        "1": "Refused or failed; standard error says what happened, why, and what to do next. With --json, standard output "
+        "has the error with its stable code.",
+        "2": "Wrong usage.",
+    },
+    environment=environment.VARIABLES,
+    child_environment=key_command.VARIABLES,
+    files={
+        "manifest.raucm": "What a content directory says about itself; the format is RAUC's.",
+        "*.raucb": "A bundle: a squashfs, for verity its hash tree, the CMS signature, and the length of the signature in 8 "
+        "bytes.",
+        "*.block-hash-index": "Made beside an image that asks for adaptive=block-hash-index: SHA-256 of each 4096 bytes.",
+    },
+    see_also=("rauc(1)", "openssl-cms(1)", "mksquashfs(1)", "pkcs11-tool(1)"),
+)
+
+AGENT = Page(
+    name="ota-agent",
+    about="update this device: signed bundles into the inactive slot, confirmed after a healthy boot",
+    parser=agent_cli.parser,
+    exit_status={
+        "0": "Done. For doctor: nothing worse than a note was found.",
+        "1": "Refused or failed; standard error says what happened, why, and what to do next. With --json, standard output "
+        "has the error with its stable code. For doctor: a warning was found.",
+        "2": "Wrong usage, or the configuration is wrong. For doctor: an error was found.",
+        "3": "There was nothing to do.",
+        "4": "The daemon cannot be reached.",
+    },
+    environment={"OTA_AGENT_BUS": "The message bus to find the daemon on: system, session or an address."},
+    files={
+        MAIN_FILE: "The configuration.",
+        f"{DROP_IN_DIR}/*.toml": "Settings that override those.",
+        f"{VENDOR_DIR}/*.toml": "Settings of the vendor, which all others override.",
+        "/var/lib/ota-agent": "Lasting state, shared by all slots.",
+    },
+    see_also=("ota-bundle(1)", "rauc(1)", "fw_printenv(8)", "grub-editenv(1)", "systemctl(1)"),
+)
+
+
+def manpage(page: Page) -> str:
     """The page, in the man macros of roff."""
-    top = parser()
+    top = page.parser()
     commands = _commands(top)
     lines = [
         _NOTE,
-        f'.TH OTA\\-BUNDLE 1 "" "ota\\-agent {agent.__version__}" "User Commands"',
+        f'.TH {_text(page.name.upper())} 1 "" "ota\\-agent {agent.__version__}" "User Commands"',
         ".nh\n.ad l",
         ".SH NAME",
-        _text("ota-bundle - make, sign and examine the update bundles of ota-agent and RAUC"),
+        _text(f"{page.name} - {page.about}"),
         ".SH SYNOPSIS",
-        *(f".B {_text(f'ota-bundle {name}')}\n{_synopsis(each)}\n.br" for name, each in commands.items()),
+        *(f".B {_text(f'{page.name} {name}')}\n{_synopsis(each)}\n.br" for name, each in commands.items()),
         ".SH DESCRIPTION",
         _text(str(top.description)),
         ".SH COMMANDS",
     ]
     for name, each in commands.items():
-        lines += [f".SS {_text(name)}", _text(str(each.description)), *_arguments(each), *_prose(str(each.epilog))]
-    lines += [".SH EXIT STATUS", *_table(_EXIT_STATUS)]
-    lines += [".SH ENVIRONMENT", *_table(environment.VARIABLES)]
-    lines += [
-        ".PP",
-        _text("A command given by --sign-command finds in its environment:"),
-        *_table(key_command.VARIABLES),
-    ]
-    lines += [".SH FILES", *_table(_FILES)]
+        lines += [f".SS {_text(name)}", _text(str(each.description)), *_arguments(each), *_prose(each.epilog or "")]
+    lines += [".SH EXIT STATUS", *_table(page.exit_status)]
+    lines += [".SH ENVIRONMENT", *_table(page.environment)]
+    if page.child_environment:
+        lines += [
+            ".PP",
+            _text("A command given by --sign-command finds in its environment:"),
+            *_table(page.child_environment),
+        ]
+    lines += [".SH FILES", *_table(page.files)]
     lines += [".SH EXAMPLES", *_prose(str(top.epilog))]
-    lines += [".SH SEE ALSO", ",\n".join(_reference(each) for each in _SEE_ALSO)]
+    lines += [".SH SEE ALSO", ",\n".join(_reference(each) for each in page.see_also)]
     return "\n".join(lines) + "\n"
 
 
 def _commands(top: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """Every command by its words: ``status``, ``config show``."""
+    found: dict[str, argparse.ArgumentParser] = {}
     for action in top._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise RuntimeError("the command line has commands")
+            for name, each in action.choices.items():
+                below = {f"{name} {rest}": command for rest, command in _commands(each).items()}
+                found |= below or {name: each}
+    return found
 
 
 def _synopsis(command: argparse.ArgumentParser) -> str:
@@ -76,7 +140,7 @@ def _synopsis(command: argparse.ArgumentParser) -> str:
 
 def _positional(action: argparse.Action) -> str:
     name = str(action.metavar or action.dest)
-    return f"[{name}]" if action.nargs == "?" else name
+    return {"?": f"[{name}]", "*": f"[{name} ...]"}.get(str(action.nargs), name)
 
 
 def _invocation(action: argparse.Action) -> str:

@@ -1,4 +1,4 @@
-"""The manual page and the completions are understood by the programs that they are for."""
+"""The manual pages and the completions are understood by the programs that they are for."""
 
 from __future__ import annotations
 
@@ -9,47 +9,61 @@ import pytest
 
 from agent.bundler.cli import COMMANDS, parser
 from agent.bundler.environment import VARIABLES
+from agent.cli.main import parser as agent_parser
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = DOCS / "man" / "ota-bundle.1"
+PROGRAMS = {"ota-bundle": parser, "ota-agent": agent_parser}
 
 
-def shown(width: int = 80) -> str:
-    argv = ["groff", "-man", "-Tutf8", "-ww", f"-rLL={width}n", "-P-cbou", str(PAGE)]
+def shown(program: str, width: int = 80) -> str:
+    argv = ["groff", "-man", "-Tutf8", "-ww", f"-rLL={width}n", "-P-cbou", str(DOCS / "man" / f"{program}.1")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_groff_has_nothing_to_say_about_the_page(width: int) -> None:
-    assert "OTA-BUNDLE(1)" in shown(width)
+def test_groff_has_nothing_to_say_about_the_page(program: str, width: int) -> None:
+    assert f"{program.upper()}(1)" in shown(program, width)
 
 
-def test_man_shows_it_without_a_warning() -> None:
-    argv = ["man", "--warnings", "-E", "UTF-8", "-l", "-P", "cat", str(PAGE)]
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_man_shows_it_without_a_warning(program: str) -> None:
+    argv = ["man", "--warnings", "-E", "UTF-8", "-l", "-P", "cat", str(DOCS / "man" / f"{program}.1")]
     done = subprocess.run(
         argv, capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     )
     assert done.stderr == ""
 
 
-def test_the_page_has_every_command_option_and_variable() -> None:
-    text = shown(200)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_page_has_every_section_and_example(program: str) -> None:
+    text = shown(program, 200)
     for section in ("EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"):
         assert f"\n{section}\n" in text
+    examples = [line for line in PROGRAMS[program]().format_help().splitlines() if line.startswith(f"  {program}")]
+    assert examples
+    for line in examples:
+        assert line.strip() in text  # they are typed as they stand, hyphens and quotes included
+
+
+def test_the_page_of_the_bundler_has_every_command_and_variable() -> None:
     for name in (*(each.NAME for each in COMMANDS), *VARIABLES):
-        assert name in text
-    for line in parser().format_help().splitlines():
-        if line.startswith("  ota-bundle"):
-            assert line.strip() in text  # examples are typed as they stand, hyphens and quotes included
+        assert name in shown("ota-bundle", 200)
+
+
+def test_the_page_of_the_agent_has_every_command() -> None:
+    text = shown("ota-agent", 200)
+    for name in ("status", "check", "install", "cancel", "scrub", "doctor", "config show", "config check", "version"):
+        assert f"\n   {name}\n" in text
 
 
 def completed(*words: str) -> list[str]:
     """What bash offers for the last of the words."""
     script = (
-        f"source '{DOCS}/completions/ota-bundle.bash'; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
-        "$(complete -p ota-bundle | sed 's/.*-F \\([^ ]*\\).*/\\1/') ; printf '%s\\n' \"${COMPREPLY[@]}\""
+        f"source '{DOCS}/completions/{words[0]}.bash'; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
+        f"$(complete -p {words[0]} | sed 's/.*-F \\([^ ]*\\).*/\\1/') ; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
@@ -58,10 +72,14 @@ def test_bash_completes_commands_options_and_choices() -> None:
     assert completed("ota-bundle", "re") == ["resign", "replace-signature"]
     assert completed("ota-bundle", "create", "--inter") == ["--intermediate"]
     assert completed("ota-bundle", "create", "--compression", "z") == ["zstd"]
+    assert completed("ota-agent", "s") == ["status", "scrub"]
+    assert completed("ota-agent", "doctor", "--r") == ["--read-only"]
+    assert completed("ota-agent", "config", "s") == ["show"]
 
 
-def test_zsh_understands_its_completion() -> None:
-    path = DOCS / "completions" / "_ota-bundle"
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_zsh_understands_its_completion(program: str) -> None:
+    path = DOCS / "completions" / f"_{program}"
     done = subprocess.run(["zsh", "-n", str(path)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    assert path.read_text().startswith("#compdef ota-bundle")
+    assert path.read_text().startswith(f"#compdef {program}")

@@ -62,3 +62,9 @@ def test_every_initial_value_has_the_shape_of_its_signature():
 def test_the_introspection_data_is_valid():
     info = Gio.DBusNodeInfo.new_for_xml(names.introspection())
     assert [interface.name for interface in info.interfaces] == [names.MANAGER]
+
+
+def test_no_two_members_share_a_name():
+    """A property and a method of one name are told apart by D-Bus, but not by the object behind them."""
+    members = [row.name for row in (*names.PROPERTIES, *names.METHODS, *names.SIGNALS)]
+    assert len(set(members)) == len(members)
