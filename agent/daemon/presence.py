@@ -227,7 +227,7 @@ class Presence:
         return {
             slot.name: {
                 "class": slot.slot_class, "device": slot.device, "type": slot.type, "bootname": group.bootname,
-                "state": "booted" if group == self._device.booted else "inactive", **now.slot(slot.name).facts(),
+                "state": "booted" if slot in self._device.booted.slots else "inactive", **now.slot(slot.name).facts(),
             }
             for group in self._device.groups
             for slot in group.slots

@@ -17,7 +17,7 @@ from agent.errors import EnvironmentFault
 
 SCHEMA = 2
 MAX_SLOTS = 64  # as many as a configuration may have
-MAX_TEXT = 1024  # characters
+MAX_TEXT = 200  # characters: with as many slots as there may be, the document stays below what the store reads
 _MAX_NUMBER = 1 << 62
 _STATUS = ("", "pending", "ok", "failed")
 _T = TypeVar("_T")

@@ -12,7 +12,7 @@ from agent.doctor.probe import LENGTH, kind_of
 from agent.doctor.subject import Subject
 from slots.device import capacity, resolve
 from slots.errors import SlotError
-from slots.model import Group, Slot
+from slots.model import Slot
 from slots.select import target_group
 from slots.usage import Identity, in_use, relatives, write_protected
 
@@ -23,7 +23,6 @@ _MAX_CMDLINE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    group: Group
     slot: Slot
     path: str
     size: int
@@ -33,7 +32,7 @@ class _Found:
 def devices(subject: Subject) -> Iterator[Finding]:
     """Everything about the devices as such."""
     found: list[_Found] = []
-    for group, slot in subject.slots:
+    for _, slot in subject.slots:
         if slot.type not in _BLOCK_TYPES:
             continue
         try:
@@ -45,12 +44,12 @@ def devices(subject: Subject) -> Iterator[Finding]:
         yield ok("slot.device", f"{slot.name}: {path}, {size} bytes")
         identity = Identity.at(path)
         if identity is not None:
-            found.append(_Found(group, slot, path, size, identity))
+            found.append(_Found(slot, path, size, identity))
     yield from _distinct(subject, found)
     yield from _sizes(found)
     for each in found:
         yield from _content(subject, each)
-        if subject.booted is not None and each.group != subject.booted:
+        if subject.booted is not None and each.slot not in subject.booted.slots:
             yield from _free(subject, each)
             yield from _protected(subject, each)
 

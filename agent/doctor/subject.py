@@ -57,13 +57,16 @@ class Subject:
 
     @property
     def slots(self) -> list[tuple[Group, Slot]]:
-        """Every slot with its group."""
-        return [(group, slot) for group in self.groups for slot in group.slots]
+        """Every slot, with the first group that it belongs to."""
+        found = {slot: group for group in reversed(self.groups) for slot in reversed(group.slots)}
+        return [(group, slot) for slot, group in reversed(found.items())]
 
     @property
     def fallbacks(self) -> list[tuple[Group, Slot]]:
-        """The slots that do not run; none when it is not known which one does."""
-        return [(group, slot) for group, slot in self.slots if self.booted is not None and group != self.booted]
+        """The slots that do not run; none when it is not known which do."""
+        if self.booted is None:
+            return []
+        return [(group, slot) for group, slot in self.slots if slot not in self.booted.slots]
 
     def document(self, name: str) -> dict[str, object]:
         """A document of the state directory, read without the daemon's lock: it is replaced in one step.

@@ -214,6 +214,13 @@ def test_only_slots_that_exist_and_do_not_run_can_be_meant(bench: Bench) -> None
     assert unknown.value.code == "slot.unknown"
 
 
+def test_a_slot_that_belongs_to_every_group_is_in_use_by_the_running_one(bench: Bench) -> None:
+    both = Slot("boot.0", "boot", 0, str(bench.files["C"]), "raw", parent="rootfs.0")
+    groups = tuple(replace(group, slots=(*group.slots, both)) for group in bench.device.groups)
+    device = replace(bench.device, groups=groups, booted=groups[0])
+    assert "boot.0" not in [slot.name for _, slot in targets(device, "")]
+
+
 def test_slots_of_flash_are_not_read_as_if_they_were_disks(bench: Bench) -> None:
     group = bench.device.groups[1]
     ubi = replace(group, slots=(SimpleNamespace(**{n: getattr(group.root, n) for n in group.root.__slots__}),))

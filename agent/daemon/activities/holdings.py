@@ -16,6 +16,7 @@ from slots.model import Slot
 from slots.mount_mode import written_to
 
 _log = logging.getLogger(__name__)
+BYTEWISE = ("raw", "ext4", "vfat")  # types of slots that hold an image byte by byte
 _ARCHIVES = (".tar", ".tgz", ".txz", ".tzst")
 
 
@@ -106,7 +107,7 @@ def note_use(context: Context) -> None:
         used = {
             slot.name: replace(now.slot(slot.name), changed="use")
             for slot in context.device.booted.slots
-            if now.slot(slot.name).comparable and written_to(slot.device)
+            if slot.type in BYTEWISE and now.slot(slot.name).comparable and written_to(slot.device)
         }
         context.knowledge.change_holdings(lambda now: now.with_slots(used))
     except (EnvironmentFault, SlotError, OSError) as error:

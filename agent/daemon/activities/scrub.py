@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from agent.daemon.activities.holdings import BYTEWISE
 from agent.daemon.children import Child
 from agent.daemon.context import Context
 from agent.daemon.device import Device
@@ -24,7 +25,6 @@ _ANSWER = 60.0  # seconds for the rest of a message that has begun
 _TICK = 0.5  # seconds between looks at the inbox
 _SILENCE = 600.0  # seconds without a word: each MiB that was read is one
 _READINGS = 2  # what one reading finds wrong may be a passing failure of the bus or the memory
-_BYTEWISE = ("raw", "ext4", "vfat")  # types of slots that hold an image byte by byte
 
 OK, DAMAGED, UNKNOWN, FAILED, INTERRUPTED = "ok", "damaged", "unknown", "failed", "interrupted"
 
@@ -56,7 +56,7 @@ def targets(device: Device, asked: str) -> list[tuple[Group, Slot]]:
             "slot.unknown", "the configuration has no such slot", details=asked[:80],
             resolution=f"name one of {', '.join(slot.name for _, slot in every)}, or a boot name",
         )  # fmt: skip
-    idle = [(group, slot) for group, slot in meant if group != device.booted]
+    idle = [(group, slot) for group, slot in meant if slot not in device.booted.slots]
     if not idle:
         raise PolicyError(
             "scrub.running", "a slot that is running cannot be scrubbed", details=asked[:80],
@@ -116,7 +116,7 @@ def _judged(context: Context, group: Group, slot: Slot) -> Verdict:
 
 def incomparable(slot: Slot, status: SlotStatus) -> str:
     """Why nothing can be said about a slot; empty when it can be compared."""
-    if slot.type not in _BYTEWISE:
+    if slot.type not in BYTEWISE:
         return f"slots of type {slot.type} do not hold an image byte by byte"
     if status.comparable:
         return ""

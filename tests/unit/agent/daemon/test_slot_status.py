@@ -15,7 +15,7 @@ from agent.daemon.context import Context
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.record import Record
 from agent.daemon.slot_status import MAX_SLOTS, MAX_TEXT, Content, Holdings, SlotStatus, from_json
-from agent.daemon.store import Store
+from agent.daemon.store import MAX_DOCUMENT, Store
 from agent.errors import EnvironmentFault
 from agent.wire import Frame
 
@@ -97,6 +97,18 @@ def test_the_keys_are_those_of_raucs_status_file() -> None:
         "status": "ok", "bundle.version": "2.0.0", "sha256": DIGEST, "size": "8", "installed.count": "1",
         "activated.timestamp": "5",
     }  # fmt: skip
+
+
+def test_the_largest_document_can_be_read_again() -> None:
+    long = "\u00e9" * MAX_TEXT  # JSON writes six bytes for it
+    status = SlotStatus("ok", long, long, long, long, long, long, long, 1 << 61, long, long)
+    known = Holdings(
+        {long[:-2] + str(number): Content("installed", long, long) for number in range(10, 10 + 32)},
+        {f"rootfs.{number}": status for number in range(MAX_SLOTS)},
+    )
+    text = json.dumps(known.to_json(), indent=1, sort_keys=True)
+    assert len(text) < MAX_DOCUMENT
+    assert from_json(json.loads(text)) == known
 
 
 def test_nothing_is_written_when_only_the_time_has_changed() -> None:
