@@ -73,9 +73,9 @@ class SlotStatus:
         return bool(self.status == "ok" and self.sha256 and not self.changed)
 
     def facts(self) -> dict[str, str]:
-        """What is known, as texts by key."""
+        """What is known, as texts by key that any terminal and D-Bus can carry: a bundle may say anything of itself."""
         values = {_key(name): value for name, value in asdict(self).items()}
-        return {key: str(value) for key, value in values.items() if value}
+        return {key: printable(str(value)) for key, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,11 @@ def _typed(kind: Callable[..., _T], name: str, entry: object, key_of: Callable[[
 
 def _key(name: str) -> str:
     return name.replace("_", ".", 1)
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each character that a terminal or D-Bus may not carry."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _unreadable(details: str) -> EnvironmentFault:

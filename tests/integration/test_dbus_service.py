@@ -135,7 +135,8 @@ def test_every_method_reaches_its_command(bus):
     bus.call("Check")
     bus.call("Install", "(s)", "/tmp/a.raucb")
     bus.call("Cancel")
-    assert bus.commands.asked == ["check", ("install", "/tmp/a.raucb"), "cancel"]
+    bus.call("Scrub", "(s)", "B")
+    assert bus.commands.asked == ["check", ("install", "/tmp/a.raucb"), "cancel", ("scrub", "B")]
 
 
 @pytest.mark.parametrize("path", ["relative", "", "/" + "a" * 5000])
@@ -168,13 +169,14 @@ def test_an_unforeseen_error_tells_nothing_about_the_inside(bus, caplog):
 def test_only_root_and_the_daemons_user_may_change_anything(bus, user, caplog):
     bus.service._manager._caller = lambda _sender: user
     for _ in range(3):
-        for method, signature, arguments in (("Check", "()", ()), ("Install", "(s)", ("/x",)), ("Cancel", "()", ())):
+        methods = (("Check", "()", ()), ("Install", "(s)", ("/x",)), ("Cancel", "()", ()), ("Scrub", "(s)", ("B",)))
+        for method, signature, arguments in methods:
             name, text = bus.error(method, signature, *arguments)
             assert name == "org.otaagent.Agent1.Error.AccessDenied"
             assert "only root" in text
     assert bus.commands.asked == []
     assert bus.properties("Get", "(ss)", names.MANAGER, "State") == ("idle",), "reading stays open"
-    assert len(caplog.records) == 1, "nine refusals make one warning"
+    assert len(caplog.records) == 1, "twelve refusals make one warning"
 
 
 def test_a_caller_who_has_left_is_unknown(bus):

@@ -14,7 +14,7 @@ from agent.daemon.activities.holdings import BYTEWISE
 from agent.daemon.children import Child
 from agent.daemon.context import Context
 from agent.daemon.device import Device
-from agent.daemon.slot_status import Content, SlotStatus
+from agent.daemon.slot_status import Content, SlotStatus, printable
 from agent.errors import ConfigError, EnvironmentFault, OtaError, PolicyError, explain, from_explained
 from agent.wire import Frame
 from bootloader_env.errors import BootEnvError
@@ -90,7 +90,7 @@ def scrub(context: Context, asked: str, number: int) -> None:
             verdicts.append(verdict)
     finally:
         context.tell({
-            "LastScrub": (number, "done", [(each.slot, each.result, each.text[:500]) for each in verdicts]),
+            "LastScrub": (number, "done", [(each.slot, each.result, printable(each.text[:500])) for each in verdicts]),
             "Progress": (0.0, "", 0),
         })  # fmt: skip
 

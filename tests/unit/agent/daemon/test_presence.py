@@ -93,3 +93,69 @@ def test_a_lost_bus_ends_the_daemon_when_it_rests_and_not_before() -> None:
     with pytest.raises(Stopped):
         seen._inbox.wait(0)
     assert seen.lost
+
+
+def error_code(seen: Presence, slot: str) -> str:
+    with pytest.raises((EnvironmentFault, ConfigError, PolicyError)) as caught:
+        seen.scrub(slot)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.IDLE])
+def test_nothing_is_scrubbed_while_an_update_is_under_way(state: State) -> None:
+    assert error_code(presence(Record(state=state)), "") == "update.busy"
+
+
+def test_a_scrub_that_makes_no_sense_is_refused_at_once() -> None:
+    seen = presence()
+    assert (error_code(seen, "A"), error_code(seen, "rootfs.9")) == ("scrub.running", "slot.unknown")
+    assert seen._inbox.take_scrub() is None
+
+
+def test_one_scrub_at_a_time_and_each_has_its_number() -> None:
+    seen = presence()
+    seen.scrub("B")
+    assert error_code(seen, "") == "scrub.busy"
+    assert seen._inbox.take_scrub() == ("B", 1)
+    seen.tell({"LastScrub": (1, "done", [])})
+    seen.scrub("")
+    assert seen._inbox.take_scrub() == ("", 2)
+
+
+def test_a_scrub_under_way_can_be_cancelled() -> None:
+    seen = presence()
+    seen.scrub("B")
+    seen.cancel()
+    assert seen._inbox.take_cancel()
+
+
+def test_an_update_that_comes_first_ends_a_scrub_that_has_not_begun() -> None:
+    seen = presence()
+    seen._service = BusService("none", seen)
+    seen.scrub("B")
+    seen.entered(Record(state=State.OFFERED))
+    assert seen._service._values["LastScrub"][1:2] == ("done",)
+    assert seen._inbox.take_scrub() is None
+
+
+def test_slots_are_shown_with_what_is_known_of_them() -> None:
+    disk = Disk()
+    disk.documents["slots"] = {
+        "schema": 2,
+        "groups": {},
+        "slots": {"rootfs.1": {"status": "ok", "bundle.version": "2"}},
+    }
+    slots = presence(disk=disk)._initial()["Slots"]
+    assert slots["rootfs.0"] == {
+        "class": "rootfs", "device": "/dev/A", "type": "raw", "bootname": "A", "state": "booted",
+    }  # fmt: skip
+    assert (slots["rootfs.1"]["state"], slots["rootfs.1"]["bundle.version"]) == ("inactive", "2")
+
+
+def test_what_a_bundle_says_of_itself_can_be_shown_whatever_it_is() -> None:
+    disk = Disk()
+    told = {"status": "ok", "filename": "a\0b", "bundle.description": "\ud800", "bundle.build": "1\n2\x1b[2J"}
+    disk.documents["slots"] = {"schema": 2, "groups": {}, "slots": {"rootfs.1": told}}
+    service = BusService("none", presence(), presence(disk=disk)._initial())
+    shown = service._values["Slots"]["rootfs.1"]  # type: ignore[index]
+    assert (shown["filename"], shown["bundle.description"], shown["bundle.build"]) == ("a?b", "?", "1?2?[2J")
