@@ -25,7 +25,8 @@ NUMBERS = """
 #define AT(member) offsetof(struct mmc_ioc_cmd, member)
 int main(void) {
     printf("[%ld, %ld, %ld, %zu, [%zu, %zu, %zu, %zu, %zu, %zu]]",
-           (long) MEMGETBADBLOCK, (long) UBI_IOCVOLUP, (long) MMC_IOC_CMD, sizeof(struct mmc_ioc_cmd), AT(opcode), AT(arg), AT(flags), AT(blksz), AT(blocks), AT(data_ptr));
+           (long) MEMGETBADBLOCK, (long) UBI_IOCVOLUP, (long) MMC_IOC_CMD, sizeof(struct mmc_ioc_cmd),
+           AT(opcode), AT(arg), AT(flags), AT(blksz), AT(blocks), AT(data_ptr));
 }
 """
 
