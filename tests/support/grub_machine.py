@@ -36,11 +36,24 @@ function ota_reset {
 """
 
 
-def run_all(script: Path, cases: Sequence[Case], directory: Path) -> list[Run]:
+def run_all(script: Path, cases: Sequence[Case], directory: Path, board: str = _BOARD) -> list[Run]:
     """Runs the script over every case; all in one start of GRUB."""
+    parts = texts(script, cases, directory, board)
+    return [_seen(part, case) for part, case in zip(parts, cases, strict=True)]
+
+
+def texts(script: Path, cases: Sequence[Case], directory: Path, board: str) -> list[str]:
+    """What GRUB prints for each case.
+
+    Args:
+        script: the boot script.
+        cases: each has a block of its own, ``$test_block``.
+        directory: an empty one.
+        board: the script's file for the board.
+    """
     _make_disk(cases, directory)
     shutil.copyfile(script, directory / "script.cfg")
-    (directory / "ota-board.cfg").write_text(_BOARD)
+    (directory / "ota-board.cfg").write_text(board)
     (directory / "device.map").write_text(f"(hd0) {directory / 'disk.img'}\n")
     lines = [line for number, case in enumerate(cases) for line in _lines(number, case)]
     (directory / "grub.cfg").write_text("\n".join(["set enable_progress_indicator=0", *lines, "exit"]) + "\n")
@@ -51,7 +64,7 @@ def run_all(script: Path, cases: Sequence[Case], directory: Path) -> list[Run]:
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout.decode("latin-1")).replace("\r", "")
     parts = text.split("@case ")[1:]
     assert len(parts) == len(cases), text[-2000:]
-    return [_seen(part, case) for part, case in zip(parts, cases, strict=True)]
+    return parts
 
 
 def _make_disk(cases: Sequence[Case], directory: Path) -> None:
