@@ -129,7 +129,6 @@ class Rules:
         self._bootnames = bootnames
         self._dialect = dialect
         self._rescue = rescue
-        self._everything = (*bootnames, *rescue)
 
     @property
     def names(self) -> frozenset[str]:
@@ -148,7 +147,8 @@ class Rules:
 
     def activate(self, variables: Variables, target: str, fallback: str, trial: str) -> Changes:
         """See ``port.BootEnv``."""
-        self._check(target, fallback)
+        self._check(target)
+        self._check(target, fallback, rescue=True)
         if len(trial) > MAX_TRIAL or not trial.isascii() or not trial.isprintable():
             raise ValueError(f"a trial must be printable ASCII of at most {MAX_TRIAL} characters, not {trial!r}")
         changes = {
@@ -168,7 +168,8 @@ class Rules:
 
     def revert(self, variables: Variables, bad: str, good: str) -> Changes:
         """See ``port.BootEnv``."""
-        self._check(bad, good)
+        self._check(bad)
+        self._check(bad, good, rescue=True)
         order = self._headed(variables, good).split()
         if self._dialect.dead_leaves_order:
             order = [name for name in order if name != bad]
@@ -217,9 +218,9 @@ class Rules:
     def _without_rescue(self, names: Iterable[str]) -> str:
         return " ".join(dict.fromkeys(name for name in names if name not in self._rescue))
 
-    def _check(self, *names: str) -> None:
-        """Of two names the second is the system behind the first, which may be a rescue system."""
-        for name, known in zip(names, (self._bootnames, self._everything), strict=False):
+    def _check(self, *names: str, rescue: bool = False) -> None:
+        known = (*self._bootnames, *self._rescue) if rescue else self._bootnames
+        for name in names:
             if name not in known:
                 raise BootEnvError(
                     "bootenv.unknown-bootname",

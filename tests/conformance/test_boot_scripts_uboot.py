@@ -34,6 +34,11 @@ def test_uboot_and_the_model_agree_on_every_environment(seen: list[Seen]) -> Non
     assert not wrong, f"{len(wrong)} of {len(CASES)}, such as {wrong[0]}"
 
 
+@pytest.mark.timeout(150)
+def test_a_machine_of_32_bits_says_the_same(seen: list[Seen], tmp_path: Path) -> None:
+    assert [each.run for each in run_all(SCRIPT, CASES[::4], tmp_path, width=32)] == [each.run for each in seen[::4]]
+
+
 @pytest.mark.req("S08")
 def test_every_environment_leads_to_a_start_or_to_new_attempts(seen: list[Seen]) -> None:
     broken = [(case, found) for case, each in zip(CASES, seen, strict=True) if (found := violations(case, each.run))]

@@ -1,4 +1,4 @@
-"""U-Boot itself runs the boot script: Debian's build for QEMU's arm64 machine, over a table of environments in one start.
+"""U-Boot itself runs the boot script: Debian's builds for QEMU's Arm machines, over a table of environments in one start.
 
 The environments lie in memory, where QEMU has put them; ``env import -d`` makes each of them the only one. What a save
 would store is printed by the command that replaces saveenv.
@@ -11,11 +11,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent.demo.bootlogic import Run, Try
 from support.boot_cases import Case
 
-FIRMWARE = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
+Width = Literal[32, 64]
+_PROGRAM = {64: ["qemu-system-aarch64", "-cpu", "cortex-a53"], 32: ["qemu-system-arm", "-cpu", "cortex-a15"]}
+_FIRMWARE = {64: "/usr/lib/u-boot/qemu_arm64/u-boot.bin", 32: "/usr/lib/u-boot/qemu_arm/u-boot.bin"}
 _FLASH = 64 * 1024 * 1024  # bytes: what the machine expects of the file
 _STRIDE = 0x400
 _SCRIPT, _LOOP, _TABLE = 0x44000000, 0x45000000, 0x50000000
@@ -39,16 +42,16 @@ def script_image(source: Path, target: Path) -> Path:
     return target
 
 
-def machine(*more: str) -> list[str]:
+def machine(*more: str, width: Width = 64) -> list[str]:
     """The command line of a machine that starts U-Boot, with its console on standard input and output."""
     return [
-        "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-bios", FIRMWARE, "-display", "none",
+        *_PROGRAM[width], "-M", "virt", "-m", "512", "-bios", _FIRMWARE[width], "-display", "none",
         "-serial", "stdio", "-monitor", "none", "-nic", "none", *more,
     ]  # fmt: skip
 
 
-def run_all(script: Path, cases: Sequence[Case], directory: Path) -> list[Seen]:
-    """Runs the script over every case; all in one start of the machine."""
+def run_all(script: Path, cases: Sequence[Case], directory: Path, width: Width = 64) -> list[Seen]:
+    """Runs the script over every case; all in one start of the machine, whose numbers have ``width`` bits."""
     settings = [_settings(case) for case in cases]
     table = b"".join(_block({**case.variables, **own}) for case, own in zip(cases, settings, strict=True))
     (directory / "table").write_bytes(table)
@@ -66,7 +69,7 @@ def run_all(script: Path, cases: Sequence[Case], directory: Path) -> list[Seen]:
     arguments = [f"loader,file={path},addr={address:#x},force-raw=on" for address, path in loads.items()]
     flash = flash_image(directory, f"bootdelay=-2\nbootcmd=source {_LOOP:x}\n")
     done = subprocess.run(
-        machine("-drive", f"if=pflash,index=1,format=raw,readonly=on,file={flash}", *_each("-device", arguments)),
+        machine("-drive", f"if=pflash,index=1,format=raw,readonly=on,file={flash}", *_each("-device", arguments), width=width),
         stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=300,
     )  # fmt: skip
     text = done.stdout.decode("latin-1").replace("\r", "")
