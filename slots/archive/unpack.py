@@ -44,10 +44,10 @@ def unpack(stream: Stream, top: int, policy: Policy) -> tuple[Listing, str]:
     """
     work = _Unpacking(stream, top, policy)
     try:
-        for info in _members(stream, work):
+        for archive, info in headers(stream):
             member = policy.judge(info)
             try:
-                work.put(member, info)
+                work.put(member, archive, info)
             except OSError as error:
                 raise _failed(member, error) from error
         work.finish()
@@ -56,17 +56,20 @@ def unpack(stream: Stream, top: int, policy: Policy) -> tuple[Listing, str]:
     return work.listing, stream.finish()
 
 
-def _members(stream: Stream, work: _Unpacking) -> Iterator[tarfile.TarInfo]:
-    """The headers, in their order; none is kept, whatever their number."""
+def headers(stream: Stream) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The headers, in their order; none is kept, whatever their number.
+
+    Raises:
+        SlotError: ``slot.archive-invalid``, ``slot.archive-refused``, ``slot.archive-decoder``.
+    """
     try:
         archive = tarfile.TarFile(
             fileobj=stream,  # type: ignore[arg-type]  # only read, tell and seek are used
             mode="r", encoding="utf-8", errors="surrogateescape",
         )  # fmt: skip
-        work.archive = archive
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # where it keeps them
-            yield info
+            yield archive, info
     except (tarfile.TarError, ValueError, RecursionError) as error:  # long names of long names lead deep
         raise invalid(str(error)) from error
 
@@ -74,12 +77,11 @@ def _members(stream: Stream, work: _Unpacking) -> Iterator[tarfile.TarInfo]:
 class _Unpacking:
     def __init__(self, stream: Stream, top: int, policy: Policy) -> None:
         self._stream, self._top, self._policy = stream, top, policy
-        self.archive: tarfile.TarFile | None = None
         self.listing = Listing()
         self._parent: tuple[tuple[bytes, ...], int] | None = None  # the directory that was opened last
         self._directories: dict[tuple[bytes, ...], Member] = {}
 
-    def put(self, member: Member, info: tarfile.TarInfo) -> None:
+    def put(self, member: Member, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
         """Makes one member.
 
         Raises:
@@ -93,7 +95,7 @@ class _Unpacking:
         if member.path in self.listing.members:
             raise refused(member.path, "it is there twice")
         if member.kind == "file":
-            self._file(member, info, parent, name)
+            self._file(member, (archive, info), parent, name)
         elif member.kind == "hardlink":
             self._link(member, parent, name)
         else:
@@ -153,10 +155,10 @@ class _Unpacking:
         self._parent = (path, fd)
         return fd
 
-    def _file(self, member: Member, info: tarfile.TarInfo, parent: int, name: bytes) -> None:
+    def _file(self, member: Member, header: tuple[tarfile.TarFile, tarfile.TarInfo], parent: int, name: bytes) -> None:
         fd = os.open(name, _FILE, 0o600, dir_fd=parent)
         try:
-            digest = self._sparse(fd, member, info) if member.sparse else self._content(fd, member)
+            digest = _sparse(fd, member, *header) if member.sparse else self._content(fd, member)
             self._dress(fd, member)
         finally:
             os.close(fd)
@@ -169,25 +171,6 @@ class _Unpacking:
             done += _write(fd, piece)
         if done != member.size:
             raise invalid(f"it ends within {member.name}")
-        return digest.digest()
-
-    def _sparse(self, fd: int, member: Member, info: tarfile.TarInfo) -> bytes:
-        """Leaves out what is zero: holes stay holes."""
-        source = self.archive.extractfile(info) if self.archive is not None else None
-        if source is None:
-            raise RuntimeError("a sparse member that is no file of an archive")
-        digest, zeros, done = hashlib.sha256(), bytes(_PIECE), 0
-        while done < member.size:
-            piece = source.read(min(_PIECE, member.size - done))
-            if not piece:
-                raise invalid(f"it ends within {member.name}")
-            digest.update(piece)
-            if piece == zeros[: len(piece)]:
-                os.lseek(fd, len(piece), os.SEEK_CUR)
-            else:
-                _write(fd, memoryview(piece))
-            done += len(piece)
-        os.ftruncate(fd, member.size)
         return digest.digest()
 
     def _link(self, member: Member, parent: int, name: bytes) -> None:
@@ -232,6 +215,26 @@ class _Unpacking:
         for key, value in member.xattrs:
             os.setxattr(b"/proc/self/fd/%d/%s" % (fd, name), key, value, follow_symlinks=False)
         os.utime(name, ns=(member.mtime, member.mtime), dir_fd=fd, follow_symlinks=False)
+
+
+def _sparse(fd: int, member: Member, archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    """Leaves out what is zero: holes stay holes."""
+    source = archive.extractfile(info)
+    if source is None:
+        raise RuntimeError("a sparse member that is no file")
+    digest, zeros, done = hashlib.sha256(), bytes(_PIECE), 0
+    while done < member.size:
+        piece = source.read(min(_PIECE, member.size - done))
+        if not piece:
+            raise invalid(f"it ends within {member.name}")
+        digest.update(piece)
+        if piece == zeros[: len(piece)]:
+            os.lseek(fd, len(piece), os.SEEK_CUR)
+        else:
+            _write(fd, memoryview(piece))
+        done += len(piece)
+    os.ftruncate(fd, member.size)
+    return digest.digest()
 
 
 def _write(fd: int, piece: memoryview) -> int:

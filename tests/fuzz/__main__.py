@@ -54,7 +54,8 @@ def _one(options: argparse.Namespace) -> int:
         except ImportError:
             sys.stderr.write("atheris does not exist for this Python or processor: use --engine random\n")
             return 2
-        watched = atheris.instrument_imports(include=["agent", "bootloader_env"], enable_loader_override=False)
+        packages = ["agent", "bootloader_env", "slots"]
+        watched = atheris.instrument_imports(include=packages, enable_loader_override=False)
     with watched:
         from fuzz.engine import fuzz
         from fuzz.target import Watch
