@@ -68,6 +68,8 @@ def handler_for(slot_type: str, kind: str) -> Handler:
         raise SlotError(
             "slot.image-type", "a slot of this type does not take an image of this type",
             details=f"image type {kind!r} for slot type {slot_type!r}, which takes {', '.join(taken_by(slot_type))}",
-            resolution="build a bundle with an image that the slot takes, or correct the type of the slot",
+            resolution="build a bundle with an image that the slot takes, or correct the type of the slot"
+            if kind
+            else "say in the manifest what the image is (type=), or give its file a name that tells (docs/slots.md)",
         )  # fmt: skip
     return cast("Handler", importlib.import_module(f"slots.handlers.{module}").handler(slot_type))
