@@ -121,6 +121,13 @@ class BootloaderSettings:
     grubenv: Path
     boot_attempts: int
     boot_attempts_primary: int
+    efi_use_bootnext: bool
+    efivars: Path
+    barebox_statename: str
+    barebox_dtbpath: Path | None
+    autoboot: Path
+    loader_entries: Path
+    custom_backend: Path | None
     lock_file: Path
 
 

@@ -207,6 +207,7 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
         yield "encryption.key: expected a file because encryption.cert is set, got nothing"
     if outcome.text("system", "variant-name") and outcome.text("system", "variant-file"):
         yield "system.variant-name: expected either this or system.variant-file, got both"
+    yield from _of_the_bootloader(outcome)
     yield from _at_most(outcome, "server", "poll-min", "poll-max")
     yield from _at_most(outcome, "health", "soak", "deadline")
     yield from _at_most(outcome, "health", "interval", "deadline")
@@ -214,6 +215,15 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
         yield from _of_the_type(outcome, slot)
     if not 1 <= len(slots) <= MAX_SLOTS:
         yield f"slot: expected from 1 to {MAX_SLOTS} slots, got {len(slots)}"
+
+
+def _of_the_bootloader(outcome: Resolution) -> Iterator[str]:
+    if outcome.text("bootloader", "type") == "custom" and not outcome.text("bootloader", "custom-backend"):
+        yield "bootloader.custom-backend: expected a program because bootloader.type is custom, got nothing"
+    if outcome.text("bootloader", "type") == "grub":
+        for key in ("boot-attempts", "boot-attempts-primary"):
+            if (outcome.number("bootloader", key) or 0) > 9:  # one digit: GRUB's script language cannot calculate
+                yield f"bootloader.{key}: expected at most 9 with GRUB, got {outcome.text('bootloader', key)}"
 
 
 def _of_the_type(outcome: Resolution, slot: str) -> Iterator[str]:

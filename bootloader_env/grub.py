@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 
 from bootloader_env import grub_format as fmt
 from bootloader_env.errors import BootEnvError, io_failed
 from bootloader_env.lock import locked
-from bootloader_env.order import Variables, effective
-from bootloader_env.variables import Plan
+from bootloader_env.order import Changes, Rules, Variables, effective
+from bootloader_env.variables import Plan, VariableEnv
 
 LOCK_TIMEOUT = 10.0  # seconds
 _WITHOUT_ATOMIC_RENAME = frozenset({"vfat", "msdos", "exfat"})
@@ -68,15 +69,27 @@ class GrubStore:
                 (_overwrite if in_place else _replace)(path, block)
             except OSError as error:
                 raise io_failed("the GRUB environment block cannot be written", error) from error
-            if _read(path) != block:
-                raise BootEnvError(
-                    "bootenv.write-failed",
-                    "the GRUB environment block was not stored as it was written",
-                    details=path,
-                    resolution="check the file system",
-                    retryable=True,
-                )
+            _check_stored(path, block)
             return True
+
+    def recreate(self, variables: Changes) -> None:
+        """Makes a new block in place of a missing or invalid one.
+
+        GRUB's ``save_env`` fails for ever on a file that does not begin with the header, and cannot make one. On a file
+        system without atomic rename the new block is written over the old file if it has the right size.
+
+        Raises:
+            BootEnvError: ``bootenv.io``, ``bootenv.write-failed``; ``bootenv.not-healed`` when the block turns out valid.
+        """
+        path = os.path.realpath(self._path)
+        with locked(os.path.dirname(path), self._lock_timeout):
+            size = _refuse_valid(path)
+            block = fmt.encode(fmt.edited((), variables), size or fmt.SIZE)
+            try:
+                (_overwrite if size and self._decide(path) else _replace)(path, block)
+            except OSError as error:
+                raise io_failed("the GRUB environment block cannot be made", error) from error
+            _check_stored(path, block)
 
     def _decide(self, path: str) -> bool:
         if self._in_place is not None:
@@ -85,6 +98,53 @@ class GrubStore:
             return filesystem(path, self._mountinfo) in _WITHOUT_ATOMIC_RENAME
         except OSError as error:
             raise io_failed("the table of mounts cannot be read", error) from error
+
+
+class GrubEnv(VariableEnv):
+    """The boot environment of GRUB, whose block we can make ourselves.
+
+    Args:
+        store: the block.
+        rules: with ``order.GrubDialect``.
+    """
+
+    def __init__(self, store: GrubStore, rules: Rules) -> None:
+        super().__init__(store, rules)
+        self._block = store
+
+    def heal(self, bootname: str, good: Sequence[str]) -> bool:
+        """See BootEnv; raises as ``GrubStore.recreate``."""
+        self._block.recreate(self._rules.anew(bootname, good))
+        return True
+
+
+def _refuse_valid(path: str) -> int:
+    """Returns the size of the file if a new block can be written over it, else 0."""
+    try:
+        raw = _read(path)
+        fmt.decode(raw)
+    except BootEnvError as error:
+        if error.code == "bootenv.missing":
+            return 0
+        if error.code != "bootenv.invalid" or not os.path.isfile(path):
+            raise
+        size = os.stat(path).st_size
+        return size if fmt.SIZE <= size <= fmt.MAX_SIZE else 0
+    raise BootEnvError(
+        "bootenv.not-healed", "the boot environment is valid and was not made anew", details=path,
+        resolution="change it with the tools of the bootloader",
+    )  # fmt: skip
+
+
+def _check_stored(path: str, block: bytes) -> None:
+    if _read(path) != block:
+        raise BootEnvError(
+            "bootenv.write-failed",
+            "the GRUB environment block was not stored as it was written",
+            details=path,
+            resolution="check the file system",
+            retryable=True,
+        )
 
 
 def filesystem(path: str, mountinfo: str) -> str:
@@ -141,16 +201,20 @@ def _overwrite(path: str, block: bytes) -> None:
 
 
 def _replace(path: str, block: bytes) -> None:
-    old = os.stat(path)
+    try:
+        old = os.stat(path)
+        mode, owner, group = stat.S_IMODE(old.st_mode), old.st_uid, old.st_gid
+    except FileNotFoundError:  # as grub-editenv creates it
+        mode, owner, group = 0o644, os.geteuid(), os.getegid()
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileNotFoundError):  # a leftover of a power cut
             os.unlink(_TEMPORARY, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(_TEMPORARY, flags, stat.S_IMODE(old.st_mode), dir_fd=folder)
+        fd = os.open(_TEMPORARY, flags, mode, dir_fd=folder)
         try:
-            os.fchown(fd, old.st_uid, old.st_gid)
-            os.fchmod(fd, stat.S_IMODE(old.st_mode))
+            os.fchown(fd, owner, group)
+            os.fchmod(fd, mode)
             if os.write(fd, block) != len(block):
                 raise OSError(f"{path} took only a part of the block")
             os.fsync(fd)

@@ -4,6 +4,7 @@ The variables are RAUC's, so that its boot scripts and its tools keep working be
 
 - U-Boot: ``BOOT_ORDER`` ("B A") and ``BOOT_<n>_LEFT``, a hexadecimal count of the attempts that are left.
 - GRUB: ``ORDER``, ``<n>_OK`` and ``<n>_TRY``; a slot is tried when OK is 1 and TRY is 0, and GRUB sets TRY before booting it.
+  With ``<n>_LEFT``, one decimal digit that RAUC does not know, our script counts it down, and sets TRY with the last boot.
 
 ``OTA_TRIAL`` is ours and unknown to the boot scripts.
 """
@@ -11,7 +12,7 @@ The variables are RAUC's, so that its boot scripts and its tools keep working be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,7 @@ MAX_TRIAL = 100  # characters: the GRUB block holds 1024 bytes in all
 MAX_NAMES = 32  # bootnames in an order
 _BOOTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _HEX = re.compile(r"(0[xX])?[0-9A-Fa-f]{1,8}")
+_DIGIT = re.compile(r"[1-9]")
 
 
 class Dialect(Protocol):
@@ -34,6 +36,11 @@ class Dialect(Protocol):
     @property
     def order(self) -> str:
         """The name of the variable that holds the order."""
+        ...
+
+    @property
+    def primary(self) -> int:
+        """Attempts of a freshly activated slot."""
         ...
 
     def attempts(self, variables: Variables, name: str) -> int:
@@ -86,22 +93,39 @@ class UbootDialect:
 
 @dataclass(frozen=True, slots=True)
 class GrubDialect:
-    """``ORDER``, ``<n>_OK`` and ``<n>_TRY``. There is one attempt, whatever is configured."""
+    """``ORDER``, ``<n>_OK``, ``<n>_TRY`` and, for several attempts, ``<n>_LEFT``.
 
+    OK and TRY always say the same as for RAUC: its script and its tool may be used beside ours at any time. Where LEFT is
+    missing or 0 although TRY is 0, somebody who does not know LEFT has marked the slot: it has RAUC's one attempt.
+
+    Attributes:
+        good: attempts of a slot that has proved itself, 1 to 9; with 1 for both there is no LEFT.
+        primary: attempts of a freshly activated slot, 1 to 9.
+    """
+
+    good: int = 1
+    primary: int = 1
     order: str = "ORDER"
     dead_leaves_order: bool = False
 
     def attempts(self, variables: Variables, name: str) -> int:
         """See Dialect."""
-        return int(variables.get(f"{name}_OK") == "1" and variables.get(f"{name}_TRY") == "0")
+        if variables.get(f"{name}_OK") != "1" or variables.get(f"{name}_TRY") != "0":
+            return 0
+        left = variables.get(f"{name}_LEFT", "")
+        return int(left) if _DIGIT.fullmatch(left) else 1
 
     def fresh(self, name: str, *, primary: bool) -> Changes:
         """See Dialect."""
-        return {f"{name}_OK": "1", f"{name}_TRY": "0"}
+        return {f"{name}_OK": "1", f"{name}_TRY": "0", **self._left(name, self.primary if primary else self.good)}
 
     def dead(self, name: str) -> Changes:
         """See Dialect."""
-        return {f"{name}_OK": "0", f"{name}_TRY": "0"}
+        return {f"{name}_OK": "0", f"{name}_TRY": "0", **self._left(name, 0)}
+
+    def _left(self, name: str, count: int) -> Changes:
+        counted = max(self.good, self.primary) > 1
+        return {f"{name}_LEFT": str(count) if counted else None}
 
 
 class Rules:
@@ -118,15 +142,7 @@ class Rules:
     """
 
     def __init__(self, bootnames: tuple[str, ...], dialect: Dialect, rescue: tuple[str, ...] = ()) -> None:
-        wrong = [name for name in bootnames if not _BOOTNAME.fullmatch(name)]
-        if wrong or len(set(bootnames)) != len(bootnames) or not 2 <= len(bootnames) <= MAX_NAMES:
-            raise BootEnvError(
-                "bootenv.bootnames",
-                "the bootnames of the slots cannot be used",
-                details=" ".join(map(repr, wrong or bootnames)),
-                resolution="give at least two slots different bootnames of letters, digits, dot, dash and underscore",
-            )
-        self._bootnames = bootnames
+        self._bootnames = checked_names(bootnames)
         self._dialect = dialect
         self._rescue = rescue
 
@@ -135,6 +151,11 @@ class Rules:
         """Every variable that any operation changes."""
         own = (variable for name in self._bootnames for variable in self._dialect.fresh(name, primary=True))
         return frozenset((self._dialect.order, TRIAL, *own))
+
+    @property
+    def trial_attempts(self) -> int:
+        """Boots of a slot on trial."""
+        return self._dialect.primary
 
     def state(self, variables: Variables) -> BootState:
         """Explains the variables."""
@@ -149,8 +170,7 @@ class Rules:
         """See ``port.BootEnv``."""
         self._check(target)
         self._check(target, fallback, rescue=True)
-        if len(trial) > MAX_TRIAL or not trial.isascii() or not trial.isprintable():
-            raise ValueError(f"a trial must be printable ASCII of at most {MAX_TRIAL} characters, not {trial!r}")
+        check_trial(trial)
         changes = {
             **self._proved(fallback),
             **self._dialect.fresh(target, primary=True),
@@ -195,6 +215,15 @@ class Rules:
         """Full attempts for a slot that has proved itself; a rescue system has none to be given."""
         return {} if name in self._rescue else self._dialect.fresh(name, primary=False)
 
+    def anew(self, bootname: str, good: Sequence[str]) -> Changes:
+        """The variables of a new environment: see ``port.BootEnv.heal``."""
+        first = tuple(good) if bootname in self._rescue else (bootname, *good)
+        self._check(*first)
+        changes: Changes = {self._dialect.order: self._headed({}, *first)}
+        for name in self._bootnames:
+            changes |= self._dialect.fresh(name, primary=False) if name in first else self._dialect.dead(name)
+        return changes
+
     def _order(self, variables: Variables) -> tuple[str, ...]:
         names = variables.get(self._dialect.order, "").split()
         return tuple(dict.fromkeys(names))[:MAX_NAMES]
@@ -219,17 +248,44 @@ class Rules:
         return " ".join(dict.fromkeys(name for name in names if name not in self._rescue))
 
     def _check(self, *names: str, rescue: bool = False) -> None:
-        known = (*self._bootnames, *self._rescue) if rescue else self._bootnames
-        for name in names:
-            if name not in known:
-                raise BootEnvError(
-                    "bootenv.unknown-bootname",
-                    "the bootloader knows no such slot",
-                    details=f"{name!r} is none of {' '.join(known)}",
-                    resolution="compare the bootnames in the configuration with the boot script",
-                )
-        if len(set(names)) != len(names):
-            raise ValueError(f"the same slot {names[0]} cannot play both parts")
+        check_parts((*self._bootnames, *self._rescue) if rescue else self._bootnames, *names)
+
+
+def checked_names(bootnames: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the boot names if they work as parts of variables, file names and words of a command.
+
+    Raises:
+        BootEnvError: ``bootenv.bootnames``.
+    """
+    wrong = [name for name in bootnames if not _BOOTNAME.fullmatch(name)]
+    if wrong or len(set(bootnames)) != len(bootnames) or not 2 <= len(bootnames) <= MAX_NAMES:
+        raise BootEnvError(
+            "bootenv.bootnames",
+            "the bootnames of the slots cannot be used",
+            details=" ".join(map(repr, wrong or bootnames)),
+            resolution="give at least two slots different bootnames of letters, digits, dot, dash and underscore",
+        )
+    return bootnames
+
+
+def check_trial(trial: str) -> None:
+    """Raises ValueError for a trial that cannot be kept everywhere."""
+    if len(trial) > MAX_TRIAL or not trial.isascii() or not trial.isprintable():
+        raise ValueError(f"a trial must be printable ASCII of at most {MAX_TRIAL} characters, not {trial!r}")
+
+
+def check_parts(bootnames: Sequence[str], *names: str) -> None:
+    """Raises BootEnvError ``bootenv.unknown-bootname``, and ValueError when one slot is named twice."""
+    for name in names:
+        if name not in bootnames:
+            raise BootEnvError(
+                "bootenv.unknown-bootname",
+                "the bootloader knows no such slot",
+                details=f"{name!r} is none of {' '.join(bootnames)}",
+                resolution="compare the bootnames in the configuration with the boot script",
+            )
+    if len(set(names)) != len(names):
+        raise ValueError(f"the same slot {names[0]} cannot play both parts")
 
 
 def effective(variables: Variables, changes: Changes) -> Changes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bootloader_env.order import Changes, Rules, Variables
-from bootloader_env.port import BootState
+from bootloader_env.port import BootState, Capabilities
 
 Plan = Callable[[Variables], Changes]
 
@@ -24,11 +24,29 @@ class Store(Protocol):
 
 
 class VariableEnv:
-    """Implements ``port.BootEnv``, which documents the methods."""
+    """Implements ``port.BootEnv``, which documents the methods.
 
-    def __init__(self, store: Store, rules: Rules) -> None:
+    Args:
+        store: where the variables are.
+        rules: what they mean.
+        redundant: whether the store keeps a second copy.
+    """
+
+    def __init__(self, store: Store, rules: Rules, *, redundant: bool = False) -> None:
         self._store = store
         self._rules = rules
+        self._redundant = redundant
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See BootEnv."""
+        return Capabilities(
+            atomic=True, marker_inside=True, redundant=self._redundant, trial_attempts=self._rules.trial_attempts
+        )
+
+    def current(self) -> str:
+        """See BootEnv; the boot scripts tell by the kernel's command line only."""
+        return ""
 
     @property
     def store(self) -> Store:
@@ -54,3 +72,7 @@ class VariableEnv:
     def mark_good(self, bootname: str) -> None:
         """See BootEnv."""
         self._store.update(lambda now: self._rules.mark_good(now, bootname))
+
+    def heal(self, bootname: str, good: Sequence[str]) -> bool:
+        """See BootEnv."""
+        return False

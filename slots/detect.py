@@ -1,4 +1,4 @@
-"""Which slot the running system was booted from, as the kernel's command line tells."""
+"""Which slot the running system was booted from, as the kernel's command line and the bootloader tell."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _TAGS = {"PARTLABEL": "partlabel:", "PARTUUID": "partuuid:", "UUID": "uuid:"}
 
 
-def booted_slot(cmdline: str, slots: Sequence[Slot], resolve: Callable[[str], str]) -> Slot:
+def booted_slot(
+    cmdline: str, slots: Sequence[Slot], resolve: Callable[[str], str], told: Callable[[], str] = lambda: ""
+) -> Slot:
     """Finds the booted slot in the order of RAUC.
 
     1. ``rauc.external`` or ``root=/dev/nfs``: the system came from elsewhere.
     2. ``rauc.slot=`` and ``ota.slot=``: a boot name or a slot name; all that are given must mean the same slot.
-    3. ``root=``, then ``systemd.verity_root_data=``: a path, or ``PARTLABEL=``, ``PARTUUID=``, ``UUID=``.
+    3. What the bootloader itself tells.
+    4. ``root=``, then ``systemd.verity_root_data=``: a path, or ``PARTLABEL=``, ``PARTUUID=``, ``UUID=``.
 
     Of a repeated ``root=`` the last one counts, as for the kernel. Words after ``--`` are for init and are ignored.
 
@@ -28,6 +31,7 @@ def booted_slot(cmdline: str, slots: Sequence[Slot], resolve: Callable[[str], st
         cmdline: the text of /proc/cmdline.
         slots: all configured slots.
         resolve: gives the real path of a device; see ``slots.device.resolve``.
+        told: asks the bootloader for the boot name of the slot that it has booted; empty when it does not tell.
 
     Raises:
         SlotError: ``slot.external``, ``slot.booted-unknown``, ``slot.booted-ambiguous``, or ``slot.device-ambiguous``.
@@ -42,6 +46,8 @@ def booted_slot(cmdline: str, slots: Sequence[Slot], resolve: Callable[[str], st
     named = [(key, value) for key, value in words if key in _NAMES]
     if named:
         return _by_name(named, slots)
+    if name := told():
+        return _by_name([("the bootloader's own word", name)], slots)
     last = dict(words)
     return _by_device([(key, last[key]) for key in _DEVICES if last.get(key)], slots, resolve)
 

@@ -23,8 +23,8 @@ class Context:
 
     ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update,
     ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
-    the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot and returns.
-    ``spawn`` starts a process for one request.
+    the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot, with the
+    argument that the bootloader needs or an empty text, and returns. ``spawn`` starts a process for one request.
     """
 
     config: Config
@@ -38,7 +38,7 @@ class Context:
     trial_checks: Suite
     memory: Memory
     tell: Callable[[Mapping[str, object]], None]
-    reset: Callable[[], None]
+    reset: Callable[[str], None]
     spawn: Callable[[str], Child] = spawn
 
     def running_version(self) -> str:

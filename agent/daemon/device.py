@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, cast
 
 from agent.config import Config
 from agent.errors import ConfigError
 from bootloader_env.choose import open_env
+from bootloader_env.marked import with_marker
 from bootloader_env.port import BootEnv
 from slots.detect import booted_slot
 from slots.device import resolve
@@ -61,37 +61,60 @@ def slots_of(config: Config) -> tuple[Slot, ...]:
     return tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in config.slots)
 
 
-def booted_of(config: Config, groups: tuple[Group, ...]) -> Group:
-    """The group that is running.
-
-    Raises:
-        SlotError: see ``slots.detect.booted_slot``.
-        ConfigError: ``config.file``.
-    """
-    slots = slots_of(config)
-    running = booted_slot(_text(config.system.cmdline), slots, resolve)
-    return next(group for group in groups if running in group.slots)
-
-
-def boot_env_of(config: Config, groups: tuple[Group, ...]) -> BootEnv:
-    """The boot environment.
+def bootloader_of(config: Config, groups: tuple[Group, ...]) -> BootEnv:
+    """The bootloader; where it has no place for the marker of a trial, ``env_of`` adds one.
 
     Raises:
         BootEnvError: see ``bootloader_env.choose.open_env``.
     """
     loader = config.bootloader
     return open_env(
-        cast("Literal['uboot', 'grub']", loader.type),
+        loader.type,
         bootnames=tuple(group.bootname for group in groups if not group.rescue),
         rescue=tuple(group.bootname for group in groups if group.rescue),
-        env_config=str(loader.fw_env_config),
-        grubenv=str(loader.grubenv),
         attempts=loader.boot_attempts,
         attempts_primary=loader.boot_attempts_primary,
+        env_config=str(loader.fw_env_config),
         allow_single=loader.allow_single_environment,
         namespace=loader.fw_env_namespace,
         lock=str(loader.lock_file),
+        grubenv=str(loader.grubenv),
+        efi_use_bootnext=loader.efi_use_bootnext,
+        efivars=str(loader.efivars),
+        barebox_statename=loader.barebox_statename,
+        barebox_dtbpath=str(loader.barebox_dtbpath or ""),
+        cmdline=str(config.system.cmdline),
+        autoboot=str(loader.autoboot),
+        loader_entries=str(loader.loader_entries),
+        custom_backend=str(loader.custom_backend or ""),
     )
+
+
+def booted_of(config: Config, groups: tuple[Group, ...], loader: BootEnv | None) -> Group:
+    """The group that is running.
+
+    Args:
+        config: what is configured.
+        groups: all groups.
+        loader: the bootloader, which may know; None if it cannot be reached.
+
+    Raises:
+        SlotError: see ``slots.detect.booted_slot``.
+        BootEnvError: the bootloader was asked, and failed.
+        ConfigError: ``config.file``.
+    """
+    current = loader.current if loader is not None else _unknown
+    running = booted_slot(_text(config.system.cmdline), slots_of(config), resolve, current)
+    return next(group for group in groups if running in group.slots)
+
+
+def env_of(config: Config, loader: BootEnv, booted: Group) -> BootEnv:
+    """The boot environment with a place for the marker of a trial."""
+    return with_marker(loader, str(config.system.state_dir / "trial"), booted=booted.bootname)
+
+
+def _unknown() -> str:
+    return ""
 
 
 def look_at(config: Config) -> Device:
@@ -101,15 +124,15 @@ def look_at(config: Config) -> Device:
         ConfigError, SlotError, BootEnvError: the configuration does not fit the device; see their codes.
     """
     groups = groups_of(slots_of(config))
-    booted = booted_of(config, groups)
+    loader = bootloader_of(config, groups)
+    booted = booted_of(config, groups, loader)
     release = parse_os_release(_text(config.system.os_release))
-    env = boot_env_of(config, groups)
     return Device(
         compatible=config.system.compatible,
         boot_id=_text(config.system.boot_id).strip(),
         groups=groups,
         booted=booted,
-        env=env,
+        env=env_of(config, loader, booted),
         release=release,
         version=release.get("IMAGE_VERSION") or release.get(config.system.version_key, ""),
     )

@@ -19,6 +19,7 @@ from agent.daemon import children, notify
 from agent.daemon.activities import activities
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
+from agent.daemon.healing import read_or_heal
 from agent.daemon.inbox import Inbox
 from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
@@ -91,7 +92,7 @@ class Daemon:
             trial_checks=choose(config.health, server.contact if server else None),
             memory=self._memory,
             tell=self.presence.tell,
-            reset=lambda: reset(config.system.reboot_command),
+            reset=lambda argument: reset(config.system.reboot_command, argument),
             spawn=spawn,
         )
         self._observe = observe
@@ -144,7 +145,7 @@ class Daemon:
 
     def _resume(self) -> None:
         device = self._device
-        state = device.env.read()
+        state = read_or_heal(device, self._memory, self._knowledge)
         trial, others = state.trial, device.fallbacks(state.order)
         record = self._memory.load(trial=trial, booted=device.booted.bootname, others=others)
         event = event_after_start(record, boot_id=device.boot_id, booted=device.booted.bootname, trial=trial)
@@ -185,14 +186,18 @@ def session(config: Config) -> Session:
     )
 
 
-def reset(command: Sequence[str]) -> None:
+def reset(command: Sequence[str], argument: str = "") -> None:
     """Asks the system to restart.
+
+    Args:
+        command: what is run.
+        argument: reboot(8)'s, for the bootloader; empty for none.
 
     Raises:
         EnvironmentFault: ``reboot.failed``.
     """
     try:
-        finished = run_program(command, _RESET_COMMAND_PATIENCE)
+        finished = run_program([*command, *filter(None, [argument])], _RESET_COMMAND_PATIENCE)
     except OSError as error:
         raise EnvironmentFault("reboot.failed", "the restart command cannot be run", details=str(error)) from error
     if finished.status != 0:

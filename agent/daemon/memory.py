@@ -17,12 +17,17 @@ class Memory:
 
     Args:
         store: where it is kept, as the document ``record``.
+
+    Attributes:
+        record: the current record.
+        lost: whether there was a record that could not be read.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._saved: Record | None = None
         self.record = Record()
+        self.lost = False
 
     def save(self, record: Record) -> None:
         """Makes a record durable and current; an idle record is not written again and again."""
@@ -45,6 +50,7 @@ class Memory:
         except EnvironmentFault as error:
             _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
             self._store.quarantine("record")
+            self.lost = True
             record, stored = Record(), None
         if record.state is State.IDLE and trial:
             _log.warning("the record was lost; the marker in the boot environment says: %s", trial)

@@ -108,7 +108,9 @@ class World:
         )
         factory.make_environment(self.directory, self.board.flash, self.board.bootnames)
         self._slots, self._timing = slots, timing or Timing()
-        self._overrides, self._wants_bus = {"bootloader.type": bootloader, **(overrides or {})}, bus
+        # One attempt, as RAUC's script for GRUB has it: then nothing but RAUC's variables is in the environment.
+        one = {"bootloader.boot-attempts": 1, "bootloader.boot-attempts-primary": 1} if bootloader == "grub" else {}
+        self._overrides, self._wants_bus = {"bootloader.type": bootloader, **one, **(overrides or {})}, bus
         self._bus: PrivateBus | None = None
 
     def __enter__(self) -> World:

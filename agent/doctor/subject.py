@@ -10,7 +10,7 @@ from pathlib import Path
 from agent import config as configuration
 from agent.clock import Clock, SystemClock
 from agent.config import Config
-from agent.daemon.device import boot_env_of, booted_of, slots_of
+from agent.daemon.device import booted_of, bootloader_of, env_of, slots_of
 from agent.daemon.slot_status import Holdings, from_json
 from agent.daemon.store import MAX_DOCUMENT
 from agent.doctor.finding import Finding, error, failure, ok
@@ -110,8 +110,10 @@ def examine(
         findings.append(failure("config.slots", problem))
     else:
         findings.append(ok("config.slots", f"{len(groups)} groups: {', '.join(group.bootname for group in groups)}"))
-        booted = _booted(config, groups, findings)
         env = _environment(config, groups, findings)
+        booted = _booted(config, groups, env, findings)
+        if env is not None and booted is not None:
+            env = env_of(config, env, booted)
     return Subject(config, groups, booted, env, _holdings(config), places, may_write), tuple(findings)
 
 
@@ -131,10 +133,10 @@ def _configured(files: Sequence[Path] | None, findings: list[Finding]) -> Config
     return config
 
 
-def _booted(config: Config, groups: tuple[Group, ...], findings: list[Finding]) -> Group | None:
+def _booted(config: Config, groups: tuple[Group, ...], env: BootEnv | None, findings: list[Finding]) -> Group | None:
     try:
-        booted = booted_of(config, groups)
-    except (SlotError, OtaError) as problem:
+        booted = booted_of(config, groups, env)
+    except (SlotError, BootEnvError, OtaError) as problem:
         findings.append(failure("slot.booted", problem))
         return None
     findings.append(ok("slot.booted", f"{booted.bootname} is running"))
@@ -143,7 +145,7 @@ def _booted(config: Config, groups: tuple[Group, ...], findings: list[Finding]) 
 
 def _environment(config: Config, groups: tuple[Group, ...], findings: list[Finding]) -> BootEnv | None:
     try:
-        env = boot_env_of(config, groups)
+        env = bootloader_of(config, groups)
         env.read()
     except BootEnvError as problem:
         row = "boot.redundant" if problem.code == "bootenv.not-redundant" else "boot.environment"

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from support.boot_environments import boot_env, make_grub
 
 from bootloader_env import grub_format as fmt
-from bootloader_env.grub import GrubStore
+from bootloader_env.choose import open_env
+from bootloader_env.grub import GrubEnv, GrubStore
+from bootloader_env.order import GrubDialect, Rules
 
 VALUES = "ab 01=#\\\"'$`é\x7f\x01"
 
@@ -32,7 +34,7 @@ def test_random_changes_by_us_and_by_grub_editenv_are_read_alike_by_both(tmp_pat
     path = make_grub(tmp_path)
     store = GrubStore(str(path), in_place=in_place)
     expected: dict[str, str] = {}
-    for _ in range(320):
+    for _ in range(550):
         name = "v" + chooser.choice("abcdef")
         value = "".join(chooser.choice(VALUES + "\n") for _ in range(chooser.choice((0, 1, 5, 60))))
         kind = chooser.choice(("ours", "ours-remove", "tool", "tool-remove"))
@@ -94,3 +96,35 @@ def test_grub_editenv_can_store_into_a_block_that_we_wrote(tmp_path):
     GrubStore(str(path)).update(lambda now: {"ORDER": "A B"})
     assert tool(path, "set", "ORDER=B A").returncode == 0
     assert GrubStore(str(path)).load() == {"ORDER": "B A"}
+
+
+@pytest.mark.req("S02")
+def test_with_several_attempts_raucs_tool_and_script_still_understand_what_we_write(tmp_path):
+    path = make_grub(tmp_path)
+    env = open_env("grub", bootnames=("A", "B"), grubenv=str(path), attempts=3, attempts_primary=2)
+    env.activate("B", fallback="A", trial="")
+    common = {b"A_OK=1", b"A_TRY=0", b"B_OK=1", b"B_TRY=0"}
+    assert set(tool(path, "list").stdout.splitlines()) == {*common, b"ORDER=B A", b"A_LEFT=3", b"B_LEFT=2"}
+    tool(path, "set", "B_TRY=1")  # RAUC's script boots B, for which it knows one attempt
+    assert env.read().primary == "A"
+    tool(path, "set", "B_OK=1", "B_TRY=0")  # rauc status mark-good
+    assert env.read().slots["B"].attempts == 2
+    tool(path, "set", "B_LEFT=0", "B_TRY=1")  # our script has booted B for the last time
+    assert env.read().slots["B"].attempts == 0
+    tool(path, "set", "B_OK=1", "B_TRY=0")  # and RAUC, which does not know LEFT, marks it good
+    assert env.read().slots["B"].attempts == 1
+    tool(path, "set", "B_OK=0", "B_TRY=0")  # rauc status mark-bad
+    assert not env.read().slots["B"].good
+    env.confirm("B")
+    assert {b"B_OK=1", b"B_TRY=0", b"B_LEFT=3"} <= set(tool(path, "list").stdout.splitlines())
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_block_that_was_made_anew_is_one_for_grub_editenv(tmp_path, in_place):
+    path = tmp_path / "grubenv"
+    path.write_bytes(bytes(1024))
+    assert tool(path, "set", "ORDER=A").returncode != 0
+    env = GrubEnv(GrubStore(str(path), in_place=in_place), Rules(("A", "B"), GrubDialect()))
+    assert env.heal("A", ["B"])
+    assert tool(path, "set", "ORDER=B A").returncode == 0
+    assert env.read().order == ("B", "A")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -111,3 +113,21 @@ def test_without_a_good_slot_grub_tries_the_good_ones_again(world: World, shelf:
     world.wait_settled()
     assert world.wait_ended(offer(world, shelf.bundle("1.4.0"))) == "FINISHED"
     assert world.running.version == "1.4.0"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.req("S08", "T26")
+def test_a_garbage_block_is_made_anew_by_the_agent_and_the_next_update_works(world: World, shelf: Shelf) -> None:
+    """GRUB itself can neither store into such a file nor make one."""
+    version, old = world.running.version, world.running.bootname
+    world.board.flash.path.write_bytes(b"\0" * 1024)
+    os.kill(world.board.daemon_pid, signal.SIGKILL)
+    world.wait_for(lambda: world.board.flash.path.read_bytes()[:1] == b"#", 30, "the block to be made anew")
+    world.wait_settled()
+    environment = listed(world.board.flash.path)
+    assert (environment["ORDER"].split()[0], environment[f"{old}_OK"], environment[f"{old}_TRY"]) == (old, "1", "0")
+    world.board.power_cut()
+    assert world.board.power_on().version == version
+    world.wait_settled()
+    assert world.wait_ended(offer(world, shelf.bundle("1.5.0"))) == "FINISHED"
+    assert world.running.version == "1.5.0"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import configparser
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.loaders import BOARDS, Board
 
 from agent.config_table import SETTINGS
 from agent.demo.bootscript import Flash
@@ -27,6 +29,9 @@ def guard(directory: Path, slot: str) -> bool:
         "FW_ENV_CONFIG": str(directory / "fw_env.config"),
         "GRUBENV": str(directory / "grubenv"),
         "CMDLINE": str(cmdline),
+        "AUTOBOOT": str(directory / "autoboot.txt"),
+        "MARKER": str(directory / "state" / "trial"),
+        "DEVICE_TREE": str(directory),
         "REBOOT": f"touch {asked}",
     }
     subprocess.run([SCRIPT], env=environment, check=True, capture_output=True, timeout=20)
@@ -83,3 +88,41 @@ def test_the_timer_waits_longer_than_a_trial_takes() -> None:
     assert int(wait[1]) * 60 >= 2 * float(str(deadline))
     service = SCRIPT.with_name("ota-agent-trial.service").read_text()
     assert f"ExecStart=/usr/lib/ota-agent/{SCRIPT.name}" in service
+
+
+@pytest.fixture(params=["barebox", "custom", "efi", "raspberrypi", "systemd-boot"])
+def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
+    """A board whose bootloader keeps no variables, and whose second slot runs on trial."""
+    made = BOARDS[request.param](tmp_path)
+    first, second = made.names
+    env = made.open(made.power_on())
+    env.activate(second, fallback=first, trial=f"{second},7,{'ab' * 8}")
+    assert made.power_on(env.capabilities.reboot_argument) == second
+    yield made
+    made.close()
+
+
+@pytest.mark.req("S07")
+def test_a_trial_is_ended_with_every_bootloader(board: Board) -> None:
+    first, second = board.names
+    assert guard(board.folder, f"ota.slot={second}")
+    (board.folder / "asked").unlink()
+    assert not guard(board.folder, f"ota.slot={first}")
+    board.open(second).confirm(second)
+    assert not guard(board.folder, f"ota.slot={second}")
+
+
+@pytest.mark.req("S07")
+@pytest.mark.parametrize("kind", ["barebox", "raspberrypi"])
+def test_a_bootloader_that_tells_the_running_slot_needs_no_word_on_the_command_line(kind: str, tmp_path: Path) -> None:
+    board = BOARDS[kind](tmp_path)
+    try:
+        first, second = board.names
+        env = board.open(board.power_on())
+        env.activate(second, fallback=first, trial=f"{second},7,{'ab' * 8}")
+        word = {"barebox": "bootchooser.active={}", "raspberrypi": ""}[kind]
+        assert not guard(tmp_path, word.format(first))
+        board.power_on(env.capabilities.reboot_argument)
+        assert guard(tmp_path, word.format(second))
+    finally:
+        board.close()

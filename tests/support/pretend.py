@@ -6,7 +6,7 @@ Time passes only by waiting. A strike, set by a test, falls before or after any 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from agent.health.result import CheckResult, green, red
 from agent.health.suite import Suite
 from bootloader_env.errors import BootEnvError
 from bootloader_env.order import Changes, Rules, UbootDialect, effective
-from bootloader_env.port import BootState
+from bootloader_env.port import BootEnv, BootState, Capabilities
 from slots.model import Slot, groups_of
 
 FULL = EnvironmentFault("state.write-failed", "no space left")
@@ -87,12 +87,22 @@ class Disk:
 class Environment:
     """A boot environment in memory with RAUC's variables for U-Boot, by the real rules."""
 
-    def __init__(self, bootnames: str = "AB", rescue: str = "") -> None:
+    def __init__(self, bootnames: Sequence[str] = "AB", rescue: str = "") -> None:
         self.variables = {"BOOT_ORDER": " ".join(bootnames), **{f"BOOT_{name}_LEFT": "3" for name in bootnames}}
         self.broken: BootEnvError | None = None
         self.strike: Callable[[], None] = lambda: None
         self.calls: list[tuple[str, ...]] = []
         self._rules = Rules(tuple(bootnames), UbootDialect(3, 3), tuple(rescue))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(atomic=True, marker_inside=True, redundant=True, trial_attempts=3)
+
+    def current(self) -> str:
+        return ""
+
+    def heal(self, bootname: str, good: Sequence[str]) -> bool:
+        return False
 
     def read(self) -> BootState:
         return self._rules.state(self.variables)
@@ -166,7 +176,12 @@ class Office:
 
 
 def device(
-    environment: Environment, booted: str = "A", boot_id: str = "boot-1", *, bootnames: str = "AB", rescue: str = ""
+    environment: BootEnv,
+    booted: str = "A",
+    boot_id: str = "boot-1",
+    *,
+    bootnames: Sequence[str] = "AB",
+    rescue: str = "",
 ) -> Device:
     """A device with a slot for each letter, and a rescue system."""
     slots = [
@@ -182,7 +197,7 @@ def device(
     return Device("demo", boot_id, groups, running, environment, {}, "1.0.0")
 
 
-def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
+def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
     """Collaborators that all work, and what a test puts in their place."""
     clock = changes.get("clock") or Clock()
     suite = Suite([changes.pop("probe", Probe())])
@@ -199,7 +214,7 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
     )
     parts: dict[str, Any] = {
         "config": config,
-        "device": device(environment),
+        "device": changes.get("device") or device(environment),
         "knowledge": Knowledge(disk),  # type: ignore[arg-type]  # the same interface
         "server": Office(),
         "installers": Installers(changes.pop("spawn", lambda _: SimpleNamespace(close=lambda: None))),
@@ -209,7 +224,7 @@ def context(disk: Disk, environment: Environment, **changes: Any) -> Context:
         "trial_checks": suite,
         "memory": Memory(disk),  # type: ignore[arg-type]  # the same interface
         "tell": lambda _: None,
-        "reset": lambda: None,
+        "reset": lambda _: None,
         **changes,
     }
     return Context(**parts)

@@ -38,7 +38,7 @@ def activating(context: Context, record: Record) -> Step:
 
 def rebooting(context: Context, record: Record) -> Step:
     """Asks for the reset and waits for it; the answer comes with the next boot."""
-    _reset(context)
+    _reset(context, context.device.env.capabilities.reboot_argument)
     raise EnvironmentFault(
         "reboot.refused", "the device did not restart", details=f"waited {_RESET_PATIENCE:.0f} s",
         resolution="look for what inhibits the shutdown: systemd-inhibit --list",
@@ -103,14 +103,15 @@ def fallback_reason(record: Record, running: str) -> Reason:
     )
 
 
-def _reset(context: Context) -> None:
+def _reset(context: Context, argument: str = "") -> None:
     context.tell({"Progress": (1.0, "restarting", 0)})
     if context.server is not None:
         context.server.deliver()
     if context.config.update.reboot:
-        context.reset()
+        context.reset(argument)
         context.inbox.pause(_RESET_PATIENCE)
     else:
-        _log.warning("a restart is needed; automatic restarts are off (update.reboot)")
+        how = f', with the argument "{argument}"' if argument else ""
+        _log.warning("a restart is needed%s; automatic restarts are off (update.reboot)", how)
         while True:
             context.inbox.wait(None)

@@ -138,6 +138,15 @@ def test_all_problems_are_told_at_once_with_file_and_key(tmp_path):
         ),
         ("[server]\npoll-min=100\npoll-max=50\n", "server.poll-min: expected at most server.poll-max, which is 50"),
         ("[health]\nsoak=400\n", "health.soak: expected at most health.deadline, which is 300, got 400"),
+        (
+            "[bootloader]\ntype='custom'\n",
+            "bootloader.custom-backend: expected a program because bootloader.type is custom",
+        ),
+        (
+            "[bootloader]\ntype='grub'\nboot-attempts=10\n",
+            "bootloader.boot-attempts: expected at most 9 with GRUB, got 10",
+        ),
+        ("[bootloader]\ntype='lilo'\n", 'or "custom" or "noop", got "lilo"'),
         ("[slot.rootfs.00]\n", "slot.rootfs.00: expected [slot.CLASS.INDEX]"),
         ("[slot.data.0]\n", "slot.data.0.device: expected a device path"),
         ("[slot]\nrootfs2=1\n", "slot.rootfs2: expected [slot.CLASS.INDEX]"),

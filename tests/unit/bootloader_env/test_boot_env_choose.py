@@ -6,7 +6,7 @@ import sys
 import pytest
 from support.boot_environments import make_grub, make_uboot
 
-from bootloader_env.choose import open_env
+from bootloader_env.choose import KINDS, open_env
 from bootloader_env.errors import BootEnvError
 
 
@@ -22,20 +22,61 @@ def opened(tmp_path, kind="uboot", **changes):
     return open_env(kind, **{**options, **changes})
 
 
-@pytest.mark.parametrize(("kind", "attempts"), [("uboot", 5), ("grub", 1)])
-def test_each_bootloader_is_opened_from_its_configuration(tmp_path, kind, attempts):
+@pytest.mark.parametrize("kind", ["uboot", "grub"])
+@pytest.mark.parametrize("attempts", [1, 5])
+def test_a_bootloader_that_counts_is_opened_with_its_attempts(tmp_path, kind, attempts):
     make_uboot(tmp_path)
     make_grub(tmp_path)
-    env = opened(tmp_path, kind)
+    env = opened(tmp_path, kind, attempts=1, attempts_primary=attempts)
+    assert env.capabilities.trial_attempts == attempts
     env.activate("B", fallback="A", trial="id")
     assert env.read().primary == "B"
     assert env.read().slots["B"].attempts == attempts
+    env.confirm("B")
+    assert env.read().slots["B"].attempts == 1
+
+
+def test_a_redundant_environment_is_told_from_a_single_one(tmp_path):
+    make_uboot(tmp_path)
+    make_grub(tmp_path)
+    assert opened(tmp_path).capabilities.redundant
+    assert not opened(tmp_path, "grub").capabilities.redundant
+    (tmp_path / "fw_env.config").write_text("/nowhere 0 1000\n")
+    assert not opened(tmp_path, allow_single=True).capabilities.redundant
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_code_of_other_bootloaders_is_not_loaded(tmp_path, kind):
+    make_uboot(tmp_path)
+    options = {
+        "bootnames": ("2", "3"), "env_config": str(tmp_path / "fw_env.config"), "grubenv": "g", "autoboot": "a",
+        "loader_entries": "l", "custom_backend": "c",
+    }  # fmt: skip
+    script = f"""
+import sys
+from bootloader_env.choose import KINDS, open_env
+open_env({kind!r}, **{options!r})
+print(*(name for name in sys.modules if name.startswith("bootloader_env.")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.removeprefix("bootloader_env.") for name in done.stdout.split()}
+    own = {"uboot": "uboot", "grub": "grub", "raspberrypi": "raspberrypi", "systemd-boot": "systemd_boot"}.get(
+        kind, kind
+    )
+    every = {"uboot", "grub", "efi", "barebox", "raspberrypi", "systemd_boot", "custom", "noop"}
+    assert loaded & every == {own}
 
 
 def test_opening_touches_no_medium(tmp_path):
     (tmp_path / "fw_env.config").write_text("/nowhere 0 1000\n/nowhere 0x1000 1000\n")
     opened(tmp_path)
     opened(tmp_path, "grub")
+    opened(tmp_path, "efi", efivars="/nowhere")
+    opened(tmp_path, "barebox", barebox_dtbpath="/nowhere")
+    opened(tmp_path, "raspberrypi", bootnames=("2", "3"), autoboot="/nowhere")
+    opened(tmp_path, "systemd-boot", loader_entries="/nowhere")
+    opened(tmp_path, "custom", custom_backend="/nowhere")
+    opened(tmp_path, "noop")
 
 
 def test_a_missing_description_is_refused(tmp_path):
@@ -132,7 +173,9 @@ def test_flash_code_is_loaded_only_where_there_is_flash(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"attempts_primary": 256}, {"kind": "lilo"}])
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"attempts_primary": 256}, {"kind": "lilo"}, {"kind": "grub", "attempts": 10}]
+)
 def test_values_out_of_range_are_refused(tmp_path, wrong):
     make_uboot(tmp_path)
     with pytest.raises(ValueError):

@@ -9,6 +9,7 @@ from bootloader_env.order import TRIAL, GrubDialect, Rules, UbootDialect, effect
 
 UBOOT = Rules(("A", "B", "C"), UbootDialect(good=3, primary=12))
 GRUB = Rules(("A", "B", "C"), GrubDialect())
+COUNTED = Rules(("A", "B", "C"), GrubDialect(good=3, primary=9))
 
 NAMES = st.sampled_from(["A", "B", "C"])
 PAIRS = st.permutations(["A", "B", "C"]).map(lambda names: names[:2])
@@ -20,9 +21,18 @@ UBOOT_VARIABLES = st.fixed_dictionaries(
 )
 GRUB_VARIABLES = st.fixed_dictionaries(
     {},
-    optional={"ORDER": ORDERS, **{f"{n}_{s}": FLAGS for n in "ABC" for s in ("OK", "TRY")}, TRIAL: st.just("x")},
+    optional={
+        "ORDER": ORDERS,
+        **{f"{n}_{s}": FLAGS for n in "ABC" for s in ("OK", "TRY")},
+        **{f"{n}_LEFT": st.sampled_from(["", "0", "1", "9", "10", "x"]) for n in "ABC"},
+        TRIAL: st.just("x"),
+    },
 )
-CASES = st.one_of(st.tuples(st.just(UBOOT), UBOOT_VARIABLES), st.tuples(st.just(GRUB), GRUB_VARIABLES))
+CASES = st.one_of(
+    st.tuples(st.just(UBOOT), UBOOT_VARIABLES),
+    st.tuples(st.just(GRUB), GRUB_VARIABLES),
+    st.tuples(st.just(COUNTED), GRUB_VARIABLES),
+)
 
 
 def applied(variables, changes):
@@ -86,7 +96,7 @@ def test_a_lost_order_is_healed_without_a_slot_that_has_no_attempts(order):
 
 def test_what_may_change_is_known_before_anything_does():
     assert UBOOT.names == {"BOOT_ORDER", "BOOT_A_LEFT", "BOOT_B_LEFT", "BOOT_C_LEFT", TRIAL}
-    assert GRUB.names == {"ORDER", TRIAL, *(f"{name}_{what}" for name in "ABC" for what in ("OK", "TRY"))}
+    assert GRUB.names == {"ORDER", TRIAL, *(f"{name}_{what}" for name in "ABC" for what in ("OK", "TRY", "LEFT"))}
 
 
 @pytest.mark.req("S02", "S08")
@@ -208,3 +218,34 @@ def test_bootnames_that_cannot_be_parts_of_variables_are_refused(names):
         Rules(names, GrubDialect())
     assert caught.value.code == "bootenv.bootnames"
     assert caught.value.resolution
+
+
+@pytest.mark.parametrize(
+    ("ok", "tried", "left", "attempts"),
+    [
+        ("1", "0", "3", 3), ("1", "0", "9", 9), ("1", "0", "1", 1),
+        ("1", "0", "0", 1), ("1", "0", "", 1), ("1", "0", "12", 1), ("1", "0", "x", 1),  # one try, as for our script
+        ("1", "1", "3", 0),  # RAUC's script has booted it
+        ("0", "0", "3", 0), ("0", "1", "3", 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rules", [GRUB, COUNTED])
+def test_grub_attempts_are_a_digit_that_counts_only_together_with_raucs_variables(rules, ok, tried, left, attempts):
+    variables = {"ORDER": "A", "A_OK": ok, "A_TRY": tried, **({"A_LEFT": left} if left else {})}
+    slot = rules.state(variables).slots["A"]
+    assert (slot.attempts, slot.good) == (attempts, attempts > 0)
+
+
+def test_with_one_attempt_no_counter_is_left_behind():
+    assert GRUB.activate({"B_LEFT": "3"}, "B", "A", "")["B_LEFT"] is None
+    assert COUNTED.activate({}, "B", "A", "")["B_LEFT"] == "9"
+    assert COUNTED.activate({}, "B", "A", "")["A_LEFT"] == "3"
+    assert COUNTED.revert({}, "B", "A")["B_LEFT"] == "0"
+
+
+@pytest.mark.parametrize("rules", [UBOOT, GRUB, COUNTED])
+def test_a_new_environment_has_the_running_slot_first_and_others_only_if_they_may_boot(rules):
+    state = rules.state(applied({}, rules.anew("B", ["A"])))
+    assert state.order == ("B", "A", "C")
+    assert [name for name, slot in state.slots.items() if slot.good] == ["A", "B"]
+    assert state.trial == ""

@@ -114,3 +114,32 @@ def test_any_command_line_gives_a_slot_or_an_explained_refusal(cmdline: str) -> 
     except SlotError as error:
         refusals.append(error)
     assert all(error.code.startswith("slot.") and error.resolution for error in refusals)
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "told", "bootname"),
+    [
+        ("root=/dev/vda2", "B", "B"),  # the bootloader goes before root=
+        ("", "B", "B"),
+        ("rauc.slot=A", "B", "A"),  # and behind a name on the command line
+        ("ota.slot=A root=/dev/vda3", "B", "A"),
+        ("root=/dev/vda3", "", "B"),
+    ],
+)
+def test_the_bootloaders_own_word_goes_before_the_root_device(cmdline: str, told: str, bootname: str) -> None:
+    assert booted_slot(cmdline, [A, B], resolve, lambda: told).bootname == bootname
+
+
+def test_the_bootloader_is_not_asked_when_the_command_line_says_it_already() -> None:
+    def told() -> str:
+        raise AssertionError("it was asked")
+
+    assert booted_slot("ota.slot=A", [A, B], resolve, told) is A
+    with pytest.raises(SlotError):
+        booted_slot("rauc.external", [A, B], resolve, told)
+
+
+def test_a_word_of_the_bootloader_that_is_no_slot_is_not_passed_over() -> None:
+    with pytest.raises(SlotError) as caught:
+        booted_slot("root=/dev/vda2", [A, B], resolve, lambda: "C")
+    assert caught.value.code == "slot.booted-unknown"

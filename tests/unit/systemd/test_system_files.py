@@ -69,6 +69,13 @@ def test_flash_memory_needs_a_drop_in_that_widens_the_sandbox_by_what_it_needs_o
     assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
 
 
+def test_variables_of_the_firmware_need_a_drop_in_that_opens_nothing_else():
+    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-efi.conf")["Service"]
+    (path,) = [row.default for row in SETTINGS if (row.section, row.key) == ("bootloader", "efivars")]
+    assert dict(dropin) == {"ReadWritePaths": path, "CapabilityBoundingSet": "CAP_LINUX_IMMUTABLE"}
+    assert service["ProtectKernelTunables"] == "yes"
+
+
 def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}

@@ -127,7 +127,7 @@ def test_a_sick_system_that_cannot_write_its_state_still_goes_back(disk: Disk, e
     probe = Probe()
     probe.sick = True
     here = context(
-        disk, environment, device=device(environment, "B", "boot-2"), probe=probe, reset=lambda: resets.append(1)
+        disk, environment, device=device(environment, "B", "boot-2"), probe=probe, reset=lambda _: resets.append(1)
     )
     here.memory.record = Record(state=State.TRIAL, target="B", fallback="A", origin="local")
     loop = Runner(
@@ -275,7 +275,7 @@ def test_a_cancellation_that_came_too_late_does_not_make_retries_hurry(disk: Dis
 def test_a_reset_that_fails_leaves_the_reverting_state_and_is_tried_again(
     disk: Disk, environment: Environment, failing: bool
 ) -> None:
-    def reset() -> None:
+    def reset(_: str) -> None:
         if failing:
             raise EnvironmentFault("reboot.failed", "the command is missing")
 

@@ -60,3 +60,11 @@ def test_a_restart_command_that_fails_is_an_explained_error(command: tuple[str, 
 def test_a_restart_command_is_run(tmp_path: Path) -> None:
     main.reset(("touch", str(tmp_path / "done")))
     assert (tmp_path / "done").exists()
+
+
+def test_an_argument_for_the_bootloader_is_the_last_word_of_the_restart_command(tmp_path: Path) -> None:
+    command = ("sh", "-c", f'printf "%s|" "$@" >{tmp_path}/said', "reboot", "--force")
+    main.reset(command, "0 tryboot")
+    assert (tmp_path / "said").read_text() == "--force|0 tryboot|"
+    main.reset(command)
+    assert (tmp_path / "said").read_text() == "--force|"

@@ -173,7 +173,7 @@ class Life(RuleBasedStateMachine):
         self.proven.add(record.target)
         return step
 
-    def reset(self) -> None:
+    def reset(self, _: str) -> None:
         if self.reset_works:
             raise PowerCut
         raise EnvironmentFault("reboot.failed", "nothing happens")
