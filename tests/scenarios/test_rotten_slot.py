@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.stage import installed, stage
+from support.stage import deployed, installed, stage
 
 import agent
 from agent.demo.world import World
@@ -48,3 +48,26 @@ def test_a_rotten_fallback_is_found_told_and_out_of_the_boot_order(tmp_path: Pat
         assert world.running.bootname == "B"
         slots = json.loads(cli(world, "status", "--json").stdout)["Slots"]
         assert (slots["rootfs.1"]["status"], slots["rootfs.1"]["installed.count"]) == ("ok", "2")
+
+
+def damage(bundle: Path) -> None:
+    """Changes a byte in the middle of the payload: the signature holds, one block does not."""
+    with bundle.open("r+b") as file:
+        file.seek(bundle.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.mark.req("S04")
+def test_what_a_failed_update_leaves_behind_is_known_to_be_incomplete(tmp_path: Path) -> None:
+    with stage(tmp_path, bus=True) as world:
+        installed(world, "2.0.0")
+        action = deployed(world, "3.0.0", mutate=damage)
+        assert world.wait_ended(action) == "ERROR"
+        world.wait_idle()
+        status = world.board.document("slots")["slots"]["rootfs.0"]  # type: ignore[index]  # JSON
+        assert (status["status"], status["bundle.version"]) == ("failed", "3.0.0")
+        assert "sha256" not in status
+        world.wait_settled()
+        assert cli(world, "scrub", "A").returncode == 3, "there is nothing to compare"
