@@ -13,7 +13,7 @@ from agent.doctor.subject import Subject
 from agent.process import ENVIRONMENT, run
 from bootloader_env.canary import NAME, canary
 from bootloader_env.errors import BootEnvError
-from bootloader_env.port import BootState
+from bootloader_env.port import BootEnv, BootState
 from bootloader_env.variables import Store, VariableEnv
 
 _HEX = re.compile(r"(0[xX])?[0-9A-Fa-f]{1,8}")
@@ -29,7 +29,9 @@ def environment(subject: Subject) -> Iterator[Finding]:
     if subject.env is None:
         return
     state = subject.env.read()
-    yield from _redundant(subject)
+    yield from _able(subject, subject.env)
+    if subject.config.bootloader.type == "noop":
+        return  # it knows no order
     if state.trial:
         yield note("boot.trial", f"an update is on trial: {state.trial[:60]}")
     yield from _order(subject, state)
@@ -68,16 +70,34 @@ def proof(subject: Subject) -> Iterator[Finding]:
     yield from compared
 
 
-def _redundant(subject: Subject) -> Iterator[Finding]:
-    if subject.config.bootloader.type == "grub":
-        block = subject.config.bootloader.grubenv
-        mount = mount_of(block, subject.places.proc)
-        if mount.fstype in _PLAIN_RENAME:
-            yield note("boot.redundant", f"{block} is on {mount.fstype}: its first sector is overwritten in one write")
-        else:
-            yield ok("boot.redundant", f"{block} is replaced as a whole on {mount.fstype}")
-    elif subject.config.bootloader.type == "uboot":
+def _able(subject: Subject, env: BootEnv) -> Iterator[Finding]:
+    """What the bootloader can do at all."""
+    kind, can = subject.config.bootloader.type, env.capabilities
+    if can.redundant:
         yield ok("boot.redundant", "the environment has two copies")
+    elif kind == "uboot":
+        yield warning("boot.redundant", "the environment has a single copy, which the configuration allows")
+    elif kind == "grub":
+        yield from _block(subject)
+    elif can.atomic:
+        yield ok("boot.redundant", "a change is one write of the firmware or the file system")
+    else:
+        yield note(
+            "boot.redundant", f"{kind} needs several writes for one change; a power cut between them is survived"
+        )
+    if can.trial_attempts:
+        yield ok("boot.fallback", f"a new system has {can.trial_attempts} attempts before the bootloader goes back")
+    else:
+        yield warning("boot.fallback", f"it is not known that {kind} goes back from a new system that does not come up")
+
+
+def _block(subject: Subject) -> Iterator[Finding]:
+    block = subject.config.bootloader.grubenv
+    mount = mount_of(block, subject.places.proc)
+    if mount.fstype in _PLAIN_RENAME:
+        yield note("boot.redundant", f"{block} is on {mount.fstype}: its first sector is overwritten in one write")
+    else:
+        yield ok("boot.redundant", f"{block} is replaced as a whole on {mount.fstype}")
 
 
 def _order(subject: Subject, state: BootState) -> Iterator[Finding]:

@@ -66,6 +66,11 @@ ROWS: Mapping[str, Row] = {
         "With a single copy, or on a file system without atomic rename, a power cut may leave none.",
         "enable the redundant environment in U-Boot and name both copies in fw_env.config",
     ),
+    "boot.fallback": Row(
+        "The bootloader goes back by itself when a new system does not come up.",
+        "Where it does not, a system that cannot start stays the choice until somebody comes.",
+        "use a bootloader that counts attempts, and a hardware watchdog",
+    ),
     "boot.origin": Row(
         "The environment is the one that U-Boot boots from: it holds `bootcmd`.",
         "An environment at another place or of another size than U-Boot's is never read by it: the switch would have no "

@@ -126,6 +126,9 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "one boot name twice": (setting("slot.rootfs.1.bootname", "A"), {("config.slots", "error")}),
     "a destroyed environment": (broken_environment, {("boot.environment", "error")}),
     "a single copy": (single_environment, {("boot.redundant", "error")}),
+    "no bootloader": (
+        setting("bootloader.type", "noop"), {("boot.fallback", "warning"), ("boot.canary", "note")},
+    ),
     "an environment that no U-Boot wrote": (without("bootcmd"), {("boot.origin", "warning")}),
     "a full environment": (full_environment, {("boot.canary", "error")}),
     "no fw_printenv": (without_tool, {("boot.tool", "warning")}),
