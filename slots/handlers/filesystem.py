@@ -64,17 +64,32 @@ FILE_SYSTEMS: Mapping[str, FileSystem] = {
 }
 
 
-class _Made:
+class Made:
+    """A handler that makes the file system, and fills it from an archive unless it shall be empty.
+
+    Args:
+        system: what is made.
+        place: where.
+    """
+
     resumable = False
 
     def __init__(self, system: FileSystem, place: Place) -> None:
         self._system, self._place = system, place
 
     def preflight(self, slot: Slot, kind: str, size: int) -> None:
+        """See Handler."""
         self._place.preflight(slot, size)
         self._require(slot, kind)
 
     def install(self, slot: Slot, content: Content, *, booted: Sequence[str], start: int, watch: Watch) -> Written:
+        """See Handler.
+
+        Raises:
+            SlotError: also ``slot.archive-refused``, ``slot.archive-invalid``, ``slot.archive-decoder``, ``slot.full``,
+                ``slot.program-failed``, ``slot.program-timeout``, ``slot.mount-failed``, ``slot.write-failed``,
+                ``slot.read-back``, ``slot.read-failed``.
+        """
         if start:
             raise ValueError("an archive cannot be unpacked from its middle on")
         self._require(slot, content.kind)
@@ -124,4 +139,4 @@ class _Made:
 
 def handler(slot_type: str) -> Handler:
     """The handler for slots of a type of ``FILE_SYSTEMS``."""
-    return _Made(FILE_SYSTEMS[slot_type], BlockDevice() if slot_type in BLOCK_TYPES else Flash())
+    return Made(FILE_SYSTEMS[slot_type], BlockDevice() if slot_type in BLOCK_TYPES else Flash())

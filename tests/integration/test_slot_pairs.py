@@ -7,16 +7,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.disks import loop, run
+from support.disks import loop, mounted, run
 from support.filesystems import MARKER, make_images, marker_in, sized
-from support.handling import MIB, Heard, content_of, install, slot_on
+from support.handling import MIB, Heard, archive, content_of, entry, install, slot_on
 
 from slots import mounts
 from slots.errors import SlotError
+from slots.handlers.filesystem import FILE_SYSTEMS, Made
+from slots.handlers.places import BlockDevice, Flash
 from slots.handlers.preflight import preflight
 from slots.handlers.table import KINDS, PAIRS, handler_for, taken_by
 from slots.model import BLOCK_TYPES, TYPES
@@ -169,8 +174,6 @@ def test_an_unknown_option_for_mounting_is_found_before_anything_is_touched(devi
 
 
 def test_a_label_is_made_fit_for_fat() -> None:
-    from slots.handlers.filesystem import FILE_SYSTEMS
-
     slot = slot_on("/dev/x", "vfat", extra_mkfs_opts=("-F", "32"))
     assert FILE_SYSTEMS["vfat"].arguments(slot, "/dev/x") == ("mkfs.vfat", "-n", "ROOTFS_1", "-F", "32", "/dev/x")
 
@@ -221,3 +224,51 @@ def test_only_copies_can_go_on_where_they_stopped() -> None:
     assert {pair: handler_for(*pair).resumable for pair in SUPPORTED} == {
         pair: PAIRS[pair] == "copy" for pair in SUPPORTED
     }
+
+
+def test_where_owners_and_modes_cannot_be_kept_names_contents_and_times_are(device: str, tmp_path: Path) -> None:
+    """What FAT asks for, on a file system that every kernel here has."""
+    system = replace(FILE_SYSTEMS["ext4"], plain=True)
+    members = [entry("EFI", tarfile.DIRTYPE, uid=5, mode=0o700), (entry("EFI/boot.efi", uid=5, mode=0o4711), MARKER)]
+    outcome = Made(system, BlockDevice()).install(
+        slot_on(device, "ext4"), content_of(archive(*members), "tar"), booted=(), start=0, watch=Heard()
+    )
+    assert outcome.written == len(MARKER)
+    with mounted(device, tmp_path / "mnt", "-o", "ro"):
+        status = (tmp_path / "mnt/EFI/boot.efi").stat()
+        assert (tmp_path / "mnt/EFI/boot.efi").read_bytes() == MARKER
+    assert (status.st_uid, status.st_mode & 0o7000, status.st_mtime) == (0, 0, 1_700_000_000)
+    with pytest.raises(SlotError) as caught:
+        Made(system, BlockDevice()).install(
+            slot_on(device, "ext4"), content_of(archive(entry("a", tarfile.SYMTYPE, linkname="b")), "tar"),
+            booted=(), start=0, watch=Heard(),
+        )  # fmt: skip
+    assert caught.value.code == "slot.archive-refused"
+
+
+@pytest.mark.parametrize(
+    ("slot_type", "path", "command"),
+    [
+        ("ubifs", "/dev/ubi0_1", "mkfs.ubifs -y -x zstd /dev/ubi0_1"),
+        ("jffs2", "/dev/mtd3", "flash_erase --quiet -x zstd /dev/mtd3 0 0"),
+        ("ext4", "/dev/sda2", "mkfs.ext4 -F -I256 -L rootfs.1 -x zstd /dev/sda2"),
+    ],
+)
+def test_a_file_system_is_made_as_rauc_makes_it(slot_type: str, path: str, command: str) -> None:
+    slot = slot_on(path, slot_type, extra_mkfs_opts=("-x", "zstd"))
+    assert " ".join(FILE_SYSTEMS[slot_type].arguments(slot, path)) == command
+
+
+@pytest.mark.parametrize("slot_type", ["ubifs", "jffs2"])
+def test_what_forbids_using_flash_is_told_by_the_handler_of_its_images(
+    slot_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And an archive larger than the flash may fit: these file systems compress."""
+    asked: list[tuple[str, str, int]] = []
+
+    def handler(slot: str, kind: str) -> SimpleNamespace:
+        return SimpleNamespace(preflight=lambda _, kind, size: asked.append((slot, kind, size)))
+
+    monkeypatch.setattr("slots.handlers.places.handler_for", handler)
+    Flash().preflight(slot_on("/dev/any", slot_type), 1 << 40)
+    assert asked == [(slot_type, "raw", 0)]
