@@ -7,6 +7,8 @@ import os
 import random
 import re
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +179,40 @@ def test_after_a_failure_the_slot_is_free_for_the_next_try(kind: str, device: st
     data, slot = {"raw": IMAGE, "tar": TAR}[kind], slot_on(device, "ext4")
     failure(slot, content_of(data, kind, sha256="00" * 32))
     assert install(slot, content_of(data, kind)).written > 0
+
+
+@pytest.mark.req("S08")
+@pytest.mark.parametrize("kind", ["raw", "tar"])
+def test_whoever_was_killed_in_the_middle_leaves_a_slot_that_can_be_written_from_its_start(
+    kind: str, device: str, tmp_path: Path
+) -> None:
+    image = {"raw": IMAGE, "tar": TAR}[kind]
+    (tmp_path / "image").write_bytes(image)
+    code = (
+        "import os, signal, sys; from pathlib import Path; sys.path[:0] = ['tests']\n"
+        "from support.handling import install, slot_on; from slots.handlers.port import Content\n"
+        "data = Path(sys.argv[3]).read_bytes()\n"
+        "def pieces(start):\n"
+        "    yield data[: len(data) // 2]\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "install(slot_on(sys.argv[1], 'ext4'), Content('a', sys.argv[2], len(data), '00' * 32, pieces))\n"
+    )
+    argv = [sys.executable, "-c", code, device, kind, str(tmp_path / "image")]
+    assert subprocess.run(argv, cwd=Path(__file__).parents[2], check=False).returncode == -9
+    outcome = install(slot_on(device, "ext4"), content_of(image, kind))
+    assert outcome.digest == hashlib.sha256(image).hexdigest()
+
+
+def test_an_image_that_a_program_of_the_bundle_installs_needs_only_a_slot_with_room(device: str) -> None:
+    preflight(slot_on(device), "", SIZE, name="a.bin", booted=(), own=True)
+    for slot, size, code in (
+        (slot_on(device), SIZE + 1, "slot.too-small"),
+        (slot_on(device, readonly=True), 1, "slot.readonly"),
+        (slot_on(f"{device}-none"), 1, "slot.missing"),
+    ):
+        with pytest.raises(SlotError) as caught:
+            preflight(slot, "", size, name="a.bin", booted=(), own=True)
+        assert caught.value.code == code
+    with pytest.raises(SlotError) as running:
+        preflight(slot_on(device), "", 1, name="a.bin", booted=(device,), own=True)
+    assert running.value.code == "slot.booted"
