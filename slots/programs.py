@@ -71,6 +71,7 @@ def run(
     accept: Collection[int] = (0,),
     feed: Iterable[bytes | memoryview] | None = None,
     keep: Collection[int] = (),
+    retryable: bool = True,
 ) -> Ended:
     """Runs a program and waits for it.
 
@@ -80,6 +81,7 @@ def run(
         accept: exit statuses that mean success.
         feed: what it reads from standard input; nothing when not given. Whatever the iterable raises ends the program.
         keep: descriptors that the program inherits, such as a lock that must outlive us if we are killed.
+        retryable: whether another try may succeed when it fails.
 
     Raises:
         SlotError: ``slot.program-missing``, ``slot.program-failed``, ``slot.program-timeout``.
@@ -116,8 +118,9 @@ def run(
         raise SlotError(
             "slot.program-failed", "a program that works on the slot failed",
             details=f"{argv[0]}: {how}; it said last: {ended.last_words}",
-            resolution="it is tried again; if this repeats, run the program by hand to see all that it says",
-            retryable=True,
+            resolution=("it is tried again; if this repeats, " if retryable else "")
+            + "run the program by hand to see all that it says",
+            retryable=retryable,
         )  # fmt: skip
     return ended
 

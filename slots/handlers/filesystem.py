@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slots import mounts, programs
+from slots.device import resolve
 from slots.handlers.places import BlockDevice, Flash, Place, Site
 from slots.handlers.port import Content, Handler, Watch, Written
 from slots.model import BLOCK_TYPES, Slot
@@ -32,6 +33,7 @@ class FileSystem:
         kind: what the kernel calls it.
         make: the program that makes it, and its arguments up to those for the slot.
         after: arguments behind the device.
+        dry: the option that makes the program only say what it would do.
         label: the option for a label; empty when it has none.
         longest: characters of a label; a longer one is cut (``cut``) or left out.
         check: the program that finds mistakes without changing anything; the device comes last. Flash file systems have
@@ -48,6 +50,7 @@ class FileSystem:
     cut: bool = False
     plain: bool = False
     after: tuple[str, ...] = ()
+    dry: str = ""
 
     def arguments(self, slot: Slot, path: str) -> tuple[str, ...]:
         """The whole command that makes it. Source: ``*_format_slot`` in RAUC's ``src/update_handler.c``."""
@@ -57,7 +60,7 @@ class FileSystem:
 
 
 FILE_SYSTEMS: Mapping[str, FileSystem] = {
-    "ext4": FileSystem("ext4", ("mkfs.ext4", "-F", "-I256"), "-L", 16, ("e2fsck", "-f", "-n")),
+    "ext4": FileSystem("ext4", ("mkfs.ext4", "-F", "-I256"), "-L", 16, ("e2fsck", "-f", "-n"), dry="-n"),
     "vfat": FileSystem("vfat", ("mkfs.vfat",), "-n", 11, ("fsck.vfat", "-n"), cut=True, plain=True),
     "ubifs": FileSystem("ubifs", ("mkfs.ubifs", "-y")),
     "jffs2": FileSystem("jffs2", ("flash_erase", "--quiet"), after=("0", "0")),  # an erased memory is an empty one
@@ -81,6 +84,9 @@ class Made:
         """See Handler."""
         self._place.preflight(slot, size)
         self._require(slot, kind)
+        if self._system.dry and slot.extra_mkfs_opts:
+            name, *arguments = self._system.arguments(slot, resolve(slot.device))
+            programs.run(name, self._system.dry, *arguments, timeout=_TIMEOUT, retryable=False)
 
     def install(self, slot: Slot, content: Content, *, booted: Sequence[str], start: int, watch: Watch) -> Written:
         """See Handler.

@@ -173,6 +173,17 @@ def test_an_unknown_option_for_mounting_is_found_before_anything_is_touched(devi
     assert "data" in caught.value.details
 
 
+def test_an_option_that_mkfs_does_not_take_is_found_before_anything_is_touched(device: str) -> None:
+    run("mkfs.ext4", "-q", "-F", device)
+    before = Path(device).read_bytes()
+    preflight(slot_on(device, "ext4", extra_mkfs_opts=("-b", "4096")), "emptyfs", 0, name="", booted=())
+    with pytest.raises(SlotError) as caught:
+        preflight(slot_on(device, "ext4", extra_mkfs_opts=("-O", "nonsense")), "tar", 1, name="a.tar", booted=())
+    assert (caught.value.code, caught.value.retryable) == ("slot.program-failed", False)
+    assert "nonsense" in caught.value.details
+    assert Path(device).read_bytes() == before
+
+
 def test_a_label_is_made_fit_for_fat() -> None:
     slot = slot_on("/dev/x", "vfat", extra_mkfs_opts=("-F", "32"))
     assert FILE_SYSTEMS["vfat"].arguments(slot, "/dev/x") == ("mkfs.vfat", "-n", "ROOTFS_1", "-F", "32", "/dev/x")
