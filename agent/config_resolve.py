@@ -230,7 +230,7 @@ def _of_the_type(outcome: Resolution, slot: str) -> Iterator[str]:
     kind, values = outcome.text(slot, "type"), outcome.sections[slot]
     for key, types in _ONLY_FOR.items():
         value = values.get(key)
-        if kind and kind not in types and value is not None and value.file is not None:
+        if kind and kind not in types and value is not None and value.value:  # the defaults of all of them are empty
             yield f"{slot}.{key}: expected nothing for a slot of type {kind}, got {shown(value.value)}"
     if kind in REGION_TYPES and outcome.number(slot, "region-size") == 0:
         yield f"{slot}.region-size: expected a number of bytes for a slot of type {kind}, got nothing"
