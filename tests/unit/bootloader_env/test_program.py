@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,6 +129,18 @@ def test_barebox_is_left_as_rauc_would_leave_it(barebox: Barebox) -> None:
     assert barebox.tool(*words) == [10, 3, 20, 2]
     barebox.open("B").confirm("B")
     assert barebox.tool(*words) == [10, 3, 20, 3]
+
+
+@pytest.mark.root
+def test_in_the_sandbox_barebox_state_needs_no_more_than_its_lock(barebox: Barebox) -> None:
+    """What ProtectSystem=strict and the drop-in make of /run."""
+    script = (
+        "mount --make-rprivate / && mount -t tmpfs none /run && touch $LOCK && mount --bind $LOCK $LOCK && "
+        f"mount -o remount,bind,ro /run && barebox-state -i {barebox.folder}/state.dtb -s bootstate.A.priority=7 && "
+        f"umount $LOCK && rm $LOCK 2>/dev/null; ! barebox-state -i {barebox.folder}/state.dtb -s bootstate.A.priority=8"
+    ).replace("$LOCK", "/run/barebox-state.lock")
+    subprocess.run(["unshare", "-m", "/bin/sh", "-c", script], check=True, timeout=20)
+    assert barebox.tool("-g", "bootstate.A.priority") == [7]
 
 
 def test_one_broken_copy_of_three_loses_nothing(barebox: Barebox) -> None:

@@ -76,6 +76,14 @@ def test_variables_of_the_firmware_need_a_drop_in_that_opens_nothing_else():
     assert service["ProtectKernelTunables"] == "yes"
 
 
+def test_the_lock_of_barebox_state_needs_a_drop_in_that_opens_nothing_else():
+    dropin = unit("ota-agent-barebox.conf")["Service"]
+    assert dropin["ReadWritePaths"] == "/run/barebox-state.lock"
+    assert dict(dropin) == {
+        "ExecStartPre": f"+/usr/bin/touch {dropin['ReadWritePaths']}", "ReadWritePaths": dropin["ReadWritePaths"]
+    }  # fmt: skip
+
+
 def test_the_state_directory_is_that_of_the_settings():
     service = unit("ota-agent.service")["Service"]
     defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}
