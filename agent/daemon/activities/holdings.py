@@ -17,7 +17,6 @@ from slots.mount_mode import written_to
 
 _log = logging.getLogger(__name__)
 BYTEWISE = ("raw", "ext4", "vfat")  # types of slots that hold an image byte by byte
-_ARCHIVES = (".tar", ".tgz", ".txz", ".tzst")
 
 
 def began(context: Context, record: Record) -> None:
@@ -54,7 +53,7 @@ def written(context: Context, record: Record, answer: Frame) -> None:
                 filename=filename,
                 sha256=result.text("sha256", "")[:64],
                 size=result.number("size", 0),
-                changed=_changed(slot, filename, result),
+                changed=_changed(slot, result),
                 installed_transaction=_transaction(record),
                 installed_timestamp=when,
                 installed_count=old.installed_count + 1,
@@ -135,13 +134,13 @@ def _pending(old: SlotStatus, record: Record, context: Context, *, resumed: bool
     )
 
 
-def _changed(slot: Slot, filename: str, result: Frame) -> str:
+def _changed(slot: Slot, result: Frame) -> str:
     """Who has changed the slot since the image was read back, see ``SlotStatus``."""
     if result.text("changed_by", ""):
         return "hook"
-    if getattr(slot, "resize", False) is True:
+    if slot.resize:
         return "resize"
-    return "unpacked" if any(ending in filename for ending in _ARCHIVES) else ""
+    return "" if result.header.get("bytes") is True else "unpacked"
 
 
 def _targets(context: Context, record: Record) -> Sequence[Slot]:

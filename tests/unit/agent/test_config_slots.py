@@ -98,7 +98,9 @@ def test_every_attribute_of_a_slot_reaches_the_installer() -> None:
     )  # fmt: skip
     assert slot_of(described(slot)) == slot
     changed = {item.name for item in fields(Slot) if getattr(slot, item.name) != item.default}
-    assert changed == {item.name for item in fields(Slot)} - {"parent", "readonly", "rescue"}, "try every attribute here"
+    assert changed == {item.name for item in fields(Slot)} - {"parent", "readonly", "rescue"}, (
+        "try every attribute here"
+    )
 
 
 def test_every_setting_of_a_slot_reaches_the_model(tmp_path: Path) -> None:
