@@ -7,7 +7,7 @@ and these functions must then say the same, attempt by attempt and save by save.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 ATTEMPTS = 3  # ota_attempts
@@ -62,9 +62,10 @@ class _Environment:
         if self.changed:
             self.stored, self.changed, self.saves = dict(self.now), False, self.saves + 1
 
-    def order(self, name: str, bootnames: Sequence[str]) -> list[str]:
+    def order(self, name: str, bootnames: Sequence[str], blanks: str) -> list[str]:
         text = self.now.get(name, "")
-        order = [word for word in dict.fromkeys(_words(text)) if word in bootnames] or list(bootnames)
+        words = re.split(f"[{blanks}]+", text)
+        order = [word for word in dict.fromkeys(words) if word in bootnames] or list(bootnames)
         if " ".join(order) != text:
             self.set(name, " ".join(order))
         return order
@@ -90,7 +91,7 @@ def uboot(variables: Mapping[str, str], bootnames: Sequence[str], rescue: str, f
     """
     env = _Environment({name: value for name, value in variables.items() if value})  # U-Boot knows no empty variable
     full = f"{ATTEMPTS:x}"
-    order = env.order("BOOT_ORDER", bootnames)
+    order = env.order("BOOT_ORDER", bootnames, " ")
     left = {name: f"BOOT_{name}_LEFT" for name in order}
     for name in order:
         if not _UBOOT_COUNT.fullmatch(env.now.get(left[name], "")):
@@ -112,7 +113,7 @@ def uboot(variables: Mapping[str, str], bootnames: Sequence[str], rescue: str, f
 def grub(variables: Mapping[str, str], bootnames: Sequence[str], rescue: str, failing: Collection[str] = ()) -> Run:
     """Runs ``grub.cfg``; the arguments are those of ``uboot``."""
     env = _Environment(variables)
-    order = env.order("ORDER", bootnames)
+    order = env.order("ORDER", bootnames, " \t\n")
     _settle_flags(env, order)
 
     def usable(name: str) -> bool:
@@ -152,7 +153,3 @@ def _count(env: _Environment, name: str) -> None:
         env.set(f"{name}_LEFT", str(left - 1))
     if left <= 1:
         env.set(f"{name}_TRY", "1")
-
-
-def _words(text: str) -> Iterator[str]:
-    return (word for word in re.split("[ \t\n]+", text) if word)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
+from random import Random
 
 from agent.demo.bootlogic import Run
 
 ORDERS = (
-    "A B", "B A", "A", "B", None, "X", "X Y", "A A B", "B X A", "  B   A ", "A B C", "R A", "R", "a b", "A;B", "A\tB",
+    "A B", "B A", "A", "B", None, "X", "X Y", "A A B", "B X A", "  B   A ", "A B C", "R A", "R", "a b", "A;B", "A\tB", "X\tB",
     '"A B"', "$A B", "${ota_slots}", "* A", "A=B", "-n A", "! = (", "AB", "&& B",
 )  # fmt: skip
 FEW_ORDERS = (("A B", ""), ("A B", "R"), ("B", "R"), (None, ""), ("B X A", ""))  # with the rescue system
@@ -22,6 +23,9 @@ GRUB_STATES = (  # OK, TRY, LEFT
     ("1", "0", None), ("1", "1", None), ("0", "0", None), ("1", "0", "3"), ("1", "0", "1"), ("1", "1", "0"), ("0", "0", "0"),
     ("1", "0", "0"), ("1", "1", "2"), (None, None, None), ("1", "0", "x"),
 )  # fmt: skip
+RANDOM_CASES = 200
+_WORDS = (*"ABCR", "A", "B", "AB", "A,B", *';=-("*#!|~<>`%[]{}?0', "$x", "&&", "ota_slots", "")
+_VALUES = (*"0112", "3", "f", "ff", "100", "x", "", "00", "-1", " 1", "3 2", "$y", '"', "F", "1;2")
 GRUB_ODD_STATES = tuple(product(("0", "1", None, "2", "yes"), ("0", "1", None, "x"), (None, "", "2", "9", "10", "-1")))
 
 
@@ -53,7 +57,7 @@ def uboot_cases() -> list[Case]:
         cases.append(Case(_uboot(order, dict(zip("ABC", counts, strict=True))), ("A", "B", "C"), rescue))
     for order, a, b, (rescue, failing) in product(("A B", "B"), "013", "013", _failures()):
         cases.append(Case(_uboot(order, {"A": a, "B": b}) | {"bootargs": "quiet"}, rescue=rescue, failing=failing))
-    return cases
+    return [*cases, *_random_cases("BOOT_ORDER", ("BOOT_{}_LEFT",))]
 
 
 def grub_cases() -> list[Case]:
@@ -70,7 +74,7 @@ def grub_cases() -> list[Case]:
     some = (("1", "0", "2"), ("1", "0", None), ("0", "0", "0"))
     for order, a, b, (rescue, failing) in product(("A B", "B"), some, some, _failures()):
         cases.append(Case(_grub(order, {"A": a, "B": b}), rescue=rescue, failing=failing))
-    return cases
+    return [*cases, *_random_cases("ORDER", ("{}_OK", "{}_TRY", "{}_LEFT"))]
 
 
 def violations(case: Case, run: Run) -> list[str]:
@@ -103,6 +107,19 @@ def _grub(order: str | None, states: Mapping[str, tuple[str | None, str | None, 
     for name, (good, tried, left) in states.items():
         named |= {f"{name}_OK": good, f"{name}_TRY": tried, f"{name}_LEFT": left}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _random_cases(order: str, each: Sequence[str]) -> Iterator[Case]:
+    chance = Random(4)
+    for _ in range(RANDOM_CASES):
+        names = chance.choice((("A", "B"), ("A", "B", "C")))
+        blank = chance.choice((" ", "  ", "\t"))
+        variables = {order: blank.join(chance.choices(_WORDS, k=chance.randrange(6)))}
+        variables |= {
+            name.format(slot): chance.choice(_VALUES) for slot in names for name in each if chance.random() < 0.9
+        }
+        rescue = chance.choice(("", "R"))
+        yield Case(variables, names, rescue, tuple(name for name in (*names, "R") if chance.random() < 0.25))
 
 
 def _orders_of_three() -> Iterator[str | None]:
