@@ -37,10 +37,11 @@ def kinds() -> dict[str, Kind]:
             bootlogic.uboot, uboot, tuple(names), rescue, {"BOOT_ORDER": "A", **left}
         )
         marks = {f"{name}_OK": str(int(name == "A")) for name in names} | {f"{name}_TRY": "0" for name in names}
-        grub = Rules(tuple(names), GrubDialect(), tuple(rescue))
-        found[f"grub-{names}{rescue}"] = Kind(
-            bootlogic.grub, grub, tuple(names), rescue, {"ORDER": " ".join(names), **marks}
-        )
+        for attempts in (1, 3):
+            grub = Rules(tuple(names), GrubDialect(attempts, attempts), tuple(rescue))
+            found[f"grub-{names}{rescue}-{attempts}"] = Kind(
+                bootlogic.grub, grub, tuple(names), rescue, {"ORDER": " ".join(names), **marks}
+            )
     return found
 
 
@@ -129,3 +130,27 @@ def test_whatever_happens_a_good_system_boots_and_a_half_written_one_never(name:
     machine = type("Machine", (Device,), {"kind": KINDS[name]})
     calm = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=calm)  # type: ignore[no-untyped-call]  # of hypothesis
+
+
+def boots(script: Script, variables: Mapping[str, str]) -> int:
+    """How often slot A boots, without ever being marked good, before B does."""
+    count = 0
+    while (run := script(variables, ("A", "B"), "", ())).started == "A":
+        variables, count = run.stored, count + 1
+    assert run.started == "B"
+    return count
+
+
+@pytest.mark.parametrize("left", [f"{count:x}" for count in (0, 1, 2, 3, 9, 10, 15, 16, 255)])
+def test_uboot_boots_a_slot_as_often_as_the_agent_counts(left: str) -> None:
+    variables = {"BOOT_ORDER": "A B", "BOOT_A_LEFT": left, "BOOT_B_LEFT": "3"}
+    assert boots(bootlogic.uboot, variables) == UbootDialect(3, 3).attempts(variables, "A")
+
+
+@pytest.mark.parametrize("good", ["0", "1"])
+@pytest.mark.parametrize("tried", ["0", "1"])
+@pytest.mark.parametrize("left", [None, *"0123456789"])
+def test_grub_boots_a_slot_as_often_as_the_agent_counts(good: str, tried: str, left: str | None) -> None:
+    variables = {"ORDER": "A B", "A_OK": good, "A_TRY": tried, "B_OK": "1", "B_TRY": "0"}
+    variables |= {"A_LEFT": left} if left is not None else {}
+    assert boots(bootlogic.grub, variables) == GrubDialect(3, 3).attempts(variables, "A")
