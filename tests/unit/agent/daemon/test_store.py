@@ -39,6 +39,17 @@ def test_a_document_is_replaced_in_the_only_safe_order(store: Store, monkeypatch
 
 
 @pytest.mark.req("S08")
+def test_the_name_of_a_new_state_directory_is_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(Path(f"/proc/self/fd/{fd}").readlink()), real(fd))[1])
+    Store(tmp_path / "lib" / "state").close()
+    assert synced == [tmp_path, tmp_path / "lib"], "a directory after its parent"
+    Store(tmp_path / "lib" / "state").close()
+    assert len(synced) == 2, "nothing is new"
+
+
+@pytest.mark.req("S08")
 @pytest.mark.parametrize("at", ["open", "fsync", "rename"])
 def test_a_power_cut_at_any_step_leaves_the_old_document(
     store: Store, monkeypatch: pytest.MonkeyPatch, at: str
