@@ -42,6 +42,15 @@ def test_the_first_verdict_stands() -> None:
     assert [e.feedback.finished for e in outbox.entries] == ["failure"]
 
 
+@pytest.mark.req("S08")
+def test_a_success_that_still_waits_gives_way_to_a_failure() -> None:
+    outbox = filled(feedback.success("1"), feedback.proceeding("2", "b"), feedback.failure("1", "it is gone"))
+    assert [e.feedback.finished for e in outbox.entries] == ["failure", "none"]
+    was = filled(feedback.success("1")).next()
+    assert was is not None
+    assert outbox.settle(was, 200) == outbox, "an answer to the one does not settle the other"
+
+
 def test_a_late_intermediate_message_goes_before_the_verdict() -> None:
     outbox = filled(feedback.success("1"), feedback.proceeding("2"), feedback.proceeding("1", "late"))
     assert order(outbox) == ["1:proceeding", "1:closed", "2:proceeding"]
