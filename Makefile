@@ -10,10 +10,13 @@ BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformanc
 FUZZ_SECONDS ?= 900
 FUZZ_SEED ?= 1
 FUZZ_ENGINE ?= atheris
+CRASH_STATES ?= 12000
+CRASH_SECONDS ?= 285
+CRASH_SEED ?= 1
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography lint format bench fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography lint format bench crash fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -44,6 +47,9 @@ format: setup  ## let ruff format and sort imports
 
 bench: setup  ## idle memory, and installation beside rauc: ratios measured in one run
 	@$(AS_ROOT) $(PY) -m tools.bench
+
+crash: setup  ## the power fails at every moment of recorded updates, and once more while the device recovers: docs/crash.md
+	@PYTHONPATH=tests $(PY) -m crash --states $(CRASH_STATES) --seconds $(CRASH_SECONDS) --seed $(CRASH_SEED)
 
 fuzz: setup  ## every parser against hostile input for FUZZ_SECONDS (900): docs/fuzzing.md
 	@PYTHONPATH=tests $(PY) -m fuzz all --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --engine $(FUZZ_ENGINE)

@@ -1,0 +1,60 @@
+"""The proof in small: some hundred states of two updates, and defects that must be found. ``make crash`` is the whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from crash.alterations import DEFECTS
+from crash.explore import Explorer, Findings
+from crash.record import Recording, record
+from crash.scenarios import SCENARIOS, Scenario
+from crash.variants import altered, without_flushes
+
+UBOOT, FAT = Scenario("uboot", "healthy"), Scenario("fat", "sick")
+STATES = 200  # of each recording
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[Scenario, Recording]:
+    folder = tmp_path_factory.mktemp("crash")
+    return {scenario: record(scenario, folder / scenario.name) for scenario in (UBOOT, FAT)}
+
+
+def explored(recording: Recording, states: int, enough: int = 1000) -> Findings:
+    return Explorer([recording], seed=1, share=(0, 1), limit=states, seconds=240, enough=enough).run()
+
+
+def test_scenarios_have_names_of_their_own() -> None:
+    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
+    assert {UBOOT, FAT} <= set(SCENARIOS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.req("S08", "S07", "S33")
+@pytest.mark.parametrize("scenario", [UBOOT, FAT], ids=lambda each: each.name)
+def test_no_power_cut_bricks_the_device_or_makes_it_lie(
+    recordings: dict[Scenario, Recording], scenario: Scenario
+) -> None:
+    found = explored(recordings[scenario], STATES)
+    assert found.violations == []
+    assert len(found.keys) == STATES
+    assert min(found.kinds.values()) > STATES // 10, "both single cuts and cuts during the recovery"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.req("S08")
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_of_the_agent_is_found(recordings: dict[Scenario, Recording], defect: str) -> None:
+    found = explored(altered(recordings[UBOOT], defect), 4 * STATES, enough=1)
+    assert found.violations, f"{len(found.keys)} states, and nobody noticed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.req("S08")
+@pytest.mark.parametrize("path", ["slots/rootfs-b.img", "uboot.env"])
+def test_a_missing_flush_is_found(recordings: dict[Scenario, Recording], path: str) -> None:
+    found = explored(without_flushes(recordings[UBOOT], path), 4 * STATES, enough=1)
+    assert found.violations, f"{len(found.keys)} states, and nobody noticed"
