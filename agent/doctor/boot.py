@@ -35,7 +35,9 @@ def environment(subject: Subject) -> Iterator[Finding]:
     if state.trial:
         yield note("boot.trial", f"an update is on trial: {state.trial[:60]}")
     yield from _order(subject, state)
-    if subject.booted is not None:
+    if subject.booted is not None and subject.booted.rescue:
+        yield warning("boot.rescue", f"the rescue system {subject.booted.bootname} is running")
+    elif subject.booted is not None:
         yield from _next(subject, state, subject.booted.bootname)
     yield from _variables(subject)
 
@@ -104,7 +106,7 @@ def _order(subject: Subject, state: BootState) -> Iterator[Finding]:
     text = " ".join(state.order) or "empty"
     known = {group.bootname for group in subject.groups}
     strange = [name for name in state.order if name not in known]
-    booted = subject.booted.bootname if subject.booted is not None else ""
+    booted = subject.booted.bootname if subject.booted is not None and not subject.booted.rescue else ""
     if not state.order:
         yield error("boot.order", "the boot order is empty")
     elif booted and booted not in state.order:
@@ -125,6 +127,7 @@ def _next(subject: Subject, state: BootState, booted: str) -> Iterator[Finding]:
     elif slot.in_order:
         yield ok("boot.attempts", f"the running slot {booted} has {slot.attempts} attempts")
     others = [name for name, each in state.slots.items() if each.good and name != booted]
+    others += [f"the rescue system {group.bootname}" for group in subject.groups if group.rescue]
     if not slot.good or state.trial:
         return  # told above
     if state.primary != booted:
@@ -189,7 +192,8 @@ def _asked(subject: Subject, tool: str, names: Sequence[str]) -> tuple[Mapping[s
 def _needed(subject: Subject) -> list[str]:
     """The variables by which the bootloader knows the slots."""
     patterns = _VARIABLES.get(subject.config.bootloader.type, ())
-    return [pattern.format(group.bootname) for group in subject.groups for pattern in patterns]
+    slots = [group.bootname for group in subject.groups if not group.rescue]
+    return [pattern.format(name) for name in slots for pattern in patterns]
 
 
 def _store(subject: Subject) -> Store | None:

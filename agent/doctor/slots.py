@@ -69,7 +69,9 @@ def target(subject: Subject) -> Iterator[Finding]:
 def contents(subject: Subject) -> Iterator[Finding]:
     """What the agent knows of the slots that do not run."""
     idle = _is_idle(subject)
-    for _, slot in subject.fallbacks:
+    for group, slot in subject.fallbacks:
+        if group.rescue:
+            continue  # it is as it left the factory
         status = subject.holdings.slot(slot.name)
         version = status.bundle_version or "a bundle without a version"
         if status.status == "failed":
@@ -144,7 +146,9 @@ def _free(subject: Subject, each: _Found) -> Iterator[Finding]:
 
 
 def _protected(subject: Subject, each: _Found) -> Iterator[Finding]:
-    if each.slot.readonly:
+    if each.slot.readonly and each.slot.rescue:
+        yield ok("slot.protected", f"{each.slot.name} is the rescue system and is not written to")
+    elif each.slot.readonly:
         yield note("slot.protected", f"{each.slot.name} is configured as read-only")
     elif write_protected(each.identity, str(subject.places.sysfs)) or not os.access(each.path, os.W_OK):
         yield error("slot.protected", f"{each.slot.name}: {each.path} is write-protected")

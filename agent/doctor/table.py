@@ -93,6 +93,11 @@ ROWS: Mapping[str, Row] = {
         "A slot that is not in the order does not boot after the next restart.",
         "compare the bootnames in the configuration with the boot script; an update repairs the order",
     ),
+    "boot.rescue": Row(
+        "A slot is running, not the rescue system.",
+        "The boot script starts the rescue system when no slot has attempts left or can be loaded.",
+        "install an update: it goes to the first slot, and the device restarts into it",
+    ),
     "boot.variables": Row(
         "Every slot has its variables.",
         "Boot scripts replace a missing count by a full one, also for a slot that holds nothing.",

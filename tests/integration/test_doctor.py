@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pki.build import pem, shared_pki
 from pki.crls import crl_pem
-from support.patient import MIB, UBOOT, Patient
+from support.patient import GRUB, MIB, UBOOT, Patient
 
 from agent import process
 from agent.demo.bootscript import Flash
@@ -121,6 +121,20 @@ def unsynchronised(patient: Patient) -> None:
     patient.clock.kept = False
 
 
+def with_rescue(patient: Patient) -> None:
+    patient.write("r.img", b"hsqs".ljust(MIB, b"\0"))
+    patient.settings |= {
+        "slot.rescue.0.device": "r.img", "slot.rescue.0.bootname": "R", "slot.rescue.0.rescue": True,
+        "slot.rescue.0.readonly": True,
+    }  # fmt: skip
+
+
+def rescued(patient: Patient) -> None:
+    with_rescue(patient)
+    patient.write("cmdline", b"console=ttyS0 rauc.slot=R ota.slot=R\n")
+    boot(BOOT_A_LEFT="0", BOOT_B_LEFT="0")(patient)
+
+
 FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "a misspelt setting": (setting("system.compatibel", "x"), {("config.valid", "error")}),
     "one boot name twice": (setting("slot.rootfs.1.bootname", "A"), {("config.slots", "error")}),
@@ -148,6 +162,7 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "a boot not yet marked good": (boot(BOOT_A_LEFT="2"), {("boot.attempts", "note")}),
     "a boot never marked good": (boot(BOOT_A_LEFT="0"), {("boot.attempts", "warning")}),
     "an update on trial": (boot(OTA_TRIAL="A,7,abab"), {("boot.trial", "note"), ("boot.canary", "note")}),
+    "a rescue system that had to come": (rescued, {("boot.rescue", "warning"), ("slot.status", "note")}),
     "no running slot": (file("cmdline", b"quiet\n"), {("slot.booted", "error")}),
     "a device that is not there": (lambda patient: (patient.home / "b.img").unlink(), {("slot.device", "error")}),
     "a device that is no storage": (setting("slot.rootfs.1.device", "/dev/null"), {("slot.device", "error")}),
@@ -230,6 +245,16 @@ def test_a_healthy_device_with_systemd_is_healthy(patient: Patient) -> None:
 
 def test_a_healthy_device_with_grub_is_healthy(tmp_path: Path) -> None:
     assert Patient(tmp_path, "grub").complaints() == set()
+
+
+@pytest.mark.parametrize("bootloader", ["uboot", "grub"])
+def test_a_rescue_system_is_no_complaint_and_is_behind_the_last_slot(tmp_path: Path, bootloader: str) -> None:
+    patient = Patient(tmp_path, bootloader)
+    with_rescue(patient)
+    assert patient.complaints() == set()
+    patient.variables({**UBOOT, "BOOT_B_LEFT": "0"} if bootloader == "uboot" else {**GRUB, "B_OK": "0"})
+    assert patient.complaints() == set()
+    assert "A boots next, and behind it the rescue system R" in [each.found for each in patient.diagnosis()]
 
 
 @pytest.mark.parametrize("name", FAULTS)
