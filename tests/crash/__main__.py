@@ -101,7 +101,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default %(default)s)")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes at the same time")
     parser.add_argument("--only", action="append", metavar="SCENARIO", help="may be given again")
-    parser.add_argument("--folder", type=Path, default=Path("build/crash"), help="for the recordings")
+    parser.add_argument(
+        "--folder", type=lambda text: Path(text).absolute(), default=Path("build/crash"), help="for the recordings"
+    )
     parser.add_argument("--again", action="store_true", help="use the recordings that are there")
     parser.add_argument("--record", metavar="SCENARIO", help=argparse.SUPPRESS)  # the part of one process
     parser.add_argument("--share", type=int, help=argparse.SUPPRESS)  # the same

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from agent.daemon.slot_status import from_json
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.factory import CONTROLLER
 from agent.demo.server_state import Action, State
@@ -179,17 +180,19 @@ def _told(recording: Recording, ended: Ended, action: Action, runs_new: bool, cu
     return problems
 
 
-def _remembered(rig: Rig, status: str) -> list[str]:
+def _remembered(rig: Rig, verdict: str) -> list[str]:
     recording, problems = rig.recording, []
-    done = status == "FINISHED"
-    entry = rig.document("slots").get(recording.new.bootname)
-    held = entry if isinstance(entry, dict) else {}
-    if done and (held.get("state"), held.get("version")) != ("confirmed", recording.new.version):
-        problems.append(f"the status of the new slot is {held}")
-    if not done and held.get("state") == "confirmed" and held.get("version") == recording.new.version:
-        problems.append("the slot is remembered as confirmed")
+    done = verdict == "FINISHED"
+    name, known = recording.new.bootname, from_json(rig.document("slots"))
+    held, status = known.group(name), known.slot(f"rootfs.{list(rig.slots).index(name)}")
+    if done and (held.state, held.version) != ("confirmed", recording.new.version):
+        problems.append(f"the status of the new group is {held}")
+    if not done and held.state == "confirmed" and held.version == recording.new.version:
+        problems.append("the group is remembered as confirmed")
+    if (status.status == "ok" and status.sha256 != rig.digest(name)) or (done and status.status != "ok"):
+        problems.append(f"the slot is said to be {status.status or 'unknown'}, digest {status.sha256[:16]}")
     ending = rig.document("ending")
-    outcome = {"FINISHED": "success", "ERROR": "failure", "CANCELED": "cancelled"}[status]
+    outcome = {"FINISHED": "success", "ERROR": "failure", "CANCELED": "cancelled"}[verdict]
     if ending.get("action_id") == recording.action_id and ending.get("outcome") != outcome:
-        problems.append(f"the device remembers {ending.get('outcome')}, the server was told {status}")
+        problems.append(f"the device remembers {ending.get('outcome')}, the server was told {verdict}")
     return problems

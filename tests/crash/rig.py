@@ -314,5 +314,5 @@ class _Probe:
         return red(self.name, "told to fail") if self.rig._sick else green(self.name)
 
 
-def _reset(_command: object) -> None:
+def _reset(_command: object, _argument: str) -> None:
     raise Reset
