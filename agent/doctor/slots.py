@@ -12,11 +12,11 @@ from agent.doctor.probe import LENGTH, kind_of
 from agent.doctor.subject import Subject
 from slots.device import capacity, resolve
 from slots.errors import SlotError
-from slots.model import Slot
+from slots.handlers.table import handler_for, taken_by
+from slots.model import BLOCK_TYPES, Slot
 from slots.select import target_group
 from slots.usage import Identity, in_use, relatives, write_protected
 
-_BLOCK_TYPES = ("raw", "ext4", "vfat")  # the slots whose device is a block device or a file
 _NAMED_BY_CONTENT = re.compile(r"(?:^|\s)root=((?:UUID|LABEL)=\S+)")
 _MAX_CMDLINE = 64 * 1024
 
@@ -33,12 +33,14 @@ def devices(subject: Subject) -> Iterator[Finding]:
     """Everything about the devices as such."""
     found: list[_Found] = []
     for _, slot in subject.slots:
-        if slot.type not in _BLOCK_TYPES:
+        if slot.type not in BLOCK_TYPES:
+            yield _elsewhere(slot)
             continue
         try:
             path = resolve(slot.device)
             size = capacity(path)
         except SlotError as problem:
+            problem.details = f"{slot.name}, {slot.device}: {problem.details}"
             yield failure("slot.device", problem)
             continue
         yield ok("slot.device", f"{slot.name}: {path}, {size} bytes")
@@ -98,6 +100,17 @@ def root_argument(subject: Subject) -> Iterator[Finding]:
         yield warning("slot.root-argument", f"root={named[1][:60]} names a file system, not a partition")
     else:
         yield ok("slot.root-argument", "the root file system is not named by what is in it")
+
+
+def _elsewhere(slot: Slot) -> Finding:
+    """A slot on flash, or one that shares its disk: whoever writes to it knows what it must be."""
+    kind = taken_by(slot.type)[0]
+    try:
+        handler_for(slot.type, kind).preflight(slot, kind, 1)
+    except SlotError as problem:
+        problem.details = f"{slot.name}, {slot.device}: {problem.details}"
+        return failure("slot.device", problem)
+    return ok("slot.device", f"{slot.name}: {slot.device} takes images of type {kind}")
 
 
 def _distinct(subject: Subject, found: list[_Found]) -> Iterator[Finding]:

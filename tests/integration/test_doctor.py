@@ -166,6 +166,9 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "no running slot": (file("cmdline", b"quiet\n"), {("slot.booted", "error")}),
     "a device that is not there": (lambda patient: (patient.home / "b.img").unlink(), {("slot.device", "error")}),
     "a device that is no storage": (setting("slot.rootfs.1.device", "/dev/null"), {("slot.device", "error")}),
+    "flash memory that is none": (
+        setting("slot.rootfs.1.type", "nor"), {("slot.device", "error"), ("program.slots", "error")},
+    ),
     "two slots in one": (linked, {("slot.distinct", "error")}),
     "a smaller slot": (truncated(MIB // 2, "b.img"), {("slot.size", "warning")}),
     "another file system": (file("b.img", b"hsqs".ljust(MIB, b"\0")), {("slot.content", "warning")}),
