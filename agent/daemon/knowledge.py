@@ -18,7 +18,8 @@ _T = TypeVar("_T")
 class Ending:
     """How an update ended, kept for ``status``.
 
-    ``repeats`` counts how often the same action of the server ended before this time.
+    ``target`` is the boot name of the slot that was to run. ``repeats`` counts how often the same action of the server
+    ended before this time.
     """
 
     outcome: str = ""
@@ -29,6 +30,7 @@ class Ending:
     resolution: str = ""
     finished: int = 0  # seconds since the epoch
     action_id: str = ""  # the server's
+    target: str = ""
     repeats: int = 0
 
 

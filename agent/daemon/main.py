@@ -28,7 +28,7 @@ from agent.daemon.memory import Memory
 from agent.daemon.network import Network, Session
 from agent.daemon.presence import Presence
 from agent.daemon.record import Record
-from agent.daemon.resume import event_after_start
+from agent.daemon.resume import event_after_start, lost_success
 from agent.daemon.runner import Patience, Runner
 from agent.daemon.server import Server
 from agent.daemon.store import Store
@@ -70,15 +70,15 @@ class Daemon:
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
-        self._resume()
-        self.presence = Presence(
-            self.inbox, self._device, self._knowledge, config.system.bus,
-            has_server=bool(config.server.url), record=self._memory.record,
-        )  # fmt: skip
         network = Network(spawn, lambda: session(config), self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
         )
+        self._resume(server)
+        self.presence = Presence(
+            self.inbox, self._device, self._knowledge, config.system.bus,
+            has_server=bool(config.server.url), record=self._memory.record,
+        )  # fmt: skip
         self._installers = Installers(spawn)
         context = Context(
             config=config,
@@ -143,7 +143,7 @@ class Daemon:
         self.presence.entered(record)
         self._observe(record)
 
-    def _resume(self) -> None:
+    def _resume(self, server: Server | None) -> None:
         device = self._device
         state = read_or_heal(device, self._memory, self._knowledge)
         trial, others = state.trial, device.fallbacks(state.order)
@@ -152,6 +152,21 @@ class Daemon:
         if event is not None:
             _log.info("%s: this boot answers with %s", record.state.value, event.value)
             self._memory.record = replace(record, state=advance(record.state, event), attempts=0)
+        elif server is not None and record.state is State.IDLE and (lost := self._lost(server, others)) is not None:
+            _log.warning("slot %s was confirmed, but is gone before the server has heard of it", lost.target)
+            self._memory.record = lost
+
+    def _lost(self, server: Server, others: tuple[str, ...]) -> Record | None:
+        try:
+            ending = self._knowledge.ending()
+            if not server.has_yet_to_hear(ending.action_id):
+                return None
+            held = self._knowledge.content(ending.target)
+        except EnvironmentFault as error:  # it was put aside; nothing more can be known
+            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
+            return None
+        booted = self._device.booted.bootname
+        return lost_success(ending, booted=booted, others=others, manifest_hash=held.manifest_hash)
 
     def _attributes(self) -> Mapping[str, str | None]:
         held = self._knowledge.content(self._device.booted.bootname)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event, State
 from agent.daemon.record import Record
 
@@ -29,3 +32,28 @@ def event_after_start(record: Record, *, boot_id: str, booted: str, trial: str) 
     if record.state is State.ACTIVATING and trial != record.trial_marker():
         return None  # the power was cut before the one write took place: do it now
     return Event.BOOTED_FALLBACK
+
+
+def lost_success(ending: Ending, *, booted: str, others: Sequence[str], manifest_hash: str) -> Record | None:
+    """What is to be done about a success that the server has not heard of yet, when another slot runs by now.
+
+    Args:
+        ending: of the last update, whose success still waits to be told.
+        booted: boot name of the running slot.
+        others: the boot names of the other slots.
+        manifest_hash: of what the slot of the update holds.
+
+    Returns:
+        The update as one that fell back, or None while its slot runs.
+    """
+    if ending.outcome != "success" or ending.target not in others:
+        return None
+    return Record(
+        state=State.REVERTING,
+        origin="server",
+        action_id=ending.action_id,
+        version=ending.version,
+        manifest_hash=manifest_hash,
+        target=ending.target,
+        fallback=booted,
+    )

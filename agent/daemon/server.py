@@ -115,6 +115,13 @@ class Server:
         stamp = int(self._clock.wall() * 1000) if self._clock.synchronised() else None
         self._keep(self._outbox.add(message, stamp))
 
+    def has_yet_to_hear(self, action_id: str) -> bool:
+        """Whether the success of an action still waits in the outbox."""
+        waiting = (entry.feedback for entry in self._outbox.entries)
+        return any(
+            each.action_id == action_id and each.finished == "success" and each.kind == "deployment" for each in waiting
+        )
+
     def deliver(self, talk: Conversation | None = None) -> bool:
         """Tries to empty the outbox now; returns whether it is empty. A failure is logged: the next poll tries again.
 

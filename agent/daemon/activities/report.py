@@ -32,7 +32,7 @@ def reporting(context: Context, record: Record) -> Step:
         Ending(
             outcome=record.outcome, version=record.version, code=reason.code, brief=reason.brief,
             details=reason.details, resolution=reason.resolution, finished=int(context.clock.wall()),
-            action_id=record.action_id, repeats=before.repeats + 1 if again else 0,
+            action_id=record.action_id, target=record.target, repeats=before.repeats + 1 if again else 0,
         )
     )  # fmt: skip
     if record.outcome == "success":

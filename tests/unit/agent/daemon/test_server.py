@@ -132,3 +132,14 @@ def test_attributes_are_sent_when_they_change_and_when_they_are_wanted(wire: Wir
     wire.base["_links"]["configData"] = {"href": f"{BASE}/configData"}
     asking.poll()
     assert [method for method, _, _ in wire.sent[3:]] == ["GET", "PUT"]
+
+
+def test_it_is_known_whether_a_success_still_waits(wire: Wire, disk: Disk) -> None:
+    one = server(wire, disk)
+    wire.down = True
+    one.say(success("7"))
+    one.say(failure("8"))
+    assert (one.has_yet_to_hear("7"), one.has_yet_to_hear("8"), one.has_yet_to_hear("")) == (True, False, False)
+    wire.down = False
+    one.deliver()
+    assert not one.has_yet_to_hear("7")
