@@ -85,10 +85,10 @@ def _read(path: Path) -> Findings:
 
 def _report(found: Sequence[Findings]) -> int:
     """Tells what was found; returns the number of distinct states."""
-    kinds: Counter[tuple[str, str]] = sum((each.kinds for each in found), Counter())
+    kinds: Counter[tuple[str, int]] = sum((each.kinds for each in found), Counter())
+    _say(f"  {'':26} {'one cut':>8} {'two':>8} {'three':>8}")
     for scenario in dict.fromkeys(name for name, _ in sorted(kinds)):
-        once, again = kinds[scenario, "cut once"], kinds[scenario, "cut again"]
-        _say(f"  {scenario:26} {once:6} after one power cut, {again:6} after another one during the recovery")
+        _say(f"  {scenario:26} {kinds[scenario, 1]:8} {kinds[scenario, 2]:8} {kinds[scenario, 3]:8}")
     for violation in [violation for each in found for violation in each.violations][:_SHOWN]:
         _say(f"{violation.place}: {violation.problem}\n    {violation.story}")
     return len(set().union(*(each.keys for each in found)))

@@ -19,7 +19,9 @@ from crash.record import Recording, Told
 from crash.rig import Rig
 
 _BARREN = 6  # draws in a row without a new state, after which a moment is left alone
-_SECOND = 2  # cuts that are tried while the device recovers from the first
+_AGAIN = {2: 2, 3: 1}  # how many second cuts are tried while the device recovers from a first one, and third ones
+_OFFLINE = (0, 0, 0, 0, 1, 3, 8)  # requests that fail after the power came back
+_MANY = 99  # power cuts, or as bad
 _VERIFY = 64  # of so many recoveries, one is checked for writes that were not recorded
 
 
@@ -28,7 +30,8 @@ class Violation:
     """A broken promise, and where it was found.
 
     Attributes:
-        place: scenario, number of the operation before which the power failed, draw; with a second cut its moment, too.
+        place: scenario, number of the operation before which the power failed, draw; of each cut of a recovery
+            its number and moment.
         problem: what is wrong.
         story: what happened.
     """
@@ -44,13 +47,13 @@ class Findings:
 
     Attributes:
         keys: a digest of each distinct state.
-        kinds: how many there were of which scenario and which kind.
+        kinds: how many there were of which scenario after how many power cuts.
         violations: broken promises.
         seconds: how long it took.
     """
 
     keys: set[bytes] = field(default_factory=set)
-    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kinds: Counter[tuple[str, int]] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -105,6 +108,7 @@ class Explorer:
         self._rigs: dict[str, Rig] = {}
         self.found = Findings()
         self._lives = 0
+        self._proved = False  # whether the new system was confirmed at the last cut or before
 
     def run(self) -> Findings:
         """Explores."""
@@ -148,8 +152,13 @@ class Explorer:
         rig = self._rig(recording)
         if not self._judge(rig, moment.disk.survivors(chance, mode), moment.server, place, 1):
             return False
-        timeline, base, server = rig.interposer.timeline(), rig.recorded(), moment.server
-        for again in range(_SECOND if timeline else 0):
+        self._cut_again(rig, moment.server, place, chance, 2)
+        return True
+
+    def _cut_again(self, rig: Rig, server: bytes, place: str, chance: Random, cuts: int) -> None:
+        """Power cuts at some moments of what the rig has just recorded."""
+        timeline, base, proved = rig.interposer.timeline(), rig.recorded(), self._proved
+        for again in range(_AGAIN.get(cuts, 0) if timeline else 0):
             if self._over():
                 break
             disk, known, cut = base.copy(), server, chance.randrange(len(timeline))
@@ -159,8 +168,9 @@ class Explorer:
                 else:
                     disk.apply(what)
             mode = chance.choice(("nothing", "everything", "", ""))
-            self._judge(rig, disk.survivors(chance, mode), known, f"{place}:{again}:{cut}", 2)
-        return True
+            there = f"{place}:{again}:{cut}"
+            if self._judge(rig, disk.survivors(chance, mode), known, there, cuts, proved=proved):
+                self._cut_again(rig, known, there, chance, cuts + 1)
 
     def _rig(self, recording: Recording) -> Rig:
         name = recording.scenario.name
@@ -168,7 +178,9 @@ class Explorer:
             self._rigs[name] = Rig(recording)
         return self._rigs[name]
 
-    def _judge(self, rig: Rig, state: disks.State, server: bytes, place: str, cuts: int) -> bool:
+    def _judge(
+        self, rig: Rig, state: disks.State, server: bytes, place: str, cuts: int, *, proved: bool = False
+    ) -> bool:
         known = pickle.loads(server)
         scenario = rig.recording.scenario.name
         text = f"{scenario}\0{server_key(known)}\0".encode() + disks.fingerprint(state)
@@ -176,17 +188,19 @@ class Explorer:
         if key in self.found.keys:
             return False
         self.found.keys.add(key)
-        self.found.kinds[scenario, "cut once" if cuts == 1 else "cut again"] += 1
+        self.found.kinds[scenario, cuts] += 1
         rig.put(state)
-        problems, proved = at_cut(rig, state, known), is_confirmed(rig)
+        problems = at_cut(rig, state, known, proved=proved)
+        self._proved = proved or is_confirmed(rig)
         action = known.actions.get(rig.recording.action_id)
         told = action is not None and action.status == "FINISHED"
-        ended = rig.live(server, self._seed, cuts)
-        problems += at_rest(rig, ended, cuts, proved=proved, told=told)
+        offline = Random(f"{self._seed}/{place}/offline").choice(_OFFLINE)
+        ended = rig.live(server, self._seed, cuts, offline)
+        problems += at_rest(rig, ended, cuts if not offline else _MANY, proved=self._proved, told=told)
         self._lives += 1
         if self._lives % _VERIFY == 0:
             self._verify(rig)
-        story = f"boots {' '.join(ended.boots)}; ends {ended.words}; errors {' '.join(ended.errors)}"
+        story = f"offline {offline}; boots {' '.join(ended.boots)}; ends {ended.words}; errors {' '.join(ended.errors)}"
         self.found.violations += [Violation(place, problem, story) for problem in problems]
         return True
 

@@ -16,7 +16,7 @@ from agent.daemon.inbox import HasFileno, Inbox, Stopped
 from agent.demo import server_routes
 from agent.demo.server_http import Answer, Request
 from agent.demo.server_state import Refused, State
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, explain
 from agent.installer import main as installer
 from agent.wire import Frame
 
@@ -127,12 +127,18 @@ class Office:
         token: of the device.
         heard: told each message about an action before it is taken: the path and the body.
         learned: told what the server knows, pickled, when that has changed.
+        offline: how many requests fail before the network is there.
     """
 
     def __init__(
-        self, state: State, token: str, heard: Callable[[str, bytes], None], learned: Callable[[bytes], None]
+        self,
+        state: State,
+        token: str,
+        heard: Callable[[str, bytes], None],
+        learned: Callable[[bytes], None],
+        offline: int,
     ) -> None:
-        self.state = state
+        self.state, self.offline = state, offline
         self._learned, self._last = learned, _known(state)
         self._authorization = f"TargetToken {token}"
         self._heard = heard
@@ -146,6 +152,9 @@ class Office:
             return [Frame({"op": "ok"})]
         if frame.op == "serve":
             return [Frame({"op": "served"})]
+        if self.offline > 0:
+            self.offline -= 1
+            return [Frame({"op": "error", "error": explain(EnvironmentFault("net.connect", "no network"))})]
         answer = self._answered(frame)
         if (now := _known(self.state)) != self._last:
             self._last = now

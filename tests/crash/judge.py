@@ -35,8 +35,15 @@ _BOOTS = 12  # failed ones in a row
 _ENDS = ("FINISHED", "ERROR", "CANCELED")
 
 
-def at_cut(rig: Rig, state: DiskState, server: State) -> list[str]:
-    """What is wrong with a state as it was found, before anything runs. The rig holds it."""
+def at_cut(rig: Rig, state: DiskState, server: State, *, proved: bool) -> list[str]:
+    """What is wrong with a state as it was found, before anything runs.
+
+    Args:
+        rig: holds the state.
+        state: the same.
+        server: what the server knows.
+        proved: whether the new system was confirmed at an earlier cut, so that GRUB may have left it since.
+    """
     recording = rig.recording
     problems = [f"{name} is damaged" for name, content in state.items() if _damaged(name, content)]
     loaded = rig.flash.load()
@@ -44,7 +51,7 @@ def at_cut(rig: Rig, state: DiskState, server: State) -> list[str]:
         problems.append("no copy of the environment is valid")
     picked = _picks(rig, loaded.variables)
     problems += _unbootable(rig, picked)
-    confirmed = is_confirmed(rig)
+    confirmed = is_confirmed(rig) or (rig.grub and proved)
     action = server.actions.get(recording.action_id)
     if action is not None and action.status == "FINISHED" and not confirmed:
         problems.append("the server was told of a success that is not on the medium")
@@ -69,8 +76,8 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> l
         rig: the device.
         ended: what was seen on the way.
         cuts: how often the power failed.
-        proved: whether the new system was confirmed at the last cut.
-        told: whether the server knew of the success then.
+        proved: whether the new system was confirmed at this cut or an earlier one.
+        told: whether the server knew of the success at this cut.
     """
     if ended.problems:
         return list(ended.problems)
@@ -93,7 +100,10 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> l
         return problems + ["the new system runs, but nobody wanted it"] * runs_new
     if lost_turn and told:
         return problems + _one_end(action)
-    problems += _told(recording, ended, action, runs_new, cuts) + _remembered(rig, action.status)
+    problems += _told(recording, ended, action, runs_new, cuts)
+    if action.status not in _ENDS:
+        return problems
+    problems += _remembered(rig, action.status)
     floor = rig.document("facts").get("floor", "")
     if not lost_turn and (floor == recording.floor) != (action.status == "FINISHED"):
         problems.append(f"the floor is {floor!r} after {action.status}")

@@ -48,7 +48,7 @@ from crash.record import SIZE, Noted, Recording, names_of, nodes_of
 _MAX_BOOTS = 24
 _TURNS = 300
 _REST = 4.0  # seconds in IDLE: long enough to be marked good and to ask the server
-_PATIENCE = 200.0  # seconds in IDLE while the server waits for something
+_PATIENCE = 200000.0  # seconds in IDLE while the server waits for something; polls that fail come late
 _TIMING = Timing(soak=0.1, interval=0.1)
 
 
@@ -181,18 +181,19 @@ class Rig:
 
     # The device.
 
-    def live(self, server: bytes, seed: int, life: int = 1) -> Ended:
+    def live(self, server: bytes, seed: int, life: int = 1, offline: int = 0) -> Ended:
         """Switches the device on and lets it come to rest.
 
         Args:
             server: what the server knows, pickled.
             seed: of everything random.
             life: how often it was switched on before; no boot may have the id of an earlier one.
+            offline: how many requests to the server fail before the network is there.
         """
         random.seed(seed)
         self._life = life
         self.ended = ended = Ended()
-        self.office = Office(pickle.loads(server), self.token, self._heard, self.interposer.tell)
+        self.office = Office(pickle.loads(server), self.token, self._heard, self.interposer.tell, offline)
         self.clock = Clock(1_800_000_000.0)
         self.flash = Noted(self._bare, self.interposer.save)
         with self.interposer.recording(), self._altered():
@@ -267,8 +268,10 @@ class Rig:
     def _rests(self) -> bool:
         if self._state is not State.IDLE:
             return False
-        closed = self.office is not None and not self.office.state.open_actions(factory.CONTROLLER)
-        return self.clock.boottime() - self._idle_since > (_REST if closed else _PATIENCE)
+        office = self.office
+        closed = office is not None and not office.offline and not office.state.open_actions(factory.CONTROLLER)
+        rested = self.clock.boottime() - self._idle_since
+        return rested > _PATIENCE or (closed and rested > _REST and not self.document("outbox").get("entries"))
 
     def _heard(self, path: str, body: bytes) -> None:
         status = json.loads(body)["status"]

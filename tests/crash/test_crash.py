@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from crash.alterations import DEFECTS
-from crash.explore import Explorer, Findings
+from crash.content import Content
+from crash.explore import Explorer, Findings, Moment, moments
 from crash.record import Recording, record
+from crash.rig import Rig
 from crash.scenarios import SCENARIOS, Scenario
 from crash.variants import altered, without_flushes
 
@@ -58,3 +62,33 @@ def test_a_defect_of_the_agent_is_found(recordings: dict[Scenario, Recording], d
 def test_a_missing_flush_is_found(recordings: dict[Scenario, Recording], path: str) -> None:
     found = explored(without_flushes(recordings[UBOOT], path), 4 * STATES, enough=1)
     assert found.violations, f"{len(found.keys)} states, and nobody noticed"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.req("S08")
+def test_a_success_that_was_lost_before_it_was_told_is_told_as_a_failure(recordings: dict[Scenario, Recording]) -> None:
+    recording = recordings[UBOOT]
+    every = list(moments(recording))
+    waiting = next(moment for moment in every if b'"success"' in outbox(moment))
+    rig = Rig(recording)
+    try:
+        rig.put({**kept(every[-1]), "state/outbox.json": kept(waiting)["state/outbox.json"]})
+        rig.flash.save({**rig.flash.load().variables, "BOOT_ORDER": "A B"})  # as after three boots that failed
+        ended = rig.live(waiting.server, 1)
+        assert ended.running == "A"
+        assert [word for word, _, _ in ended.words] == ["deploymentBase failure"]
+        assert rig.office is not None
+        assert rig.office.state.actions[recording.action_id].status == "ERROR"
+        assert rig.document("ending")["outcome"] == "failure"
+        assert rig.flash.load().variables["BOOT_ORDER"] == "A"
+    finally:
+        rig.close()
+
+
+def kept(moment: Moment) -> dict[str, Content]:
+    return dict(moment.disk.survivors(Random(0), "everything"))
+
+
+def outbox(moment: Moment) -> bytes:
+    found = kept(moment).get("state/outbox.json")
+    return found.data() if found else b""
