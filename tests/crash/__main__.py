@@ -47,6 +47,8 @@ def main() -> int:
     found = [_read(options.folder / _FINDINGS.format(number)) for number in range(1, options.workers + 1)]
     states = _report(found)
     violations = sum(len(each.violations) for each in found)
+    used = os.times()
+    _say(f"  {used.children_user + used.children_system:.0f} s of processor time on {options.workers} processes")
     _say(f"crash states: {states}, violations: {violations}, seconds: {time.monotonic() - began:.0f}")
     return int(violations > 0)
 
@@ -107,7 +109,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="use the recordings that are there")
     parser.add_argument("--record", metavar="SCENARIO", help=argparse.SUPPRESS)  # the part of one process
     parser.add_argument("--share", type=int, help=argparse.SUPPRESS)  # the same
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.folder = options.folder.absolute()
+    return options
 
 
 def _say(text: str) -> None:

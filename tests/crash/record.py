@@ -96,6 +96,7 @@ def record(scenario: Scenario, directory: Path) -> Recording:
     Raises:
         NotUnderstood: a process did something to a watched file that the simulator does not know.
     """
+    directory = directory.absolute()
     shelf = Shelf(_made(directory / "shelf"), SIZE)
     bootloader = "uboot" if scenario.bootloader == "uboot" else "grub"
     timing = Timing(soak=0.05, interval=0.05, deadline=2.0 if scenario.system == "sick" else 20.0)
