@@ -18,7 +18,7 @@ from crash.names import NotUnderstood
 from crash.record import Recording, Told
 from crash.rig import Rig
 
-_BARREN = 6  # draws in a row without a new state, after which a moment is left alone
+_BARREN = 16  # draws in a row without a new state, after which a moment is left alone
 _AGAIN = {2: 2, 3: 1}  # how many second cuts are tried while the device recovers from a first one, and third ones
 _OFFLINE = (0, 0, 0, 0, 1, 3, 8)  # requests that fail after the power came back
 _MANY = 99  # power cuts, or as bad
