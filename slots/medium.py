@@ -15,12 +15,12 @@ import struct
 from slots.device import Target
 from slots.errors import SlotError
 
-BUFFER = 256 * 1024  # bytes that are compared and written at once; smaller ones cost calls, larger ones memory
+BUFFER = 512 * 1024  # bytes that are written at once; smaller ones cost calls, larger ones memory
 ALIGNMENT = (
     4096  # bytes; O_DIRECT wants multiples of the logical block size (open(2), Notes), which this is for all devices
 )
-_BLIND = 63  # buffers
-_STEP = 32 * 1024  # bytes
+_BLIND = 31  # buffers
+_STEP = 64 * 1024  # bytes that are compared at once
 _BLKZEROOUT = 0x127F  # <linux/fs.h>: _IO(0x12, 127), takes offset and length as two u64
 
 
@@ -39,12 +39,10 @@ class Medium:
     def __init__(self, target: Target, size: int) -> None:
         self.written = self.skipped = 0
         self._target, self._size = target, size
-        self._found = memoryview(mmap.mmap(-1, BUFFER))
+        self._found = memoryview(mmap.mmap(-1, _STEP))
         self._step = bytearray(_STEP)  # bytearray compares with memcmp(3), memoryview item by item
         self._zeros = memoryview(bytes(_STEP))
-        self._blind = self._patience = (
-            0  # buffers to be written without looking: still, and after the next that differs
-        )
+        self._blind = self._patience = 0  # buffers to be written without looking: now, and after the next that differs
 
     def put(self, data: memoryview, offset: int) -> None:
         """Makes the medium hold whole blocks.
@@ -57,17 +55,16 @@ class Medium:
             SlotError: ``slot.write-failed``.
         """
         count = len(data)
-        zeros = self._equal(data, None)
-        if (zeros or self._blind == 0) and self._holds(data, offset):
-            self._blind = self._patience = 0
-            self.skipped += count
-            return
         if self._blind:
             self._blind -= 1
+        elif self._holds(data, offset):
+            self._patience = 0
+            self.skipped += count
+            return
         else:
             self._blind = self._patience
             self._patience = min(2 * self._patience + 1, _BLIND)
-        if not (zeros and self._zero(offset, count)):
+        if not (self._all_zero(data) and self._zero(offset, count)):
             self._write(data, offset)
         self.written += count
 
@@ -106,23 +103,29 @@ class Medium:
             raise self._failed(offset, f"fsync: {error.strerror}") from error
 
     def _holds(self, data: memoryview, offset: int) -> bool:
-        found = self._found[: len(data)]
-        try:
-            if os.preadv(self._target.fd, [found], offset) != len(data):
-                return False
-        except OSError:
-            return False  # a sector that cannot be read may be mended by writing it
-        return self._equal(data, found)
-
-    def _equal(self, data: memoryview, other: memoryview | None) -> bool:
-        """Compares with others of the same length, or with zeros; the first difference ends it."""
+        """Looks at the medium; the first difference ends it."""
         for at in range(0, len(data), _STEP):
             part = data[at : at + _STEP]
-            step = self._step if len(part) == _STEP else bytearray(len(part))
-            step[:] = other[at : at + _STEP] if other is not None else self._zeros[: len(part)]
-            if step != part:
+            found = self._found[: len(part)]
+            try:
+                if os.preadv(self._target.fd, [found], offset + at) != len(part):
+                    return False
+            except OSError:
+                return False  # a sector that cannot be read may be mended by writing it
+            if not self._equal(part, found):
                 return False
         return True
+
+    def _all_zero(self, data: memoryview) -> bool:
+        return all(
+            self._equal(part, self._zeros[: len(part)])
+            for part in (data[at : at + _STEP] for at in range(0, len(data), _STEP))
+        )
+
+    def _equal(self, part: memoryview, other: memoryview) -> bool:
+        step = self._step if len(part) == _STEP else bytearray(len(part))
+        step[:] = other
+        return step == part
 
     def _zero(self, offset: int, count: int) -> bool:
         """Lets the device make zeros by itself, often without a write; the kernel writes them where it cannot."""

@@ -10,9 +10,10 @@ from threading import Condition, Thread
 
 from slots.device import Target
 from slots.errors import SlotError
-from slots.medium import ALIGNMENT, BUFFER
+from slots.medium import ALIGNMENT
 
 _MIB = 1024 * 1024
+_BUFFER = 1024 * 1024  # bytes; each read costs a round through the driver, and a hand-over between threads
 
 
 def read_back(target: Target | str, size: int, progress: Callable[[int], None]) -> str:
@@ -57,7 +58,7 @@ class ReadBack:
         self._reading = _Reading(target.fd, target.path, target.direct, size)
         self._size, self._limit = size, settled
         self._changed = Condition()
-        self._over = self._ended = False
+        self._over = self._ended = self._awaited = False
         self._error: BaseException | None = None
         self._thread = Thread(target=self._work, name="read-back")
 
@@ -79,7 +80,7 @@ class ReadBack:
 
     def finish(self, progress: Callable[[int], None]) -> str:
         """Waits for the rest; everything must have been settled. Arguments and answer are those of ``read_back``."""
-        told = 0
+        told, self._awaited = 0, True
         while not self._over or told < self._reading.done:
             told = self._await(told)
             progress(told)
@@ -102,8 +103,9 @@ class ReadBack:
                         return
                     limit = self._limit
                 self._reading.step(limit)
-                with self._changed:
-                    self._changed.notify_all()
+                if self._awaited:
+                    with self._changed:
+                        self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001  whatever it is, the other thread waits for it
             self._error = error
         finally:
@@ -118,12 +120,12 @@ class _Reading:
     def __init__(self, fd: int, path: str, direct: bool, size: int) -> None:
         self.done = 0
         self._fd, self._path, self._direct, self._size = fd, path, direct, size
-        self._view = memoryview(mmap.mmap(-1, BUFFER))  # aligned, as O_DIRECT demands
+        self._view = memoryview(mmap.mmap(-1, _BUFFER))  # aligned, as O_DIRECT demands
         self._digest = hashlib.sha256()
 
     def step(self, limit: int) -> None:
         """Takes the next bytes, at most up to ``limit``, a multiple of 4096 or the size."""
-        wanted = min(BUFFER, limit - self.done)
+        wanted = min(_BUFFER, limit - self.done)
         try:
             if not self._direct:
                 os.posix_fadvise(self._fd, self.done, wanted, os.POSIX_FADV_DONTNEED)

@@ -19,7 +19,7 @@ from slots.device import Target
 from slots.errors import SlotError
 from slots.medium import ALIGNMENT, BUFFER, Medium
 
-_BUFFERS = 3  # one is filled, one is written, one waits
+_BUFFERS = 2  # one is filled while the other one is written
 _MIB = 1024 * 1024
 
 

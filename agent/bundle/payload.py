@@ -1,4 +1,4 @@
-"""A payload that is checked while it is read: no byte leaves before the digest of its 4 KiB block has matched.
+"""A payload that is checked while it is read: no byte leaves before the digest of its block has matched.
 
 The file behind it may change at any time (a USB stick, a server, a writable directory); what was checked and what is
 returned are the same bytes in memory, so that such a change is found and never used. Where the authentic digests come
@@ -17,7 +17,10 @@ from typing import Protocol
 from agent.bundle.source import Source
 from agent.errors import BundleError
 
-BLOCK = 4096
+BLOCK = 4096  # bytes, of a hash tree
+_RECORDED = (
+    64 * 1024
+)  # bytes; where the size of a block is ours to choose, larger ones cost less memory and fewer calls
 DIGEST = 32  # SHA-256
 _AHEAD = 128 * 1024  # bytes at the end of a squashfs in which its tables lie
 
@@ -26,6 +29,11 @@ Progress = Callable[[int], None]
 
 class Digests(Protocol):
     """Authentic digests of the blocks of a payload."""
+
+    @property
+    def block(self) -> int:
+        """Bytes of a block, a multiple of 4096; the last one of a payload may be short."""
+        ...
 
     @property
     def span(self) -> int:
@@ -54,10 +62,16 @@ class Hashing(Protocol):
 
 
 class KeptDigests:
-    """All digests, in memory: 0.8 % of the payload."""
+    """All digests, in memory: 0.8 % of the payload with blocks of 4096 bytes."""
 
-    def __init__(self, digests: bytes | bytearray | memoryview) -> None:
+    def __init__(self, digests: bytes | bytearray | memoryview, block: int = BLOCK) -> None:
         self._digests = memoryview(digests)
+        self._block = block
+
+    @property
+    def block(self) -> int:
+        """See Digests."""
+        return self._block
 
     @property
     def span(self) -> int:
@@ -72,22 +86,23 @@ class KeptDigests:
 class BlockHasher:
     """Digests of consecutive blocks, from pieces of any size."""
 
-    def __init__(self, salt: bytes = b"") -> None:
+    def __init__(self, salt: bytes = b"", block: int = BLOCK) -> None:
         self._base = hashlib.sha256(salt)
+        self._block = block
         self._rest = b""
         self._digests = bytearray()
 
     def update(self, piece: bytes) -> None:
         """Takes the next bytes."""
         data = self._rest + piece if self._rest else piece
-        whole = len(data) - len(data) % BLOCK
-        self._digests += block_digests(self._base, memoryview(data)[:whole])
+        whole = len(data) - len(data) % self._block
+        self._digests += block_digests(self._base, memoryview(data)[:whole], self._block)
         self._rest = data[whole:]
 
     def finish(self) -> bytearray:
-        """Returns the digests, not a copy (16 MiB for 2 GiB); the last block may be short. Nothing may be taken after it."""
+        """Returns the digests, not a copy; the last block may be short. Nothing may be taken after it."""
         if self._rest:
-            self._digests += block_digests(self._base, memoryview(self._rest))
+            self._digests += block_digests(self._base, memoryview(self._rest), self._block)
             self._rest = b""
         return self._digests
 
@@ -109,6 +124,7 @@ class CheckedPayload:
         self._source = source
         self._size = size
         self._digests = digests
+        self._block = digests.block
         self._base = hashlib.sha256(salt)
         self._ahead_start, self._ahead = ahead
 
@@ -136,9 +152,9 @@ class CheckedPayload:
                 resolution="build the bundle again",
             )
         end = offset + length
-        stop = min(self._size, -(-end // BLOCK) * BLOCK)
-        run = self._digests.span * BLOCK
-        position = offset - offset % BLOCK
+        stop = min(self._size, -(-end // self._block) * self._block)
+        run = self._digests.span * self._block
+        position = offset - offset % self._block
         while position < end:
             border = min(stop, position - position % run + run)
             for piece in self._checked(position, border - position):
@@ -148,28 +164,28 @@ class CheckedPayload:
 
     def _checked(self, start: int, length: int) -> Iterator[bytes]:
         """Yields whole blocks of one run; its digests are fetched before the stream begins."""
-        expected = self._digests.of(start // BLOCK, -(-length // BLOCK))
+        expected = self._digests.of(start // self._block, -(-length // self._block))
         done, rest = 0, b""
         for piece in self._raw(start, length):
             data = rest + piece if rest else piece
-            ready = len(data) if done + len(data) == length else len(data) - len(data) % BLOCK
+            ready = len(data) if done + len(data) == length else len(data) - len(data) % self._block
             rest = data[ready:]
             data = data[:ready]
             if data:
-                at = done // BLOCK * DIGEST
-                count = -(-ready // BLOCK) * DIGEST
+                at = done // self._block * DIGEST
+                count = -(-ready // self._block) * DIGEST
                 self._compare(start + done, data, expected[at : at + count])
                 done += ready
                 yield data
 
     def _compare(self, offset: int, data: bytes, expected: memoryview) -> None:
-        found = block_digests(self._base, memoryview(data))
+        found = block_digests(self._base, memoryview(data), self._block)
         if found == expected:
             return
         for number in range(len(found) // DIGEST):
             part = slice(number * DIGEST, (number + 1) * DIGEST)
             if found[part] != expected[part]:
-                raise corrupt(f"the block at byte {offset + number * BLOCK} is not what was signed")
+                raise corrupt(f"the block at byte {offset + number * self._block} is not what was signed")
         raise corrupt(f"there is no digest for the bytes from {offset} on")
 
     def _raw(self, start: int, length: int) -> Iterator[bytes]:
@@ -188,7 +204,7 @@ def record(source: Source, size: int, total: Hashing, progress: Progress | None 
         total: receives every byte; compare its digest with the signed one before the result is used.
         progress: called with the number of bytes done so far.
     """
-    hasher = BlockHasher()
+    hasher = BlockHasher(block=_RECORDED)
     done = 0
     with _Beside(total) as beside:
         for piece in source.stream(0, size):
@@ -197,7 +213,7 @@ def record(source: Source, size: int, total: Hashing, progress: Progress | None 
             done += len(piece)
             if progress:
                 progress(done)
-    return CheckedPayload(source, size, KeptDigests(hasher.finish()))
+    return CheckedPayload(source, size, KeptDigests(hasher.finish(), _RECORDED))
 
 
 class _Beside:
@@ -241,13 +257,13 @@ def read_ahead(data_size: int) -> int:
     return start - start % BLOCK
 
 
-def block_digests(base: Hashing, data: memoryview) -> bytes:
-    """Returns the digests of the blocks of ``data``, each salted by what ``base`` has hashed already."""
+def block_digests(base: Hashing, data: memoryview, size: int = BLOCK) -> bytes:
+    """Returns the digests of the blocks of ``data``, ``size`` bytes each, salted by what ``base`` has hashed already."""
     copy = base.copy
     digests = []
-    for start in range(0, len(data), BLOCK):
+    for start in range(0, len(data), size):
         block = copy()
-        block.update(data[start : start + BLOCK])
+        block.update(data[start : start + size])
         digests.append(block.digest())
     return b"".join(digests)
 

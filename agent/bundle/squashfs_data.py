@@ -14,7 +14,7 @@ from agent.bundle.compression import Decompress
 from agent.bundle.squashfs_format import invalid
 
 WORKERS = 2
-_AHEAD = 512 * 1024  # bytes, unpacked, that may wait; twice that in the worst case with the packed bytes
+_AHEAD = 256 * 1024  # bytes, unpacked, that may wait; twice that in the worst case with the packed bytes
 _WORTH_A_THREAD = 32 * 1024  # smaller blocks cost more to hand over than to unpack
 
 

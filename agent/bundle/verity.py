@@ -181,6 +181,11 @@ class _FetchedDigests:
         self._digests = memoryview(b"")
 
     @property
+    def block(self) -> int:
+        """See Digests."""
+        return BLOCK
+
+    @property
     def span(self) -> int:
         return _GROUP * PER_BLOCK
 

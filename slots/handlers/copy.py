@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from slots import programs
 from slots.claim import claimed, lock
 from slots.device import Target, capacity, examine, open_target, require_room
 from slots.handlers.port import Content, Handler, Watch, Written
@@ -28,6 +27,8 @@ class _Copy:
         path, _ = examine(slot, booted=())
         require_room(slot, size, capacity(path))
         if slot.resize:
+            from slots import programs  # see _write
+
             programs.require(_CHECK[0], _RESIZE[0])
 
     def install(self, slot: Slot, content: Content, *, booted: Sequence[str], start: int, watch: Watch) -> Written:
@@ -71,6 +72,8 @@ def _write(target: Target, content: Content, start: int, watch: Watch) -> Writte
 
 def _enlarge(slot: Slot, booted: Sequence[str]) -> None:
     """resize2fs wants a file system that was checked since it was last mounted; afterwards it must be clean."""
+    from slots import programs  # what runs programs costs memory, which an ordinary image has no use for
+
     with claimed(slot, booted=booted, size=0) as claim:
         programs.run(*_CHECK, claim.path, timeout=_TIMEOUT, accept=(0, _CORRECTED), keep=(claim.fd,))
         programs.run(*_RESIZE, claim.path, timeout=_TIMEOUT, keep=(claim.fd,))

@@ -1,7 +1,8 @@
 """The same ext4 image in bundles of both formats, gzip and zstd, local and over HTTPS, by rauc, by us, and by plain tools.
 
-rauc's time starts at `rauc install` with its service already running; ours includes the start of the processes, verifies
-twice (before deciding, before writing) and reads back what was written, which the others do not.
+rauc's time starts at `rauc install` with its service already running. The same is shown for us as "from request": from the
+first request to a running installer on. Our wall time, CPU time and memory also include its start. We verify twice (before
+deciding, before writing) and read back what was written, which the others do not.
 """
 
 from __future__ import annotations
@@ -89,20 +90,20 @@ def _table(size: int, rounds: int, samples: dict[str, list[Sample]]) -> None:
         "floor: the image through sha256sum and dd oflag=direct conv=fsync; unpacking floor: the same after unsquashfs -cat"
     )
     print(
-        f"{'':28}{'wall s':>8}{'CPU s':>8}{'peak MiB':>10}{'/rauc wall':>12}{'/floor CPU':>12}{'/unpacking':>12}  read back s"
+        f"{'':28}{'wall s':>8}{'from request':>14}{'CPU s':>8}{'peak MiB':>10}{'/rauc':>8}{'/rauc wall':>12}"
+        f"{'/floor CPU':>12}{'/unpacking':>12}  read back s"
     )
     for name in samples:
         wall, cpu, peak = (median(name, key) for key in ("wall", "cpu", "peak"))
-        line = f"{name:28}{wall:8.2f}{cpu:8.2f}{f'{peak:.1f}' if peak else '-':>10}"
+        request = statistics.median(sample.wall - sample.start for sample in samples[name])
+        line = f"{name:28}{wall:8.2f}{request:14.2f}{cpu:8.2f}{f'{peak:.1f}' if peak else '-':>10}"
         if name != "floor":
-            compression = name.split()[1]
-            line += f"{wall / median(f'plain {compression} rauc', 'wall'):12.2f}{cpu / median('floor', 'cpu'):12.2f}"
-            line += f"{cpu / median(f'plain {compression} unpacking floor', 'cpu'):12.2f}"
+            rauc = median(f"plain {name.split()[1]} rauc", "wall")
+            line += f"{request / rauc:8.2f}{wall / rauc:12.2f}{cpu / median('floor', 'cpu'):12.2f}"
+            line += f"{cpu / median(f'plain {name.split()[1]} unpacking floor', 'cpu'):12.2f}"
         if "ours" in name:
             line += f"{median(name, 'read_back'):13.2f}"
         if fetcher := median(name, "fetcher_peak"):
             line += f"   fetcher {fetcher:.1f} MiB"
         print(line)
-    print(
-        f"goals for ours: /rauc wall <= {GOALS['wall'][1]}, /floor CPU <= {GOALS['cpu'][1]}, peak <= {PEAK_GOAL:.0f} MiB"
-    )
+    print(f"goals for ours: /rauc <= {GOALS['wall'][1]}, /floor CPU <= {GOALS['cpu'][1]}, peak <= {PEAK_GOAL:.0f} MiB")
