@@ -8,6 +8,7 @@ from agent.daemon.device import Device
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import State
 from agent.daemon.memory import Memory
+from agent.errors import EnvironmentFault
 from bootloader_env.errors import BootEnvError
 from bootloader_env.port import BootState
 
@@ -15,13 +16,15 @@ _log = logging.getLogger(__name__)
 _NOTHING_THERE = frozenset({"bootenv.missing", "bootenv.invalid"})
 # In these states the environment may hold the only copy of what was decided: whether the running slot is on trial.
 _UNDECIDED = frozenset({State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING, State.REVERTING})
+_SWITCHED = frozenset({"installed", "activated"})  # what is known of a running slot that nobody has confirmed
 
 
 def read_or_heal(device: Device, memory: Memory, knowledge: Knowledge) -> BootState:
     """Reads the boot environment; makes a new one if it is missing or garbage and the record says that nothing is on trial.
 
     The running slot becomes the first choice. Of the others those stay bootable that were confirmed, or are as they left
-    the factory. A record that was lost proves nothing.
+    the factory. A record that was lost proves nothing; it is put aside, so that the next start finds none and must go by
+    what is known of the running slot.
 
     Raises:
         BootEnvError: the environment cannot be read and was not healed.
@@ -34,7 +37,18 @@ def read_or_heal(device: Device, memory: Memory, knowledge: Knowledge) -> BootSt
         if error.code not in _NOTHING_THERE or memory.lost or record.state in _UNDECIDED:
             raise
         others = [group.bootname for group in device.groups if group != device.booted and not group.rescue]
-        good = [name for name in others if knowledge.content(name).state in ("", "confirmed")]
+        try:
+            held = knowledge.holdings()
+        except EnvironmentFault as fault:  # any other slot may be half-written; the running one boots
+            _log.error("%s", fault, extra={"OTA_ERROR_CODE": fault.code})
+            good = []
+        else:
+            if held.group(booted).state in _SWITCHED:
+                raise
+            states = {name: held.group(name).state for name in others}
+            good = [
+                name for name, state in states.items() if state == "confirmed" or (not state and name != record.target)
+            ]
         if not device.env.heal(booted, good):
             raise
         _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})

@@ -99,6 +99,36 @@ def test_a_record_that_was_lost_proves_nothing(bench: Bench, tmp_path: Path) -> 
     assert bench.refused() == "bootenv.invalid"
 
 
+@pytest.mark.req("S07", "S08")
+@pytest.mark.parametrize("content", ["installed", "activated"])
+def test_a_record_that_was_lost_proves_nothing_at_the_next_start_either(
+    bench: Bench, tmp_path: Path, content: str
+) -> None:
+    """It is put aside by then, and the slot that runs has not been confirmed."""
+    bench.know("A", content)
+    (tmp_path / "state" / "record.json").write_text("{")
+    bench.path.write_bytes(GARBAGE[1])
+    assert [bench.refused(), bench.refused()] == ["bootenv.invalid"] * 2
+
+
+@pytest.mark.req("S08")
+def test_a_slot_that_was_being_written_does_not_boot_although_it_is_not_known_any_more_what_it_holds(
+    bench: Bench,
+) -> None:
+    bench.store.save("record", Record(state=State.STAGING, target="B", fallback="A").to_json())
+    bench.path.write_bytes(GARBAGE[1])
+    state = bench.read()
+    assert (state.primary, state.slots["B"].good) == ("A", False)
+
+
+@pytest.mark.req("S08")
+def test_when_the_status_of_the_slots_cannot_be_read_only_the_running_one_boots(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "state" / "slots.json").write_text("{")
+    bench.path.write_bytes(GARBAGE[1])
+    state = bench.read()
+    assert (state.primary, state.slots["B"].good) == ("A", False)
+
+
 def test_a_valid_block_is_never_made_anew(bench: Bench, tmp_path: Path) -> None:
     env = boot_env("grub", tmp_path)
     env.activate("B", fallback="A", trial="B,1,2")
