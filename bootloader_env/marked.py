@@ -10,7 +10,7 @@ marker is written twice around the activation, and it counts only together with 
   target out of the choice.
 - *active* counts until the bootloader itself proves that the trial has ended (``Loader.settled``).
 - After ``confirm`` or ``revert`` a cut can leave a marker too many. It makes the same call run once more, which changes
-  nothing.
+  nothing. If the record is lost as well, the next ``mark_good`` removes it.
 """
 
 from __future__ import annotations
@@ -77,8 +77,13 @@ class Marked:
         self._file.remove()
 
     def mark_good(self, bootname: str) -> None:
-        """See BootEnv."""
+        """See BootEnv; a marker that counts for nothing is removed.
+
+        ``ota-agent-leave-trial`` does not ask the bootloader: it would take it for a trial in every boot.
+        """
         self._loader.mark_good(bootname)
+        if self._file.read() is not None and not self._trial(self._loader.read()):
+            self._file.remove()
 
     def heal(self, bootname: str, good: Sequence[str]) -> bool:
         """See BootEnv."""

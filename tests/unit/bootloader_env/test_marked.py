@@ -56,6 +56,35 @@ def test_a_marker_that_a_cut_has_left_behind_a_confirmation_does_not_count(kind:
     assert board.open("B").read().trial == ""
 
 
+@pytest.mark.req("S03", "S08")
+@pytest.mark.parametrize("kind", ["efi", "systemd-boot"])
+def test_a_healthy_boot_removes_a_marker_that_a_cut_has_left_behind_a_confirmation(kind: str, tmp_path: Path) -> None:
+    """Else the last resort of a trial, which reads the file only, would restart a confirmed system for ever."""
+    board = BOARDS[kind](tmp_path)
+    board.power_on()
+    board.open("A").activate("B", fallback="A", trial=TRIAL)
+    board.power_on()
+    board.open("B").confirm("B")
+    marker(board).write(ACTIVE, TRIAL)
+    board.open("B").mark_good("B")
+    assert marker(board).read() is None
+
+
+def test_a_healthy_boot_removes_a_marker_of_a_switch_that_never_was(board: Board) -> None:
+    marker(board).write(PREPARED, TRIAL)
+    board.open("A").mark_good("A")
+    assert marker(board).read() is None
+
+
+@pytest.mark.req("S07")
+def test_a_boot_that_is_marked_good_does_not_end_a_trial(board: Board) -> None:
+    board.open("A").activate("B", fallback="A", trial=TRIAL)
+    board.open("A").mark_good("A")
+    assert board.power_on() == "B"
+    board.open("B").mark_good("A")
+    assert board.open("B").read().trial == TRIAL
+
+
 def test_an_activation_without_a_trial_takes_an_old_marker_away(board: Board) -> None:
     marker(board).write(ACTIVE, TRIAL)
     board.open("A").activate("B", fallback="A", trial="")
