@@ -17,8 +17,9 @@ class Options(TypedDict, total=False):
         bootnames: of all slots that we manage.
         rescue: of the rescue system, which is no target of updates but may be running when one is installed; the boot
             script must know it too.
-        attempts: boots that a proven slot may fail in a row, where the bootloader counts: U-Boot 1 to 255, GRUB 1 to 9.
-        attempts_primary: the same for a slot on trial.
+        attempts: boots that a proven slot may fail in a row, where the bootloader counts: U-Boot and barebox 1 to 255,
+            GRUB 1 to 9.
+        attempts_primary: the same for a slot on trial; systemd-boot, which counts only these, 1 to 99.
         env_config: U-Boot: path of fw_env.config.
         allow_single: U-Boot: accept an environment that is not redundant.
         namespace: U-Boot: the environment to take of a description with several.

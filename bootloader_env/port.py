@@ -109,14 +109,17 @@ class BootEnv(Protocol):
         ...
 
     def revert(self, bad: str, good: str) -> None:
-        """Makes ``good`` boot next, ``bad`` not at all, and ends the trial; a rescue system stays behind all slots."""
+        """Makes ``good`` boot next, ``bad`` not at all, and ends the trial.
+
+        A rescue system that the boot script starts by itself stays behind all slots; for other bootloaders it is a slot.
+        """
         ...
 
     def mark_good(self, bootname: str) -> None:
         """Gives the slot full attempts again; the trial stays as it is.
 
         So does the order, unless no slot of ours would boot by it: then it is healed, without slots that were taken out of
-        it on purpose. For a rescue system nothing is changed.
+        it on purpose. For a rescue system that the boot script starts by itself nothing is changed.
         """
         ...
 
