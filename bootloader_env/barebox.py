@@ -107,7 +107,9 @@ class BareboxLoader:
     def mark_good(self, bootname: str) -> None:
         """See BootEnv."""
         check_parts(self._bootnames, bootname)
-        self._set(self._get(), {_left(bootname): self._attempts})
+        now = self._get()
+        boots = any(now[_priority(name)] > 0 and (name == bootname or now[_left(name)] > 0) for name in self._bootnames)
+        self._set(now, {_left(bootname): self._attempts, **({} if boots else {_priority(bootname): _FIRST})})
 
     def heal(self, bootname: str, good: Sequence[str]) -> bool:
         """See BootEnv; without a valid copy ``barebox-state`` itself starts from the defaults of the device tree."""
