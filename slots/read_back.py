@@ -128,7 +128,7 @@ class _Reading:
         wanted = min(_BUFFER, limit - self.done)
         try:
             if not self._direct:
-                os.posix_fadvise(self._fd, self.done, wanted, os.POSIX_FADV_DONTNEED)
+                self._forget(wanted)
             count = os.preadv(self._fd, [self._view[: -(-wanted // ALIGNMENT) * ALIGNMENT]], self.done)
         except OSError as error:
             raise _unread(self._path, self.done, self._size, error.strerror or str(error)) from error
@@ -137,6 +137,11 @@ class _Reading:
         count = min(count, wanted)
         self._digest.update(self._view[:count])
         self.done += count
+
+    def _forget(self, wanted: int) -> None:
+        """Drops whole pages: a page of which only a part is named stays in the cache (posix_fadvise(2), Notes)."""
+        begin, end = self.done // mmap.PAGESIZE, -(-(self.done + wanted) // mmap.PAGESIZE)
+        os.posix_fadvise(self._fd, begin * mmap.PAGESIZE, (end - begin) * mmap.PAGESIZE, os.POSIX_FADV_DONTNEED)
 
     def result(self) -> str:
         """The digest in hexadecimal."""

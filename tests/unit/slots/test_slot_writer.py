@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import random
 import resource
@@ -173,6 +174,24 @@ def test_a_file_system_without_direct_access_is_written_and_said_so(tmp_path: Pa
             write(target, NOISE)
             assert read_back(target, len(NOISE), nothing) == sha256(NOISE)
         assert read_back(str(tmp_path / "ram" / "slot"), len(NOISE), nothing) == sha256(NOISE)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("size", [1, 5000, 4096 * 3])
+def test_the_last_page_is_not_read_back_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The kernel keeps a page of which only a part is to be dropped, unless the file ends there."""
+    dropped: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, __: dropped.append((start, start + length)))
+    with (
+        mounted("ramfs", tmp_path / "ram", "-t", "ramfs"),
+        opened(tmp_path / "ram" / "slot", len(NOISE)) as target,
+    ):
+        write(target, NOISE[:size])
+        assert read_back(target, size, nothing) == sha256(NOISE[:size])
+    assert all(border % mmap.PAGESIZE == 0 for piece in dropped for border in piece)
+    assert dropped[-1][1] >= size
 
 
 @pytest.mark.root
