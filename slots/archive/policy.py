@@ -26,6 +26,7 @@ MAX_MEMBERS = 200_000  # each costs some 600 bytes of memory until the medium wa
 MAX_PATH = 4000  # bytes; PATH_MAX is 4096 with the final zero
 MAX_NAME = 255  # bytes; NAME_MAX
 MAX_XATTR = 64 * 1024  # bytes; XATTR_SIZE_MAX
+_MAX_KEY = 255  # bytes; XATTR_NAME_MAX
 _MAX_ID = 2**32 - 2  # the last one means "unchanged" to chown(2)
 _TIMES = range(-(2**31), 2**34 - 2**31)  # seconds; what an inode of 256 bytes of ext4 can hold
 _XATTR, _ACL, _SELINUX = "SCHILY.xattr.", "SCHILY.acl.", "RHT.security.selinux"
@@ -177,7 +178,8 @@ def _target(path: tuple[bytes, ...], linkname: str) -> bytes:
 
 def _mtime(path: tuple[bytes, ...], info: tarfile.TarInfo) -> int:
     """Exact to the nanosecond; tarfile makes a float of it, which is not."""
-    match = _MTIME.fullmatch(info.pax_headers.get("mtime", str(int(info.mtime))))
+    text = info.pax_headers.get("mtime")  # where it is given, the other one may be infinite or no number at all
+    match = _MTIME.fullmatch(str(int(info.mtime)) if text is None else text)
     if match is None:
         raise refused(path, "it has a time that is no number")
     sign, whole, fraction = match.groups()
@@ -196,6 +198,9 @@ def _xattrs(path: tuple[bytes, ...], info: tarfile.TarInfo) -> Iterator[tuple[st
         if key == _SELINUX:
             yield "security.selinux", value + b"\0"  # setfilecon(3) counts the final zero
         if key.startswith(_XATTR):
+            name = key.removeprefix(_XATTR)
+            if "\0" in name or not 0 < len(name.encode("utf-8", "surrogateescape")) <= _MAX_KEY:
+                raise refused(path, "it has an extended attribute whose name is none")
             if len(value) > MAX_XATTR:
                 raise refused(path, f"it has an extended attribute of {len(value)} bytes")
-            yield key.removeprefix(_XATTR), value
+            yield name, value

@@ -50,6 +50,8 @@ def unpack(stream: Stream, top: int, policy: Policy) -> tuple[Listing, str]:
                 work.put(member, archive, info)
             except OSError as error:
                 raise _failed(member, error) from error
+            except tarfile.TarError as error:  # of a sparse member, whose content tarfile reads
+                raise invalid(f"{member.name}: {error}") from error
         work.finish()
     finally:
         work.close()

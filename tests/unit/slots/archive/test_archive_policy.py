@@ -78,6 +78,10 @@ HOSTILE: dict[str, tuple[Member, ...]] = {
     "an owner that cannot be": (entry("a", uid=2**32 - 1),),
     "a time after all time": (entry("a", mtime=2**34),),
     "a time that is none": (entry("a", pax_headers={"mtime": "1e9"}),),
+    "a time without end": (entry("a", pax_headers={"mtime": "inf"}),),
+    "a time that is no number": (entry("a", pax_headers={"mtime": "nan"}),),
+    "an attribute with a zero in its name": (entry("a", pax_headers={"SCHILY.xattr.user.a\0b": "x"}),),
+    "an attribute without a name": (entry("a", pax_headers={"SCHILY.xattr.": "x"}),),
     "an access control list": (entry("a", pax_headers={"SCHILY.acl.access": "user::rw-"}),),
     "a large attribute": (entry("a", pax_headers={"SCHILY.xattr.user.a": "x" * 65537}),),
     "files larger than the slot": ((entry("a"), bytes(MIB)), (entry("b"), b"x")),
@@ -90,6 +94,15 @@ def test_an_archive_is_refused_because_of(members: tuple[Member, ...], top: Path
     error = refusal(archive(*members), top)
     assert (error.code, error.retryable) == ("slot.archive-refused", False)
     assert ":" in error.details
+
+
+def test_a_sparse_file_that_ends_too_early_is_an_invalid_archive(top: Path) -> None:
+    holes = {"GNU.sparse.size": "2000", "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,2000"}
+    whole = archive((entry("a", pax_headers=holes), bytes(range(250)) * 8))
+    assert unpacked(whole, top).size == 2000
+    (top / "a").unlink()
+    error = refusal(whole[: whole.index(bytes(range(250))) + 1000], top)
+    assert (error.code, error.retryable) == ("slot.archive-invalid", False)
 
 
 @pytest.mark.parametrize("number", [-1, 2**32])
