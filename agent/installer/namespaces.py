@@ -23,6 +23,7 @@ _MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000  # linux/m
 _FLAGS = {  # linux/mount.h; options of the mount, which mount(2) takes as bits and file systems do not know
     "ro": 1, "sync": 16, "dirsync": 128, "noatime": 1024, "nodiratime": 2048, "noexec": 8, "relatime": 1 << 21,
     "strictatime": 1 << 24, "lazytime": 1 << 25, "defaults": 0, "rw": 0, "nosuid": 0, "nodev": 0,
+    "suid": 0, "dev": 0, "exec": 0, "async": 0,  # what slots.mounts takes as well; suid and dev are without effect
 }  # fmt: skip
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
