@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from slots import mtd, ubi_volume
 from slots.claim import Claim, claimed, lock
 from slots.device import capacity, examine, require_room, resolve
 from slots.errors import SlotError
@@ -97,7 +98,7 @@ class Flash:
         self.preflight(slot, size)
         path = resolve(slot.device)
         for device in booted:
-            if Identity.at(device) == Identity.at(path):
+            if _same(device, path):
                 raise SlotError(
                     "slot.booted", f"slot {slot.name} holds the running system", details=f"{path} is {device}",
                     resolution="give every slot its own device in the configuration",
@@ -114,3 +115,11 @@ class Flash:
             yield Site(node, source, self._most, (fd,))
         finally:
             os.close(fd)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths lead to the same flash, be it by a character device or by the block device over it."""
+    return any(
+        (found := of(one)) is not None and found == of(other)
+        for of in (Identity.at, mtd.number_of, ubi_volume.numbers_of)
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
+import stat
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -283,3 +285,14 @@ def test_what_forbids_using_flash_is_told_by_the_handler_of_its_images(
     monkeypatch.setattr("slots.handlers.places.handler_for", handler)
     Flash().preflight(slot_on("/dev/any", slot_type), 1 << 40)
     assert asked == [(slot_type, "raw", 0)]
+
+
+def test_flash_is_the_running_one_by_whatever_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers: MTD_CHAR_MAJOR and MTD_BLOCK_MAJOR, linux/major.h; a memory has two of the former."""
+    character, block = tmp_path / "mtd3", tmp_path / "mtdblock3"
+    os.mknod(character, stat.S_IFCHR | 0o600, os.makedev(90, 6))
+    os.mknod(block, stat.S_IFBLK | 0o600, os.makedev(31, 3))
+    monkeypatch.setattr(Flash, "preflight", lambda *_: None)
+    with pytest.raises(SlotError) as caught, Flash().kept(slot_on(character, "jffs2"), booted=[str(block)], size=0):
+        pass
+    assert caught.value.code == "slot.booted"
