@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,14 +40,17 @@ class Claim:
     capacity: int
 
     def forget_cached(self) -> None:
-        """Makes the kernel read the device again.
+        """Makes the kernel read the device, or the file, again.
 
         Raises:
             SlotError: ``slot.write-failed``: what was cached cannot be written.
         """
         try:
             os.fsync(self.fd)
-            fcntl.ioctl(self.fd, _BLKFLSBUF)
+            if stat.S_ISBLK(os.fstat(self.fd).st_mode):
+                fcntl.ioctl(self.fd, _BLKFLSBUF)
+            else:
+                os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)  # clean pages leave the cache
         except OSError as error:
             raise SlotError(
                 "slot.write-failed", "the slot could not be written", details=f"{self.path}: {error.strerror}",

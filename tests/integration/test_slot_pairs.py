@@ -126,6 +126,13 @@ def test_an_ext4_image_grows_to_fill_its_slot_and_stays_clean(
     assert marker_in(device, "ext4", tmp_path / "mnt") == MARKER
 
 
+def test_an_ext4_image_grows_in_a_file_too(images: Mapping[str, bytes], tmp_path: Path) -> None:
+    file = sized(tmp_path / "slot", SIZE)
+    install(slot_on(file, "ext4", resize=True), content_of(images["ext4"], "ext4"))
+    header = dict(line.split(":", 1) for line in run("dumpe2fs", "-h", file).splitlines() if ":" in line)
+    assert int(header["Block count"]) * int(header["Block size"]) == SIZE
+
+
 @pytest.mark.req("C11")
 def test_what_is_no_ext4_file_system_cannot_grow(device: str, images: Mapping[str, bytes]) -> None:
     with pytest.raises(SlotError) as caught:
