@@ -234,12 +234,14 @@ def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
     slots, starts = _slots(frame), frame.header.get("starts")
     if not isinstance(starts, dict):
         raise WireError("ipc.protocol", "the daemon did not say where to start")
-    orders = []
-    for image in choose_images(bundle.manifest, frame.text("variant", "")):
+    orders, images = [], choose_images(bundle.manifest, frame.text("variant", ""))
+    files = [image.filename for image in images]
+    for image in images:
         if image.slot_class not in slots:
             raise WireError("ipc.protocol", "the daemon named no slot for an image", details=image.slot_class)
         slot = slots[image.slot_class]
-        resumable = _resumable(slot, image)
+        # Checkpoints are told by the name of the file: of one for two slots they would not say which slot they mean.
+        resumable = files.count(image.filename) == 1 and _resumable(slot, image)
         orders.append(Order(image, slot, Frame(starts).number(image.filename, 0) if resumable else 0, resumable))
     return orders
 

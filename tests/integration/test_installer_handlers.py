@@ -87,6 +87,18 @@ def test_an_offset_of_an_archive_means_nothing(tmp_path: Path, devices: list[str
     assert answer.op == "installed", answer.header
 
 
+def test_a_file_for_two_slots_starts_over_because_its_offset_says_not_which(tmp_path: Path, devices: list[str]) -> None:
+    bundle = make_bundle(
+        tmp_path, image=CONTENT, image_type="raw", extra="[image.data]\nfilename=rootfs.img\ntype=raw\n"
+    )
+    Path(devices[0]).write_bytes(CONTENT)
+    slots = of_class("rootfs", devices[0], "raw"), of_class("data", devices[1], "raw")
+    answer, heard = install(bundle, *slots, starts={"rootfs.img": 8 * MIB})
+    assert answer.op == "installed", answer.header
+    assert not [frame for frame in heard if frame.op == "checkpoint"]
+    assert all(Path(device).read_bytes()[: len(CONTENT)] == CONTENT for device in devices)
+
+
 def test_the_bytes_of_a_copy_are_in_the_slot_and_those_of_a_grown_file_system_are_not(
     tmp_path: Path, devices: list[str]
 ) -> None:
