@@ -16,13 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from slots import ioctls
 from slots.device import open_target
 from slots.errors import SlotError
 from slots.model import Slot
 from slots.usage import Identity
 
 _PATIENCE = 10.0  # seconds: what was killed may still be dying
-_BLKFLSBUF = 0x1261  # linux/fs.h: write out and forget what the kernel has cached of a block device
+# linux/fs.h: write out and forget what the kernel has cached of a block device
+_BLKFLSBUF = ioctls.request(0x12, 97, 0, write=False, read=False)
 
 
 @dataclass(frozen=True, slots=True)

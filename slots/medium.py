@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 
+from slots import ioctls
 from slots.device import Target
 from slots.errors import SlotError
 
@@ -21,7 +22,7 @@ ALIGNMENT = (
 )
 _BLIND = 31  # buffers
 _STEP = 64 * 1024  # bytes that are compared at once
-_BLKZEROOUT = 0x127F  # <linux/fs.h>: _IO(0x12, 127), takes offset and length as two u64
+_BLKZEROOUT = ioctls.request(0x12, 127, 0, write=False, read=False)  # linux/fs.h; takes offset and length as two u64
 
 
 class Medium:
