@@ -15,7 +15,7 @@ import time
 from agent.errors import explain
 from agent.installer.confine import confine, share_one_heap
 from agent.wire import Channel, Frame, WireError
-from slots.device import resolve
+from slots.device import capacity, resolve
 from slots.errors import SlotError
 from slots.read_back import read_back
 from slots.usage import Identity, in_use
@@ -55,6 +55,7 @@ def _scrubbed(channel: Channel, frame: Frame) -> str:
             "slot.mounted", "the slot is in use", details=f"{path}: {user}",
             resolution="unmount it; nothing may mount the slots that are not running",
         )  # fmt: skip
+    capacity(path)  # what cannot even be opened is not known to be damaged
     last = 0.0
 
     def report(done: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.disks import loop
 from support.pretend import Disk, Environment, context
 
 from agent.daemon.activities.scrub import scrub, targets
@@ -19,7 +21,10 @@ from agent.daemon.device import Device
 from agent.daemon.inbox import Inbox, Stopped
 from agent.daemon.slot_status import SlotStatus
 from agent.errors import ConfigError, PolicyError
+from agent.installer.scrub import _scrubbed
+from agent.wire import Frame
 from bootloader_env.errors import BootEnvError
+from slots.errors import SlotError
 from slots.model import Slot, groups_of
 
 SIZE = 3 * 1024 * 1024 + 4096
@@ -186,6 +191,41 @@ def test_what_matters_more_interrupts_a_scrub(bench: Bench, how: str) -> None:
     else:
         bench.context.inbox.cancel()
     assert bench.scrub() == {"rootfs.1": "interrupted"}
+
+
+def test_a_cancel_that_comes_too_late_for_a_scrub_does_not_end_the_next_update(bench: Bench) -> None:
+    nothing = SlotStatus()
+    bench.context.knowledge.change_holdings(lambda now: now.with_slots({"rootfs.1": nothing, "rootfs.2": nothing}))
+    bench.context.inbox.cancel()
+    assert bench.scrub() == {"rootfs.1": "unknown", "rootfs.2": "unknown"}
+    assert not bench.context.inbox.cancel_asked()
+
+
+@pytest.mark.root
+def test_a_device_that_cannot_be_opened_is_not_told_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(4096))
+    real = os.open
+    with loop(tmp_path / "disk.img") as device:
+
+        def forbidden(path: str, *more: int, **where: int) -> int:
+            if path == device:
+                raise PermissionError(errno.EPERM, "Operation not permitted", path)
+            return real(path, *more, **where)
+
+        monkeypatch.setattr(os, "open", forbidden)
+        with pytest.raises(SlotError) as caught:
+            _scrubbed(Silent(), Frame({"op": "scrub", "device": device, "size": 4096}))  # type: ignore[arg-type]
+        monkeypatch.undo()
+    assert caught.value.code == "slot.unreadable"
+
+
+class Silent:
+    """Nobody listens to the progress."""
+
+    def send(self, header: Mapping[str, object]) -> None:
+        pass
 
 
 def test_a_daemon_that_is_stopped_does_not_wait_for_a_scrub(bench: Bench) -> None:

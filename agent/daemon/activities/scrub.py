@@ -89,6 +89,7 @@ def scrub(context: Context, asked: str, number: int) -> None:
             )  # fmt: skip
             verdicts.append(verdict)
     finally:
+        context.inbox.take_cancel()  # one that came too late for the scrub must not end the next update
         context.tell({
             "LastScrub": (number, "done", [(each.slot, each.result, printable(each.text[:500])) for each in verdicts]),
             "Progress": (0.0, "", 0),
