@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.doctor.finding import Finding, error, failure, note, ok, warning
 from agent.doctor.probe import LENGTH, kind_of
@@ -34,7 +34,7 @@ def devices(subject: Subject) -> Iterator[Finding]:
     found: list[_Found] = []
     for _, slot in subject.slots:
         if slot.type not in BLOCK_TYPES:
-            yield _elsewhere(slot)
+            yield _elsewhere(subject, slot)
             continue
         try:
             path = resolve(slot.device)
@@ -102,12 +102,15 @@ def root_argument(subject: Subject) -> Iterator[Finding]:
         yield ok("slot.root-argument", "the root file system is not named by what is in it")
 
 
-def _elsewhere(slot: Slot) -> Finding:
+def _elsewhere(subject: Subject, slot: Slot) -> Finding:
     """A slot on flash, or one that shares its disk: whoever writes to it knows what it must be."""
     kind = taken_by(slot.type)[0]
+    running = subject.booted is not None and slot in subject.booted.own
     try:
-        handler_for(slot.type, kind).preflight(slot, kind, 1)
+        handler_for(slot.type, kind).preflight(replace(slot, readonly=False), kind, 1)  # it is looked at only
     except SlotError as problem:
+        if running and problem.code == "slot.mounted":
+            return ok("slot.device", f"{slot.name}: {slot.device} is running")
         problem.details = f"{slot.name}, {slot.device}: {problem.details}"
         return failure("slot.device", problem)
     return ok("slot.device", f"{slot.name}: {slot.device} takes images of type {kind}")

@@ -16,14 +16,17 @@ from agent.process import ENVIRONMENT
 from slots.device import capacity, resolve
 from slots.errors import SlotError
 
-# What a type of slot needs to be written at all, and what only for archives: rauc(8), mtd-utils
+# What a type of slot needs to be written at all, and what only for archives: slots/handlers/flash.py, filesystem.py
 _WRITERS = {
-    "nand": ("flash_erase", "nandwrite"),
-    "nor": ("flashcp",),
+    "nand": ("flash_erase", "nandwrite", "nanddump"),
+    "nor": ("flash_erase",),
     "jffs2": ("flash_erase",),
+}
+_FOR_ARCHIVES = {
+    "ext4": ("mkfs.ext4", "e2fsck"),
+    "vfat": ("mkfs.vfat", "fsck.vfat"),
     "ubifs": ("mkfs.ubifs",),
 }
-_FOR_ARCHIVES = {"ext4": ("mkfs.ext4",), "vfat": ("mkfs.vfat",)}
 _MOUNTED = ("ext4", "vfat", "ubifs", "jffs2")  # types whose slots are mounted for hooks and archives
 
 
