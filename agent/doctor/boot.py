@@ -20,7 +20,7 @@ _HEX = re.compile(r"(0[xX])?[0-9A-Fa-f]{1,8}")
 _PATIENCE = 20.0  # seconds for the field's tool, which waits for the same lock as we do
 _TOOLS = {"uboot": "fw_printenv", "grub": "grub-editenv"}
 _VARIABLES = {"uboot": ("BOOT_{}_LEFT",), "grub": ("{}_OK", "{}_TRY")}
-_COUNTING = ("uboot", "barebox")  # bootloaders that count down from bootloader.boot-attempts
+_COUNTING = ("uboot", "barebox")  # bootloaders that always count down from bootloader.boot-attempts
 _PLAIN_RENAME = ("vfat", "msdos", "exfat")  # file systems on which the block is overwritten in its place
 
 
@@ -119,7 +119,7 @@ def _order(subject: Subject, state: BootState) -> Iterator[Finding]:
 
 def _next(subject: Subject, state: BootState, booted: str) -> Iterator[Finding]:
     slot = state.slots[booted]
-    full = subject.config.bootloader.boot_attempts if subject.config.bootloader.type in _COUNTING else 1
+    full = subject.config.bootloader.boot_attempts if _counts(subject, booted) else 1
     if slot.in_order and slot.attempts == 0:
         yield warning("boot.attempts", f"the running slot {booted} has no attempt left and is not marked good")
     elif slot.in_order and slot.attempts < full and not state.trial:
@@ -136,6 +136,12 @@ def _next(subject: Subject, state: BootState, booted: str) -> Iterator[Finding]:
         yield ok("boot.next", f"{booted} boots next, and behind it {', '.join(others)}")
     else:
         yield note("boot.next", f"{booted} boots next, and there is no other slot to fall back to")
+
+
+def _counts(subject: Subject, booted: str) -> bool:
+    """Whether the bootloader counts down; GRUB does with our script, and where nobody has marked the slot without LEFT."""
+    kind, store = subject.config.bootloader.type, _store(subject)
+    return kind in _COUNTING or (kind == "grub" and store is not None and f"{booted}_LEFT" in store.load())
 
 
 def _variables(subject: Subject) -> Iterator[Finding]:

@@ -253,6 +253,15 @@ def test_a_healthy_device_with_grub_is_healthy(tmp_path: Path) -> None:
     assert Patient(tmp_path, "grub").complaints() == set()
 
 
+@pytest.mark.parametrize(("left", "complaints"), [("3", set()), ("1", {("boot.attempts", "note")})])
+def test_attempts_that_grub_has_counted_down_are_found(
+    tmp_path: Path, left: str, complaints: set[tuple[str, str]]
+) -> None:
+    patient = Patient(tmp_path, "grub")
+    patient.variables({**GRUB, "A_LEFT": left, "B_LEFT": "3"})
+    assert patient.complaints() == complaints
+
+
 @pytest.mark.parametrize("bootloader", ["uboot", "grub"])
 def test_a_rescue_system_is_no_complaint_and_is_behind_the_last_slot(tmp_path: Path, bootloader: str) -> None:
     patient = Patient(tmp_path, bootloader)
