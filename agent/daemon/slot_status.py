@@ -43,7 +43,7 @@ class SlotStatus:
     Attributes:
         status: ``pending``, ``ok``, ``failed``, or empty when nothing is known.
         sha256: of the first ``size`` bytes as the medium gave them back; empty when there is no such digest.
-        changed: who has written to the slot since then: a program of the bundle (``hook``), whatever fitted the file
+        changed: who may have written to the slot since then: a program of the bundle (``hook``), whatever fitted the file
             system to the slot (``resize``), or the system in it (``use``). Then the digest tells nothing any more.
         installed_transaction: names the deployment: the server's action, and the digest of the manifest.
         scrubbed_result: what the last scrub found, see ``agent.daemon.activities.scrub``.

@@ -66,7 +66,8 @@ def written(context: Context, record: Record, answer: Frame) -> None:
 def settled(context: Context, record: Record, state: str) -> None:
     """The group as a whole is ``installed``, ``activated``, ``confirmed`` or ``bad``.
 
-    The switch to a group is counted once, with the first of these that is noted after it.
+    The switch to a group is counted once, with the first of these that is noted after it. A system that turned out bad may
+    have written to its slots before anybody could note that.
     """
     when = int(context.clock.wall())
     names = [slot.name for slot in _group(context, record)]
@@ -80,6 +81,9 @@ def settled(context: Context, record: Record, state: str) -> None:
                 for name, old in known.items()
             }
             wanted = wanted.with_slots(counted)
+        if state == "bad":
+            ran = {name: now.slot(name) for name in names if now.slot(name).comparable}
+            wanted = wanted.with_slots({name: replace(old, changed="use") for name, old in ran.items()})
         return wanted
 
     context.knowledge.change_holdings(change)

@@ -122,7 +122,7 @@ def incomparable(slot: Slot, status: SlotStatus) -> str:
     if status.comparable:
         return ""
     reasons = {
-        "use": "its system has written to it since it was installed",
+        "use": "its system may have written to it since it was installed",
         "hook": "a program of the bundle has changed it",
         "resize": "its file system was fitted to the slot",
         "unpacked": "an archive was unpacked into it",

@@ -162,6 +162,16 @@ def test_a_complete_slot_stays_complete_when_its_system_turns_out_bad(here: Cont
     assert (slot_b(here).status, here.knowledge.content("B").state) == ("ok", "bad")
 
 
+def test_a_system_that_died_before_its_writing_was_noted_is_not_compared(here: Context) -> None:
+    holdings.began(here, UPDATE)
+    holdings.written(here, UPDATE, answer())
+    for state in ("installed", "activated"):
+        holdings.settled(here, UPDATE, state)
+        assert slot_b(here).comparable
+    holdings.settled(here, UPDATE, "bad")
+    assert (slot_b(here).changed, slot_b(here).comparable) == ("use", False)
+
+
 def test_slots_that_the_bundle_has_no_image_for_keep_what_they_hold(here: Context) -> None:
     here.knowledge.change_holdings(lambda now: now.with_slots({"rootfs.1": SlotStatus("ok", sha256=DIGEST)}))
     other = Record(**{**{name: getattr(UPDATE, name) for name in UPDATE.__slots__}, "classes": "appfs"})
