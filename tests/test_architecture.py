@@ -130,6 +130,24 @@ def test_the_wheel_holds_every_module_and_nothing_else(tmp_path: Path) -> None:
     }
 
 
+def test_the_source_distribution_can_be_built_and_tested(tmp_path: Path) -> None:
+    import tarfile
+
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    tops = ("agent", "slots", "bootloader_env", "systemd", "tests", "tools")
+    files = [path for top in tops for path in (ROOT / top).rglob("*") if path.is_file()]
+    expected = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert expected - names == set()
+
+
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
