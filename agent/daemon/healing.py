@@ -14,13 +14,13 @@ from bootloader_env.port import BootState
 
 _log = logging.getLogger(__name__)
 _GARBAGE = "bootenv.invalid"  # what is missing may be there, on a file system that is not mounted
-# In these states the environment may hold the only copy of what was decided: whether the running slot is on trial.
+# In these states the environment may hold the only copy of what was decided about a running target: whether it is on trial.
 _UNDECIDED = frozenset({State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING, State.REVERTING})
 _SWITCHED = frozenset({"installed", "activated"})  # what is known of a running slot that nobody has confirmed
 
 
 def read_or_heal(device: Device, memory: Memory, knowledge: Knowledge) -> BootState:
-    """Reads the boot environment; makes a new one if it is garbage and the record says that nothing is on trial.
+    """Reads the boot environment; makes a new one if it is garbage and the record says that what runs is not on trial.
 
     The running slot becomes the first choice. Of the others those stay bootable that were confirmed, or are as they left
     the factory. A record that was lost proves nothing; it is put aside, so that the next start finds none and must go by
@@ -34,7 +34,8 @@ def read_or_heal(device: Device, memory: Memory, knowledge: Knowledge) -> BootSt
     except BootEnvError as error:
         booted = device.booted.bootname
         record = memory.load(trial="", booted=booted, others=device.fallbacks(()))
-        if error.code != _GARBAGE or memory.lost or record.state in _UNDECIDED:
+        undecided = record.state in _UNDECIDED and record.target == booted
+        if error.code != _GARBAGE or memory.lost or undecided:
             raise
         others = [group.bootname for group in device.groups if group != device.booted and not group.rescue]
         try:

@@ -80,10 +80,25 @@ def test_only_slots_that_are_known_to_be_complete_become_bootable(bench: Bench, 
 
 @pytest.mark.req("S07", "S08")
 @pytest.mark.parametrize("state", [State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING, State.REVERTING])
-def test_while_an_update_is_undecided_nothing_is_touched(bench: Bench, state: State) -> None:
-    bench.store.save("record", Record(state=state, target="B", fallback="A").to_json())
+def test_while_it_is_undecided_whether_the_running_slot_is_on_trial_nothing_is_touched(
+    bench: Bench, state: State
+) -> None:
+    bench.store.save("record", Record(state=state, target="A", fallback="B").to_json())
     bench.path.write_bytes(GARBAGE[1])
     assert bench.refused() == "bootenv.invalid"
+
+
+@pytest.mark.req("S07", "S08")
+@pytest.mark.parametrize("state", [State.ACTIVATING, State.REBOOTING, State.TRIAL, State.CONFIRMING, State.REVERTING])
+@pytest.mark.parametrize("content", ["installed", "activated"])
+def test_a_device_that_came_back_from_a_trial_is_healed_without_the_slot_that_was_tried(
+    bench: Bench, state: State, content: str
+) -> None:
+    bench.know("B", content)
+    bench.store.save("record", Record(state=state, target="B", fallback="A").to_json())
+    bench.path.write_bytes(GARBAGE[1])
+    after = bench.read()
+    assert (after.primary, after.slots["B"].good) == ("A", False)
 
 
 @pytest.mark.req("S08")
