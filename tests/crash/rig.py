@@ -82,7 +82,6 @@ class Rig:
     """
 
     def __init__(self, recording: Recording) -> None:
-        logging.disable(logging.CRITICAL)
         self.recording = recording
         shared = Path("/dev/shm")
         self.home = Path(tempfile.mkdtemp(prefix="ota-crash-", dir=shared if shared.is_dir() else None))
@@ -297,6 +296,7 @@ class Rig:
             *patches(names),
         ]
         before = [(place, name, getattr(place, name)) for place, name, _ in mine]
+        logging.disable(logging.CRITICAL)
         try:
             for place, name, value in mine:
                 setattr(place, name, value)
@@ -304,6 +304,7 @@ class Rig:
         finally:
             for place, name, value in reversed(before):
                 setattr(place, name, value)
+            logging.disable(logging.NOTSET)
 
 
 @dataclass(frozen=True, slots=True)

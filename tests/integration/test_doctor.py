@@ -11,31 +11,17 @@ from pathlib import Path
 import pytest
 from pki.build import pem, shared_pki
 from pki.crls import crl_pem
-from support.patient import GRUB, MIB, UBOOT, Patient
+from support.patient import GRUB, MIB, UBOOT, Patient, fitted_patient
 
-from agent import process
 from agent.demo.bootscript import Flash
 from agent.doctor import run as doctor
 from agent.doctor.finding import Severity
 from agent.doctor.run import worst
 from agent.doctor.table import ROWS
-from slots.errors import SlotError
-from slots.model import Slot
 
 Fault = Callable[[Patient], None]
 YEARS = timedelta(days=365).total_seconds()
-
-
-@pytest.fixture
-def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("fw_printenv", "grub-editenv", "mkfs.ext4", "e2fsck", "systemctl"):
-        found = shutil.which(name, path=process.ENVIRONMENT["PATH"])
-        assert found, name
-        (programs / name).symlink_to(found)
-    monkeypatch.setitem(process.ENVIRONMENT, "PATH", str(programs))
-    return Patient(tmp_path)
+patient = pytest.fixture(fitted_patient)
 
 
 def setting(name: str, value: object) -> Fault:
@@ -385,37 +371,3 @@ def test_every_row_of_the_table_can_be_found_by_a_fault() -> None:
         "doctor.rights", "kernel.direct-io", "trust.certificates", "state.place", "state.space",
     }  # fmt: skip
     assert seeded | elsewhere == set(ROWS)
-
-
-@pytest.mark.parametrize("slot_type", ["nand", "nor", "jffs2", "ubifs", "ubivol"])
-def test_the_programs_asked_for_are_those_that_write_flash(patient: Patient, slot_type: str) -> None:
-    table = {
-        "nand": (Severity.ERROR, "flash_erase, nandwrite, nanddump"), "nor": (Severity.ERROR, "flash_erase"),
-        "jffs2": (Severity.ERROR, "flash_erase"), "ubifs": (Severity.NOTE, "mkfs.ubifs"),
-    }  # fmt: skip
-    patient.settings["slot.rootfs.1.type"] = slot_type
-    found = [(each.severity, each.found) for each in patient.diagnosis() if each.id == "program.slots"]
-    expected = [
-        (severity, f"slots of type {slot_type} need {names}, which is not installed")
-        for severity, names in [table[slot_type]]
-    ] if slot_type in table else []  # fmt: skip
-    assert found == expected
-
-
-class Examiner:
-    """Stands for the handler of a slot on flash whose memory is mounted."""
-
-    def preflight(self, slot: Slot, kind: str, size: int) -> None:
-        code = "slot.readonly" if slot.readonly else "slot.mounted"
-        raise SlotError(code, f"slot {slot.name} is in use", details=slot.device)
-
-
-def test_that_the_running_slot_of_flash_is_mounted_is_as_it_should_be(
-    patient: Patient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agent.doctor.slots.handler_for", lambda slot_type, kind: Examiner())
-    for number in (0, 1):
-        patient.settings[f"slot.rootfs.{number}.type"] = "ubivol"
-    patient.settings["slot.rootfs.0.readonly"] = True
-    found = {each.found.partition(":")[0]: each.code for each in patient.diagnosis() if each.id == "slot.device"}
-    assert found == {"rootfs.0": "", "slot rootfs.1 is in use": "slot.mounted"}

@@ -33,7 +33,9 @@ class Device:
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     home = tmp_path_factory.mktemp("rauc")
-    with trust(World(home / "world", size=SIZE, overrides={"update.reboot": False})) as world:
+    with trust(
+        World(home / "world", size=SIZE, overrides={"update.reboot": False, "update.allow-downgrade": True})
+    ) as world:
         yield Device(world, Shelf(home / "shelf", SIZE))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from pki.build import pem, shared_pki
 
+from agent import process
 from agent.demo.bootscript import COPY_SIZE, Flash
 from agent.demo.grubscript import GrubBlock
 from agent.doctor.finding import Finding, Severity
@@ -161,3 +164,15 @@ def key_pem(key: object) -> bytes:
     from cryptography.hazmat.primitives import serialization as form
 
     return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())  # type: ignore[attr-defined]
+
+
+def fitted_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    """A healthy patient, and on its path exactly the programs that it needs."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("fw_printenv", "grub-editenv", "mkfs.ext4", "e2fsck", "systemctl"):
+        found = shutil.which(name, path=process.ENVIRONMENT["PATH"])
+        assert found, name
+        (programs / name).symlink_to(found)
+    monkeypatch.setitem(process.ENVIRONMENT, "PATH", str(programs))
+    return Patient(tmp_path)
