@@ -21,6 +21,7 @@ from crash.rig import Rig
 _BARREN = 16  # draws in a row without a new state, after which a moment is left alone
 _AGAIN = {2: 2, 3: 1}  # how many second cuts are tried while the device recovers from a first one, and third ones
 _OFFLINE = (0, 0, 0, 0, 1, 3, 8)  # requests that fail after the power came back
+_RUN = 8  # moments
 _MANY = 99  # power cuts, or as bad
 _VERIFY = 64  # of so many recoveries, one is checked for writes that were not recorded
 
@@ -138,10 +139,12 @@ class Explorer:
         return enough or time.monotonic() > self._end
 
     def _shared(self, recording: Recording) -> list[Moment]:
-        """The moments of this worker: neighbours, because neighbours have states in common."""
+        """The moments of this worker: in runs, because neighbours have states in common.
+
+        Every worker gets some of each part of an update: there is more to be found while a slot is written than later.
+        """
         number, shares = self._share
-        every = list(moments(recording))
-        return every[len(every) * number // shares : len(every) * (number + 1) // shares]
+        return [moment for at, moment in enumerate(moments(recording)) if at // _RUN % shares == number]
 
     def _visit(self, moment: Moment, draw: int) -> bool:
         """One draw of what survives at a moment; returns whether it was new."""
