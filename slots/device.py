@@ -15,13 +15,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 from slots import lookup
 from slots.errors import SlotError
 from slots.model import Slot
+from slots.refusals import readonly, require_unused, running
 from slots.usage import Identity, in_use, relatives, write_protected
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -88,7 +89,7 @@ def capacity(path: str) -> int:
     Raises:
         SlotError: ``slot.missing``, ``slot.not-storage``, ``slot.unreadable``.
     """
-    status = _look(path)
+    status = look(path)
     if not stat.S_ISBLK(status.st_mode):
         return status.st_size
     try:
@@ -141,14 +142,14 @@ def examine(slot: Slot, *, booted: Sequence[str]) -> tuple[str, os.stat_result]:
         SlotError: as ``open_target``, but for what only opening can tell.
     """
     if slot.readonly:  # 1
-        raise _readonly(slot, "the configuration says so")
+        raise readonly(slot, "the configuration says so")
     path = resolve(slot.device)  # 2
-    status = _look(path)
+    status = look(path)
     identity = Identity.of(status)
     if write_protected(identity):
-        raise _readonly(slot, f"{path} is write-protected")
-    _refuse_booted(slot, identity, booted)  # 3
-    _refuse_used(slot, path, identity)  # 4
+        raise readonly(slot, f"{path} is write-protected")
+    require_not_running(slot, {identity, *relatives(identity)}, booted)  # 3
+    require_unused(slot, path, lambda: in_use(identity))  # 4
     return path, status
 
 
@@ -166,7 +167,12 @@ def require_room(slot: Slot, size: int, room: int) -> None:
         )  # fmt: skip
 
 
-def _look(path: str) -> os.stat_result:
+def look(path: str) -> os.stat_result:
+    """What is at the path of a slot.
+
+    Raises:
+        SlotError: ``slot.missing``, ``slot.not-storage``.
+    """
     try:
         status = os.stat(path, follow_symlinks=False)
     except OSError as error:
@@ -179,35 +185,26 @@ def _look(path: str) -> os.stat_result:
     return status
 
 
-def _refuse_booted(slot: Slot, identity: Identity, booted: Sequence[str]) -> None:
-    overlap = {identity, *relatives(identity)}
+def require_not_running(slot: Slot, forbidden: Collection[Identity], booted: Sequence[str]) -> None:
+    """Refuses a slot that shares bytes with the running system.
+
+    Args:
+        slot: the slot.
+        forbidden: everything that has bytes of it.
+        booted: the devices of the booted group, as configured.
+
+    Raises:
+        SlotError: ``slot.booted``, ``slot.device-ambiguous``.
+    """
     for device in booted:
         try:
-            running = Identity.at(resolve(device))
+            identity = Identity.at(resolve(device))
         except SlotError as error:
             if error.code != "slot.missing":
                 raise
             continue  # what does not exist is not what we are about to write to
-        if running in overlap:
-            raise SlotError(
-                "slot.booted", f"slot {slot.name} holds the running system", details=f"{slot.device} is {device}",
-                resolution="give every slot its own device in the configuration",
-            )  # fmt: skip
-
-
-def _refuse_used(slot: Slot, path: str, identity: Identity) -> None:
-    try:
-        user = in_use(identity)
-    except OSError as error:
-        raise SlotError(
-            "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
-            resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
-        ) from error  # fmt: skip
-    if user:
-        raise SlotError(
-            "slot.mounted", f"slot {slot.name} is in use", details=f"{path}: {user}",
-            resolution="unmount it; nothing may mount the slots that are not running",
-        )  # fmt: skip
+        if identity in forbidden:
+            raise running(slot, f"{slot.device} is {device}")
 
 
 def _open(slot: Slot, path: str) -> tuple[int, bool]:
@@ -232,17 +229,10 @@ def _explained(slot: Slot, path: str, error: OSError) -> SlotError:
             resolution="find out with lsblk and fuser what uses it",
         )  # fmt: skip
     if error.errno in _READ_ONLY:
-        return _readonly(slot, details)
+        return readonly(slot, details)
     if error.errno in _GONE:
         return _missing(details)
     return SlotError("slot.open-failed", f"slot {slot.name} cannot be opened", details=details, retryable=True)
-
-
-def _readonly(slot: Slot, details: str) -> SlotError:
-    return SlotError(
-        "slot.readonly", f"slot {slot.name} must not be written to", details=details,
-        resolution="do not send an image for it, or make it writable",
-    )  # fmt: skip
 
 
 def _missing(details: str) -> SlotError:

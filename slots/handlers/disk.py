@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Protocol
 
 from slots.claim import lock
-from slots.device import resolve
+from slots.device import look, require_not_running, resolve
 from slots.errors import SlotError
 from slots.handlers.halves import Span
 from slots.model import Slot
+from slots.refusals import readonly, require_unused
 from slots.usage import Identity, in_use, overlapping, own_user, write_protected
 
 _BUFFER = 1024 * 1024  # bytes
@@ -146,20 +147,16 @@ def open_disk(slot: Slot, span: Span, *, booted: Sequence[str], writable: bool) 
             ``slot.mounted``, ``slot.usage-unknown``, ``slot.changed``, ``slot.busy``, ``slot.open-failed``.
     """
     if slot.readonly:
-        raise _readonly(slot, "the configuration says so")
+        raise readonly(slot, "the configuration says so")
     path = resolve(slot.device)
-    status = os.stat(path, follow_symlinks=False)
+    status = look(path)
     block = stat.S_ISBLK(status.st_mode)
-    if not block and not stat.S_ISREG(status.st_mode):
-        raise SlotError(
-            "slot.not-storage", "the device of a slot is neither a block device nor a regular file", details=path,
-            resolution="correct the slot's device in the configuration",
-        )  # fmt: skip
     identity = Identity.of(status)
     if write_protected(identity):
-        raise _readonly(slot, f"{path} is write-protected")
-    _refuse_used(slot, path, identity, span)
-    _refuse_booted(slot, identity, span, booted)
+        raise readonly(slot, f"{path} is write-protected")
+    parts = tuple(overlapping(identity, span.start, span.size))
+    require_unused(slot, f"{path}, {span}", lambda: own_user(identity) or next(filter(None, map(in_use, parts)), ""))
+    require_not_running(slot, {identity, *parts}, booted)
     flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_DIRECT if block else 0)
     try:
         fd = os.open(path, flags)
@@ -183,9 +180,9 @@ def only_read(path: str) -> Iterator[Medium]:
     """Opens a block device or file for reading, whoever uses it.
 
     Raises:
-        SlotError: ``slot.unreadable``.
+        SlotError: ``slot.missing``, ``slot.not-storage``, ``slot.unreadable``.
     """
-    block = stat.S_ISBLK(os.stat(path).st_mode)
+    block = stat.S_ISBLK(look(path).st_mode)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECT if block else 0))
     except OSError as error:
@@ -196,48 +193,8 @@ def only_read(path: str) -> Iterator[Medium]:
         os.close(fd)
 
 
-def _refuse_used(slot: Slot, path: str, identity: Identity, span: Span) -> None:
-    try:
-        user = own_user(identity)
-        for part in overlapping(identity, span.start, span.size):
-            user = user or in_use(part)
-    except OSError as error:
-        raise SlotError(
-            "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
-            resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
-        ) from error  # fmt: skip
-    if user:
-        raise SlotError(
-            "slot.mounted", f"slot {slot.name} is in use", details=f"{path}, {span}: {user}",
-            resolution="unmount it; what an update writes to must not be in use",
-        )  # fmt: skip
-
-
-def _refuse_booted(slot: Slot, identity: Identity, span: Span, booted: Sequence[str]) -> None:
-    forbidden = {identity, *overlapping(identity, span.start, span.size)}
-    for device in booted:
-        try:
-            running = Identity.at(resolve(device))
-        except SlotError as error:
-            if error.code != "slot.missing":
-                raise
-            continue  # what does not exist is not what we are about to write to
-        if running in forbidden:
-            raise SlotError(
-                "slot.booted", f"slot {slot.name} holds the running system", details=f"{slot.device}, {span}: {device}",
-                resolution="give every slot its own part of the disk in the configuration",
-            )  # fmt: skip
-
-
 def _sector(identity: Identity) -> int:
     """The logical block size; a partition has that of its disk. Documentation/ABI/stable/sysfs-block."""
     entry = Path(os.path.realpath(f"/sys/dev/block/{os.major(identity.rdev)}:{os.minor(identity.rdev)}"))
     disk = entry.parent if (entry / "partition").exists() else entry
     return int((disk / "queue/logical_block_size").read_text("ascii"))
-
-
-def _readonly(slot: Slot, details: str) -> SlotError:
-    return SlotError(
-        "slot.readonly", f"slot {slot.name} must not be written to", details=details,
-        resolution="do not send an image for it, or make it writable",
-    )  # fmt: skip

@@ -25,6 +25,7 @@ from slots.handlers.halves import Span
 from slots.handlers.port import Content, Handler, Watch, Written
 from slots.handlers.streams import fill, look
 from slots.model import Slot
+from slots.refusals import readonly, require_unused
 from slots.usage import Identity, in_use
 
 # struct mmc_ioc_cmd, linux/mmc/ioctl.h: write_flag, is_acmd, opcode, arg, response, flags, blksz, blocks, two sleeps, two
@@ -172,7 +173,7 @@ class EmmcBoot:
     def _plan(self, slot: Slot) -> _Plan:
         card = resolve(slot.device)
         if slot.readonly:
-            raise _readonly(slot, "the configuration says so")
+            raise readonly(slot, "the configuration says so")
         if not all(os.path.exists(f"{card}boot{number}") for number in (0, 1)):
             raise SlotError(
                 "slot.emmc-none", f"the device of slot {slot.name} is no eMMC with boot partitions",
@@ -190,19 +191,8 @@ class EmmcBoot:
         number = 1 - config.active
         path = f"{card}boot{number}"
         if config.protected(number):
-            raise _readonly(slot, f"the card protects {path} {config.protected(number)}")
-        try:
-            user = in_use(Identity.of(os.stat(path)))
-        except OSError as error:
-            raise SlotError(
-                "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
-                resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
-            ) from error  # fmt: skip
-        if user:
-            raise SlotError(
-                "slot.mounted", f"slot {slot.name} is in use", details=f"{path}: {user}",
-                resolution="unmount it; nothing may mount the boot partitions",
-            )  # fmt: skip
+            raise readonly(slot, f"the card protects {path} {config.protected(number)}")
+        require_unused(slot, path, lambda: in_use(Identity.of(os.stat(path))))
         room = capacity(path)
         return _Plan(card, config, number, path, min(room, slot.size_limit or room))
 
@@ -228,13 +218,6 @@ class EmmcBoot:
             yield
         finally:
             attribute.write_text(f"{before}\n", "ascii")
-
-
-def _readonly(slot: Slot, details: str) -> SlotError:
-    return SlotError(
-        "slot.readonly", f"slot {slot.name} must not be written to", details=details,
-        resolution="do not send an image for it, or make it writable",
-    )  # fmt: skip
 
 
 def _register(card: str, error: OSError) -> SlotError:

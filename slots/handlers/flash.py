@@ -27,6 +27,7 @@ from slots.handlers.port import Content, Handler, Watch, Written
 from slots.handlers.streams import CHUNK, chunks, differs, digest
 from slots.model import Slot
 from slots.programs import ENVIRONMENT, require, run
+from slots.refusals import readonly, require_unused, running
 
 _PROGRAMS = ("flash_erase", "nandwrite", "nanddump")
 _SLOWEST = 16 * 1024  # bytes per second that are erased or read at the least
@@ -161,17 +162,11 @@ class Flash:
                 resolution="correct the slot's device or type in the configuration",
             )  # fmt: skip
         if slot.readonly or not memory.writable:
-            raise SlotError(
-                "slot.readonly", f"slot {slot.name} must not be written to",
-                details="the configuration says so" if slot.readonly else f"{memory.node} is write-protected",
-                resolution="do not send an image for it, or make it writable",
-            )  # fmt: skip
+            why = "the configuration says so" if slot.readonly else f"{memory.node} is write-protected"
+            raise readonly(slot, why)
         if memory.number in {mtd.number_of(device) for device in booted if device.startswith("/")}:
-            raise SlotError(
-                "slot.booted", f"slot {slot.name} holds the running system", details=memory.node,
-                resolution="give every slot its own device in the configuration",
-            )  # fmt: skip
-        self._refuse_used(slot, memory)
+            raise running(slot, memory.node)
+        require_unused(slot, memory.node, lambda: mtd.user(memory, proc=self._proc, sysfs=self._sysfs))
         require_room(slot, size, self._room(slot, memory))
         require(*(_PROGRAMS if memory.type in mtd.NAND else _PROGRAMS[:1]))
         return memory
@@ -197,20 +192,6 @@ class Flash:
                     details=f"{memory.node}: {error.strerror}", retryable=True,
                 ) from error  # fmt: skip
             yield chip
-
-    def _refuse_used(self, slot: Slot, memory: mtd.Mtd) -> None:
-        try:
-            taken = mtd.user(memory, proc=self._proc, sysfs=self._sysfs)
-        except OSError as error:
-            raise SlotError(
-                "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
-                resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
-            ) from error  # fmt: skip
-        if taken:
-            raise SlotError(
-                "slot.mounted", f"slot {slot.name} is in use", details=f"{memory.node}: {taken}",
-                resolution="unmount or detach it; nothing may use the slots that are not running",
-            )  # fmt: skip
 
 
 def _held(memory: mtd.Mtd, chip: Chip, content: Content, watch: Watch) -> str:

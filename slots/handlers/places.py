@@ -16,6 +16,7 @@ from slots.device import capacity, examine, require_room, resolve
 from slots.errors import SlotError
 from slots.handlers.table import handler_for
 from slots.model import Slot
+from slots.refusals import running
 from slots.usage import Identity
 
 _MTD = re.compile(r"/dev/mtd(?:block)?([0-9]+)")
@@ -99,10 +100,7 @@ class Flash:
         path = resolve(slot.device)
         for device in booted:
             if _same(device, path):
-                raise SlotError(
-                    "slot.booted", f"slot {slot.name} holds the running system", details=f"{path} is {device}",
-                    resolution="give every slot its own device in the configuration",
-                )  # fmt: skip
+                raise running(slot, f"{path} is {device}")
         memory = _MTD.fullmatch(path)
         if memory is None:
             yield Site(path, path, self._most)

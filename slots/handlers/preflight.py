@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slots.device import capacity, examine, require_room
-from slots.errors import SlotError
 from slots.handlers.table import handler_for
 from slots.model import BLOCK_TYPES, Slot
+from slots.refusals import readonly
 
 
 def preflight(slot: Slot, kind: str, size: int, *, name: str, booted: Sequence[str], own: bool = False) -> None:
@@ -26,10 +26,7 @@ def preflight(slot: Slot, kind: str, size: int, *, name: str, booted: Sequence[s
             ``Handler.preflight`` raises.
     """
     if slot.readonly:
-        raise SlotError(
-            "slot.readonly", f"slot {slot.name} must not be written to", details="the configuration says so",
-            resolution="do not send an image for it, or make it writable",
-        )  # fmt: skip
+        raise readonly(slot, "the configuration says so")
     handler = None if own else handler_for(slot.type, kind)
     if slot.type in BLOCK_TYPES:  # the others are, or share, what the running system lives on
         path, _ = examine(slot, booted=booted)

@@ -22,6 +22,7 @@ from slots.errors import SlotError
 from slots.handlers.port import Content, Handler, Watch, Written
 from slots.handlers.streams import CHUNK, chunks, differs, digest
 from slots.model import Slot
+from slots.refusals import readonly, require_unused, running
 from slots.ubi_volume import Volume
 
 START_UPDATE = ioctls.request("O", 0, 8, write=True, read=False)  # UBI_IOCVOLUP, mtd/ubi-user.h; a signed 64-bit size
@@ -132,10 +133,7 @@ class UbiVolume:
         """The volume of the slot, after everything that forbids writing to it was ruled out."""
         path = resolve(slot.device)
         if slot.readonly:
-            raise SlotError(
-                "slot.readonly", f"slot {slot.name} must not be written to", details="the configuration says so",
-                resolution="do not send an image for it, or make it writable",
-            )  # fmt: skip
+            raise readonly(slot, "the configuration says so")
         volume = self._look(path)
         if volume is None:
             raise SlotError(
@@ -143,24 +141,10 @@ class UbiVolume:
                 resolution="correct the slot's device; volumes are /dev/ubiX_Y, made by ubimkvol",
             )  # fmt: skip
         for device in booted:
-            running = ubi_volume.numbers_of(device, sysfs=self._sysfs) if device.startswith("/") else None
-            if running == (volume.ubi, volume.number):
-                raise SlotError(
-                    "slot.booted", f"slot {slot.name} holds the running system", details=f"{path} is {device}",
-                    resolution="give every slot its own device in the configuration",
-                )  # fmt: skip
-        try:
-            user = ubi_volume.user(volume, proc=self._proc, sysfs=self._sysfs)
-        except OSError as error:
-            raise SlotError(
-                "slot.usage-unknown", f"it is not known whether slot {slot.name} is in use", details=str(error),
-                resolution="let the agent read /proc/self/mountinfo and /proc/swaps", retryable=True,
-            ) from error  # fmt: skip
-        if user:
-            raise SlotError(
-                "slot.mounted", f"slot {slot.name} is in use", details=f"{path}: {user}",
-                resolution="unmount it; nothing may mount the slots that are not running",
-            )  # fmt: skip
+            booted_volume = ubi_volume.numbers_of(device, sysfs=self._sysfs) if device.startswith("/") else None
+            if booted_volume == (volume.ubi, volume.number):
+                raise running(slot, f"{path} is {device}")
+        require_unused(slot, path, lambda: ubi_volume.user(volume, proc=self._proc, sysfs=self._sysfs))
         require_room(slot, size, volume.room)
         return path, volume
 

@@ -154,17 +154,21 @@ def test_an_archive_whose_content_does_not_fit(device: str) -> None:
 
 
 @pytest.mark.req("C11")
-def test_an_image_that_the_medium_changes(device: str) -> None:
-    """One bit flips behind our back, after the first checkpoint."""
+def test_an_image_that_the_medium_changes(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit flips as soon as it is written."""
+    write = os.pwrite
 
-    class Flipping(Heard):
-        def checkpoint(self, offset: int) -> None:
+    def flipping(fd: int, data: memoryview, offset: int) -> int:
+        count = write(fd, data, offset)
+        if offset <= MIB < offset + count:
             with Path(device).open("r+b", buffering=0) as node:
                 node.seek(MIB)
                 node.write(bytes([IMAGE[MIB] ^ 1]))
                 os.fsync(node.fileno())
+        return count
 
-    error = failure(slot_on(device), content_of(IMAGE, "raw"), heard=Flipping())
+    monkeypatch.setattr("slots.medium.os.pwrite", flipping)
+    error = failure(slot_on(device), content_of(IMAGE, "raw"))
     assert (error.code, error.retryable) == ("slot.read-back", True)
 
 
