@@ -59,10 +59,6 @@ class Knowledge:
             error.details += "; the document was put aside"
             raise
 
-    def set_content(self, bootname: str, content: Content) -> None:
-        """Remembers what a slot group holds; no write when nothing changes but the time."""
-        self.change_holdings(lambda now: now.with_group(bootname, content))
-
     def change_holdings(self, change: Callable[[Holdings], Holdings]) -> None:
         """Remembers other facts about groups and slots, in one durable write; none when nothing changes."""
         known = self.holdings()

@@ -9,7 +9,7 @@ Documents without a schema were written before there was more than a state for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TypeVar
 
@@ -92,6 +92,13 @@ class Holdings:
     def slot(self, name: str) -> SlotStatus:
         """The status of a slot; empty fields when nothing is known."""
         return self.slots.get(name) or SlotStatus()
+
+    def only(self, groups: Collection[str], slots: Collection[str]) -> Holdings:
+        """Without what the configuration does not name any more: the document is bounded."""
+        return Holdings(
+            {name: held for name, held in self.groups.items() if name in groups},
+            {name: status for name, status in self.slots.items() if name in slots},
+        )
 
     def with_group(self, bootname: str, content: Content) -> Holdings:
         """With other facts about a group; the same when only the time differs."""

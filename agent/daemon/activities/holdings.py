@@ -22,8 +22,11 @@ BYTEWISE = ("raw", "ext4", "vfat")  # types of slots that hold an image byte by 
 def began(context: Context, record: Record) -> None:
     """Before the first byte: what the target slots held is gone, and what they shall hold is not there yet."""
     names = [slot.name for slot in _targets(context, record)]
+    groups = context.device.groups
+    known = [slot.name for group in groups for slot in group.slots]
 
     def change(now: Holdings) -> Holdings:
+        now = now.only([group.bootname for group in groups], known)
         resumed = now.group(record.target).state == "pending"
         changed = {name: _pending(now.slot(name), record, context, resumed=resumed) for name in names}
         return now.with_group(record.target, _content(context, record, "pending")).with_slots(changed)

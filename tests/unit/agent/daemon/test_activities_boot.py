@@ -179,7 +179,7 @@ def test_offsets_of_a_slot_that_holds_something_else_are_forgotten_durably(
     disk: Disk, environment: Environment
 ) -> None:
     here = context(disk, environment)
-    here.knowledge.set_content("B", Content("confirmed", "1.0.0", "cd" * 32))
+    here.knowledge.change_holdings(lambda now: now.with_group("B", Content("confirmed", "1.0.0", "cd" * 32)))
     stale = Record(**{**{name: getattr(UPDATE, name) for name in UPDATE.__slots__}, "checkpoints": {"rootfs.img": 8}})
     with pytest.raises(Exception, match="cannot be opened"):
         activities(here)[State.STAGING](stale)

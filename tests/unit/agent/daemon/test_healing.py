@@ -35,7 +35,7 @@ class Bench:
         return read_or_heal(device(env, bootnames=names), Memory(self.store), self.knowledge)
 
     def know(self, bootname: str, state: str) -> None:
-        self.knowledge.set_content(bootname, Content(state, "1", "ab", 0))
+        self.knowledge.change_holdings(lambda now: now.with_group(bootname, Content(state, "1", "ab", 0)))
 
     def refused(self) -> str:
         before = self.path.read_bytes() if self.path.exists() else None

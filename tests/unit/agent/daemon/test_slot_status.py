@@ -216,6 +216,16 @@ def test_a_slot_that_does_not_hold_the_bytes_of_its_image_is_not_compared(
     assert (slot_b(here).status, slot_b(here).changed, slot_b(here).comparable) == ("ok", changed, False)
 
 
+def test_slots_that_are_not_configured_any_more_are_forgotten_with_the_next_update(here: Context) -> None:
+    here.knowledge.change_holdings(
+        lambda now: now.with_group("old", Content("confirmed", "1")).with_slots({"old.0": SlotStatus("ok")})
+    )
+    holdings.began(here, UPDATE)
+    now = here.knowledge.holdings()
+    assert "old" not in now.groups
+    assert set(now.slots) == {"rootfs.1"}
+
+
 def test_texts_of_a_bundle_cannot_make_the_document_unreadable(here: Context) -> None:
     holdings.began(here, UPDATE)
     told = answer()
