@@ -105,8 +105,8 @@ ROWS: Mapping[str, Row] = {
     ),
     "boot.next": Row(
         "The running slot boots next.",
-        "The next restart would lead into another system than the one that is running now.",
-        "wait for the end of the update, or find out who has changed the boot order",
+        "The next restart may lead into another system than the one that runs, or have nothing to fall back to.",
+        "wait for the end of the update, or install one; else find out who has changed the boot order",
     ),
     "boot.attempts": Row(
         "The running slot has all its attempts.",
