@@ -104,9 +104,10 @@ def staging(context: Context, record: Record) -> Step:
     answer = work(context, record, request, hear)
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
+    written, skipped, seconds = answer.number("written"), answer.number("skipped", 0), _seconds(answer)
     _log.info(
-        "slot %s holds %s: %s written, %s were there already, in %.1f s", group.bootname, record.version,
-        _amount(answer.number("written")), _amount(answer.number("skipped", 0)), _seconds(answer),
+        "slot %s holds %s: %s written, %s were there already, in %.1f s (%s/s)", group.bootname, record.version,
+        _amount(written), _amount(skipped), seconds, _amount(int((written + skipped) / seconds) if seconds else 0),
     )  # fmt: skip
     _tell_changes(answer)
     holdings.written(context, record, answer)
