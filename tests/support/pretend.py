@@ -147,15 +147,25 @@ class Probe:
         return red(self.name, "sick") if self.sick else green(self.name)
 
 
-class Office:
-    """The server as the activities see it: what is said to it is noted."""
+class Plan:
+    """A plan of polls in the hands of a test."""
 
     watch_interval = 15.0
     poll_interval = 300.0
 
     def __init__(self) -> None:
-        self.said: list[Feedback] = []
         self.next_poll = 0.0
+
+    def at_once(self) -> None:
+        self.next_poll = 0.0
+
+
+class Office:
+    """The server as the activities see it: what is said to it is noted."""
+
+    def __init__(self) -> None:
+        self.said: list[Feedback] = []
+        self.plan = Plan()
         self.polls = 0
         self.on_say: Callable[[Feedback], None] = lambda _: None
         self.on_poll: Callable[[], Any] = lambda: None

@@ -47,7 +47,7 @@ class Idle:
                 scrub(context, *wanted)
             server = context.server
             asked = context.inbox.take_check()
-            if server is not None and (asked or context.clock.boottime() >= server.next_poll):
+            if server is not None and (asked or context.clock.boottime() >= server.plan.next_poll):
                 offer = self._poll()
                 if offer is not None:
                     return Step(Event.OFFERED, offer)
@@ -56,8 +56,8 @@ class Idle:
             if server is None:
                 context.inbox.wait(None)
             else:
-                context.tell({"NextCheck": int(context.clock.wall() + server.next_poll - context.clock.boottime())})
-                context.inbox.wait(server.next_poll - context.clock.boottime())
+                context.tell({"NextCheck": int(context.clock.wall() + server.plan.next_poll - context.clock.boottime())})
+                context.inbox.wait(server.plan.next_poll - context.clock.boottime())
 
     def _poll(self) -> Record | None:
         context, server = self._context, self._context.server
@@ -81,7 +81,7 @@ class Idle:
             server.deliver()
             if base.cancel.action_id != self._answered:  # there may be another action behind it
                 self._answered = base.cancel.action_id
-                server.next_poll = self._context.clock.boottime()
+                server.plan.at_once()
             return None
         link = base.deployment
         if link is None or self._too_soon(link.action_id):

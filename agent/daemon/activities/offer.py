@@ -53,7 +53,7 @@ def offered(context: Context, record: Record) -> Step:
 def waiting(context: Context, record: Record) -> Step:
     """Waits while the server offers the action but does not allow the installation (a closed maintenance window)."""
     server = context.server
-    watch = Watch(context, record, server.poll_interval if server is not None else None)
+    watch = Watch(context, record, server.plan.poll_interval if server is not None else None)
     watch.look()
     while record.origin == "server" and record.update == "skip":
         context.installers.dismiss()

@@ -34,7 +34,7 @@ class Watch:
         if self._interval is not None:
             return self._interval
         server = self._context.server
-        return server.watch_interval if server is not None else 3600.0
+        return server.plan.watch_interval if server is not None else 3600.0
 
     def look(self) -> None:
         """Raises Cancelled when the update must be given up."""

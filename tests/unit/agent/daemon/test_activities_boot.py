@@ -206,10 +206,10 @@ def test_an_action_that_ended_here_again_and_again_is_not_taken_up_at_once(
     def seconds_until_taken(repeats: int) -> float:
         began = here.clock.now
         here.knowledge.set_ending(Ending("failure", finished=int(here.clock.wall()), action_id="7", repeats=repeats))
-        office.next_poll = 0.0
+        office.plan.next_poll = 0.0
 
         def poll() -> Offering:
-            office.next_poll = here.clock.now + 30.0
+            office.plan.next_poll = here.clock.now + 30.0
             return Offering("7")
 
         office.on_poll = poll
@@ -227,7 +227,7 @@ def test_a_cancellation_that_stays_on_offer_is_not_answered_in_a_hurry(disk: Dis
     office = here.server
 
     def poll() -> Offering:
-        office.next_poll = here.clock.now + 300.0
+        office.plan.next_poll = here.clock.now + 300.0
         if office.polls > 6:
             here.inbox.stop()
         return Offering(cancel="9")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.pretend import Disk, Environment, context
+from support.pretend import Disk, Environment, Plan, context
 
 from agent.daemon.activities.idle import Idle
 from agent.daemon.inbox import Inbox, Stopped
@@ -17,14 +17,14 @@ class Asked:
     """A server that is asked; during the first poll a request arrives, and its bell is heard by who waits for the answer."""
 
     def __init__(self, inbox: Inbox, arrive: Callable[[], None]) -> None:
-        self.next_poll = 0.0
+        self.plan = Plan()
         self.polls = 0
         self._inbox = inbox
         self._arrive = arrive
 
     def poll(self) -> Base:
         self.polls += 1
-        self.next_poll = 1e12
+        self.plan.next_poll = 1e12
         if self.polls == 1:
             self._arrive()
             self._inbox.wait(0)

@@ -107,7 +107,7 @@ def test_a_running_update_asks_no_more_often_than_configured(wire: Wire, disk: D
     wire.base["config"]["polling"]["sleep"] = sleep
     asking = server(wire, disk)
     asking.poll()
-    assert asking.watch_interval == wanted
+    assert asking.plan.watch_interval == wanted
 
 
 def test_failed_polls_come_less_and_less_often_and_a_good_one_ends_that(wire: Wire, disk: Disk) -> None:
@@ -117,11 +117,11 @@ def test_failed_polls_come_less_and_less_often_and_a_good_one_ends_that(wire: Wi
     for _ in range(40):
         with pytest.raises(OtaError):
             asking.poll()
-        assert 30 <= asking.next_poll - clock.now <= 86400
+        assert 30 <= asking.plan.next_poll - clock.now <= 86400
     wire.down = False
     asking.poll()
-    assert 540 <= asking.next_poll - clock.now <= 660
-    assert asking.poll_interval == 600
+    assert 540 <= asking.plan.next_poll - clock.now <= 660
+    assert asking.plan.poll_interval == 600
 
 
 def test_attributes_are_sent_when_they_change_and_when_they_are_wanted(wire: Wire, disk: Disk) -> None:
