@@ -56,7 +56,9 @@ class Idle:
             if server is None:
                 context.inbox.wait(None)
             else:
-                context.tell({"NextCheck": int(context.clock.wall() + server.plan.next_poll - context.clock.boottime())})
+                context.tell(
+                    {"NextCheck": int(context.clock.wall() + server.plan.next_poll - context.clock.boottime())}
+                )
                 context.inbox.wait(server.plan.next_poll - context.clock.boottime())
 
     def _poll(self) -> Record | None:
