@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-Kind = Literal["deployment", "cancel"]
-Execution = Literal["closed", "proceeding", "rejected", "downloaded"]
+Kind = Literal["deployment", "cancel", "confirmation"]
+Execution = Literal["closed", "proceeding", "rejected", "downloaded", "confirmed", "denied"]
 Finished = Literal["success", "failure", "none"]
 
 MAX_DETAILS = 40  # hawkBit stores at most 50 messages with one feedback
 MAX_DETAIL = 500  # characters; hawkBit splits at 512, and the parts count
 MAX_CODE = 2**31 - 1
-_RESOURCES = {"deployment": "deploymentBase", "cancel": "cancelAction"}
+_RESOURCES = {"deployment": "deploymentBase", "cancel": "cancelAction", "confirmation": "confirmationBase"}
+_ANSWERS = ("confirmed", "denied")  # of a confirmation, and of nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Feedback:
     """One message about one action.
 
     Args:
-        kind: ``deployment`` answers the deployment, ``cancel`` the wish to cancel it.
+        kind: ``deployment`` answers the deployment, ``cancel`` the wish to cancel it, ``confirmation`` the question
+            whether it may begin.
         action_id: the server's number of the action.
         execution: DDI's word for what happened.
         finished: DDI's word for the result.
@@ -52,6 +54,8 @@ class Feedback:
             raise ValueError("closed without a result counts as success")
         if self.kind not in _RESOURCES or not self.action_id:
             raise ValueError("feedback needs a kind and an action")
+        if (self.kind == "confirmation") != (self.execution in _ANSWERS):
+            raise ValueError("a confirmation is confirmed or denied, and nothing else is")
         if self.code is not None and not -MAX_CODE <= self.code <= MAX_CODE:
             raise ValueError("the code does not fit into 32 bits")
         object.__setattr__(self, "details", safe_details(self.details))
@@ -66,9 +70,15 @@ class Feedback:
 
         Args:
             timestamp_ms: milliseconds since 1970 when it happened; only when the clock is synchronised, because hawkBit
-                ignores an installation that seems older than the last one. None lets the server use its own clock.
+                ignores an installation that seems older than the last one. None lets the server use its own clock. A
+                confirmation has none.
             minimal: leave out every optional field but the details.
         """
+        if self.kind == "confirmation":
+            answer: dict[str, object] = {"confirmation": self.execution}
+            if self.code is not None and not minimal:
+                answer["code"] = self.code
+            return json.dumps({**answer, "details": list(self.details)}, separators=(",", ":")).encode("ascii")
         status: dict[str, object] = {"execution": self.execution, "result": {"finished": self.finished}}
         if self.code is not None and not minimal:
             status["code"] = self.code
@@ -121,6 +131,16 @@ def cancel_rejected(action_id: str, *details: str, code: int | None = None) -> F
     return Feedback("cancel", action_id, "rejected", "none", code, details, terminal=True)
 
 
+def confirmed(action_id: str, *details: str, code: int | None = None) -> Feedback:
+    """The action may begin. Must arrive: the server offers the deployment only then."""
+    return Feedback("confirmation", action_id, "confirmed", "none", code, details, terminal=True)
+
+
+def denied(action_id: str, *details: str, code: int | None = None) -> Feedback:
+    """The action may not begin, for now; it stays open, and hawkBit goes on offering it."""
+    return Feedback("confirmation", action_id, "denied", "none", code, details, terminal=True)
+
+
 def safe_details(details: Iterable[str]) -> tuple[str, ...]:
     """Returns at most 40 lines of at most 500 printable ASCII characters; the last line counts what was left out."""
     lines = [line for detail in details for line in _lines(detail)]
@@ -151,9 +171,9 @@ def from_json(value: object) -> Feedback:
     kind, execution, finished = value.get("kind"), value.get("execution"), value.get("finished")
     action_id, code, details = value.get("action_id"), value.get("code"), value.get("details")
     terminal = value.get("terminal")
-    if kind not in ("deployment", "cancel") or finished not in ("success", "failure", "none"):
+    if kind not in tuple(_RESOURCES) or finished not in ("success", "failure", "none"):
         raise ValueError("feedback has an unknown kind or result")
-    if execution not in ("closed", "proceeding", "rejected", "downloaded"):
+    if execution not in ("closed", "proceeding", "rejected", "downloaded", *_ANSWERS):
         raise ValueError("feedback has an unknown execution")
     if not isinstance(action_id, str) or not 0 < len(action_id) <= 64 or not isinstance(terminal, bool):
         raise ValueError("feedback has no action or does not say whether it is final")

@@ -63,8 +63,9 @@ class Outbox:
         """Returns an outbox with one more message.
 
         A terminal message whose (kind, action) already has one is ignored: the first verdict stands. Only a success that
-        still waits gives way to a failure: what had succeeded is gone before anybody was told. An intermediate message
-        goes before the terminal one of its action.
+        still waits gives way to a failure: what had succeeded is gone before anybody was told. And of two answers to a
+        confirmation the newer one counts: a person may change their mind. An intermediate message goes before the terminal
+        one of its action.
         """
         entry = Entry(1 + max((e.number for e in self.entries), default=0), feedback, timestamp_ms)
         same = [e for e in self.entries if _subject(e) == _subject(entry)]
@@ -73,7 +74,8 @@ class Outbox:
             return Outbox(_bounded((*self.entries, entry)))
         if feedback.terminal:
             gone = ends[0].feedback.finished == "success" and feedback.finished == "failure"
-            return Outbox(tuple(entry if e is ends[0] else e for e in self.entries)) if gone else self
+            gives_way = gone or feedback.kind == "confirmation"
+            return Outbox(tuple(entry if e is ends[0] else e for e in self.entries)) if gives_way else self
         at = self.entries.index(ends[0])
         return Outbox(_bounded((*self.entries[:at], entry, *self.entries[at:])))
 
