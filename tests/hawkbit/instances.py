@@ -1,0 +1,78 @@
+"""Servers that run: each kind is started by one function, and looks the same to a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.management import Management
+
+from agent.demo.server import DevServer
+from agent.demo.server_tls import make_tls
+
+GATEWAY = "a-gateway-token-for-tests"
+PASSWORD = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A server.
+
+    Args:
+        kind: ``development``, ``goosebit``, ``hawkbit-old`` or ``hawkbit-new``.
+        url: scheme, host and port.
+        management: its Management API, if it has hawkBit's.
+        features: what it can do (``features.py``).
+        gateway_token: lets any device in; empty when there is none.
+        ca: PEM file of its authority when it speaks TLS.
+        server: the object itself where it runs in this process.
+    """
+
+    kind: str
+    url: str
+    management: Management | None
+    features: frozenset[str]
+    gateway_token: str = ""
+    ca: Path | None = None
+    server: DevServer | None = None
+
+    def controller_url(self, controller_id: str, tenant: str = "DEFAULT") -> str:
+        """The address that a device polls."""
+        return f"{self.url}/{tenant}/controller/v1/{controller_id}"
+
+
+@contextmanager
+def _development(directory: Path, *, plain: bool = True, **options: Any) -> Iterator[Instance]:
+    tls = None if plain else make_tls(directory / "devserver-tls")
+    files = (tls.cert, tls.key) if tls else (None, None)
+    options = {"gateway_token": GATEWAY, "password": PASSWORD, **options}
+    with DevServer(("127.0.0.1", 0), *files, **options) as server:
+        management = Management(server.url, password=options["password"], verify=str(tls.ca) if tls else True)
+        yield Instance(
+            "development",
+            server.url,
+            management,
+            frozenset(),
+            options["gateway_token"],
+            tls.ca if tls else None,
+            server,
+        )
+
+
+_KINDS: Mapping[str, Callable[..., AbstractContextManager[Instance]]] = {"development": _development}
+
+
+@contextmanager
+def running(kind: str, directory: Path, **options: Any) -> Iterator[Instance]:
+    """Runs a server until the ``with`` statement ends.
+
+    Args:
+        kind: which one.
+        directory: an existing folder for its files and its log.
+        options: of that kind; for ``development`` those of DevServer, and ``plain`` (HTTP, the default) or TLS.
+    """
+    with _KINDS[kind](directory, **options) as instance:
+        yield instance
