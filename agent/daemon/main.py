@@ -72,7 +72,9 @@ class Daemon:
         self._memory = Memory(self._store)
         network = Network(spawn, lambda: session(config), self.inbox.await_one)
         server = (
-            Server(config.server, network, self._store, self._clock, self._attributes) if config.server.url else None
+            Server(config.server, network, self._store, self._clock, self._attributes, self._confirmed)
+            if config.server.url
+            else None
         )
         self._resume(server)
         self.presence = Presence(
@@ -168,14 +170,21 @@ class Daemon:
         booted = self._device.booted.bootname
         return lost_success(ending, booted=booted, others=others, manifest_hash=held.manifest_hash)
 
+    def _confirmed(self) -> str:
+        ending = self._knowledge.ending()
+        stays = ending.outcome == "success" and ending.target == self._device.booted.bootname
+        return ending.action_id if stays else ""
+
     def _attributes(self) -> Mapping[str, str | None]:
         held = self._knowledge.content(self._device.booted.bootname)
+        ending = self._knowledge.ending()
         return {
             "version": held.version or self._device.version,
             "slot": self._device.booted.bootname,
             "compatible": self._device.compatible,
             "manifest_hash": held.manifest_hash,
             "agent_version": agent.__version__,
+            **({"last_result": f"{ending.outcome} {ending.version} {ending.code}"} if ending.outcome else {}),
             **self.config.server.attributes,
         }
 

@@ -6,21 +6,23 @@ until then the server's picture of this device is old.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 
 from agent.clock import Clock
 from agent.config import ServerSettings
+from agent.daemon.attributes import Attributes
 from agent.daemon.delivery import Delivery
-from agent.daemon.network import Conversation, Network, document
+from agent.daemon.installed_base import Belief, LocalInstalls
+from agent.daemon.network import Conversation, Network, Response, document
 from agent.daemon.poll_plan import PollPlan
 from agent.daemon.store import Store
 from agent.errors import OtaError
-from agent.hawkbit import config_data, links, schedule
+from agent.hawkbit import links, schedule
 from agent.hawkbit.feedback import Feedback
 from agent.hawkbit.model import Base, Deployment, parse_base, parse_deployment
 
-_log = logging.getLogger(__name__)
+_MAX_ETAG = 256  # characters; hawkBit's have 35
+_HISTORY = 20  # of our own messages that a deployment brings along: enough to find the last one that matters
 
 
 class Server:
@@ -32,6 +34,11 @@ class Server:
         store: keeps the outbox and the attributes that the server has.
         clock: for the plan of polls, and for time stamps when it can be believed.
         attributes: what the device tells about itself, in order of importance; asked before each report.
+        confirmed: the id of the action whose system runs and was confirmed; empty when it is not known.
+
+    Attributes:
+        plan: when to ask next.
+        heard: what the server said last, to a poll or to a health check; None when that could not be understood.
     """
 
     def __init__(
@@ -41,13 +48,17 @@ class Server:
         store: Store,
         clock: Clock,
         attributes: Callable[[], Mapping[str, str | None]],
+        confirmed: Callable[[], str] = lambda: "",
     ) -> None:
         self._base = links.controller_base(settings.url, settings.tenant, settings.controller_id)
         self._network = network
-        self._store = store
-        self._attributes = attributes
+        self._attributes = Attributes(f"{self._base}/configData", store, attributes)
+        self._belief = Belief(lambda: attributes().get("version") or "", confirmed)
+        self._local = LocalInstalls(f"{self._base}/installedBase", store)
         self._delivery = Delivery(self._base, network, store, clock)
+        self._known: tuple[str, Base] | None = None  # the last answer and its ETag
         self.plan = PollPlan(settings, clock)
+        self.heard: Base | None = None
 
     def poll(self) -> Base:
         """Delivers what is in the outbox, asks what is new, reports attributes when they are wanted or have changed.
@@ -59,27 +70,42 @@ class Server:
         try:
             with self._network.conversation() as talk:
                 self._delivery.flush(talk)
-                answer = talk.request("GET", self._base, headers={"Accept": "application/hal+json"})
+                headers = {"Accept": "application/hal+json"}
+                if self._known is not None:
+                    headers["If-None-Match"] = self._known[0]
+                answer = talk.request("GET", self._base, headers=headers)
                 asked_to_wait = schedule.retry_after(
                     answer.headers.get("retry-after", ""), answer.headers.get("date", "")
                 )
-                base = parse_base(document(answer))
-                self._report_attributes(talk, wanted=base.config_data)
+                base = self._understood(answer)
+                self._local.tell(talk)
+                self._belief.look(talk, base.installed, self.absolute)
+                wanted = self.absolute(base.config_data.href) if base.config_data is not None else ""
+                self._attributes.report(talk, wanted, self._belief.attributes())
         except OtaError:
             self.plan.failed(asked_to_wait)
             raise
         self.plan.worked(base.sleep_seconds)
+        self.heard = base
         return base
 
     def contact(self) -> None:
         """Reaches the server once, for the health check; raises OtaError when that fails."""
         with self._network.conversation() as talk:
-            document(talk.request("GET", self._base))
+            body = document(talk.request("GET", self._base))
+        try:
+            self.heard = parse_base(body)
+        except OtaError:  # it answers, which is what was to be known
+            self.heard = None
 
     def deployment(self, href: str) -> Deployment:
-        """Reads a deployment document that a poll linked to; OtaError when that fails."""
+        """Reads a deployment or confirmation document that a poll linked to, with the newest of what we said about it.
+
+        Raises:
+            OtaError: it cannot be read; ``net.not-found`` when there is none any more.
+        """
         with self._network.conversation() as talk:
-            return parse_deployment(document(talk.request("GET", self.absolute(href))))
+            return parse_deployment(document(talk.request("GET", links.with_history(self.absolute(href), _HISTORY))))
 
     def absolute(self, href: str) -> str:
         """Resolves a link of the server."""
@@ -101,16 +127,25 @@ class Server:
         """See ``Delivery.deliver``."""
         return self._delivery.deliver(talk)
 
-    def _report_attributes(self, talk: Conversation, *, wanted: object) -> None:
-        attributes = config_data.sanitise(self._attributes())
-        known = (self._store.load("attributes") or {}).get("values")
-        if wanted is None and known == dict(attributes.values):
-            return
-        if attributes.altered:
-            _log.warning("attributes changed to fit the server's rules: %s", ", ".join(attributes.altered))
-        answer = talk.request(
-            "PUT", f"{self._base}/configData", config_data.body(attributes), {"Content-Type": "application/json"}
-        )
-        document(answer)
-        if known != dict(attributes.values):
-            self._store.save("attributes", {"values": dict(attributes.values)})
+    def installed(self, name: str, version: str) -> None:
+        """Tells, durably and with a later poll, that a distribution set was installed without the server.
+
+        Args:
+            name: of the distribution set; empty when there is nothing to tell, and what is still kept is wrong by now.
+            version: of the distribution set.
+        """
+        if name:
+            self._local.note(name, version)
+        else:
+            self._local.forget()
+
+    def _understood(self, answer: Response) -> Base:
+        """What a poll was answered; 304 means that nothing has changed (RFC 9110, section 15.4.5)."""
+        if answer.status == 304 and self._known is not None:
+            return self._known[1]
+        self._known = None
+        base = parse_base(document(answer))
+        tag = answer.headers.get("etag", "")
+        if tag and len(tag) <= _MAX_ETAG and tag.isascii() and tag.isprintable():
+            self._known = (tag, base)
+        return base

@@ -25,6 +25,7 @@ _DOCUMENTS = {
     "facts": None,
     "ending": None,
     "attributes": None,
+    "installed": None,
 }
 _LITTLE, _ENOUGH = (
     1 << 20,

@@ -45,6 +45,13 @@ def resolve(base: str, href: str) -> str:
     return address
 
 
+def with_history(address: str, count: int) -> str:
+    """Returns the address of a deployment that brings the newest ``count`` of our own messages along (DDI v1)."""
+    parts = urlsplit(address)
+    query = f"{parts.query}&actionHistory={count}" if parts.query else f"actionHistory={count}"
+    return urlunsplit(parts._replace(query=query))
+
+
 def rebase(address: str, server: str) -> str:
     """Returns ``address`` with scheme, host and port of ``server``.
 

@@ -26,6 +26,7 @@ MAX_LINKS = 16
 MAX_RELATION = 64
 MAX_HREF = 4096  # presigned storage addresses are long, but below this
 MAX_METADATA_VALUE = 4096
+MAX_HISTORY = 100  # messages; hawkBit never gives more
 MAX_ARTIFACT_SIZE = 1 << 40  # 1 TiB; hawkBit's default limit is 1 GiB
 _ACTION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLOCK = re.compile(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])")
@@ -86,13 +87,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the server wants installed, and how urgently."""
+    """What the server wants installed, and how urgently; ``history`` is what we said about it, the newest first."""
 
     action_id: str
     download: Handling
     update: Handling
     window: Window | None
     chunks: tuple[Chunk, ...]
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def parse_deployment(data: bytes) -> Deployment:
         update=_handling(body, "update"),
         window=cast("Window | None", window),
         chunks=tuple(_chunk(entry) for entry in objects(body, "chunks", MAX_CHUNKS)),
+        history=_history(document),
     )
 
 
@@ -224,6 +227,13 @@ def _action_id(parent: Object, key: str) -> str:
     if not isinstance(value, str) or not _ACTION_ID.fullmatch(value) or value in (".", ".."):
         raise invalid(f"{key} is no action id")
     return value
+
+
+def _history(document: Object) -> tuple[str, ...]:
+    """Our own messages; what cannot be used of them is left out, because nothing may fail for want of it."""
+    messages = document.get("actionHistory")
+    lines = messages.get("messages") if isinstance(messages, dict) else None
+    return tuple(line for line in lines[:MAX_HISTORY] if isinstance(line, str)) if isinstance(lines, list) else ()
 
 
 def _handling(body: Object, key: str) -> Handling:
