@@ -37,10 +37,13 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
             "bundle.too-large", "a plain bundle may not be larger than 2 GiB", details=f"{source.size} bytes",
             resolution="build a verity bundle, which is streamed and has no such limit",
         )  # fmt: skip
-    if path.exists():
-        return FileSource(os.open(path, _OPEN))
     part = path.with_suffix(".part")
-    fd = os.open(part, _OPEN | os.O_CREAT, 0o600)
+    try:
+        if path.exists():
+            return FileSource(os.open(path, _OPEN))
+        fd = os.open(part, _OPEN | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _not_stored(error) from error
     # What was written since the last sync may be gone after a power cut although the file is long enough.
     done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 1) * _SYNC_EVERY)
     free = _free(path.parent)
@@ -53,7 +56,7 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
     try:
         _fill(source, fd, done, progress)
     except OSError as error:
-        raise EnvironmentFault("storage.write-failed", "the bundle cannot be stored", details=str(error)) from error
+        raise _not_stored(error) from error
     if sha256 and _digest(fd) != sha256:
         part.unlink()
         raise BundleError(
@@ -62,6 +65,10 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
         )  # fmt: skip
     part.rename(path)
     return FileSource(fd)
+
+
+def _not_stored(error: OSError) -> EnvironmentFault:
+    return EnvironmentFault("storage.write-failed", "the bundle cannot be stored", details=str(error))
 
 
 def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int], None]) -> None:

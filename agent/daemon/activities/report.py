@@ -40,7 +40,10 @@ def reporting(context: Context, record: Record) -> Step:
     else:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
     for leftover in spools(context.config.system.state_dir):
-        leftover.unlink(missing_ok=True)
+        try:
+            leftover.unlink(missing_ok=True)
+        except OSError as error:  # a report may not wait for it; the next update tries again
+            _log.warning("%s could not be removed: %s", leftover, error)
     left = programs_directory(context.config)
     if left.exists():
         import shutil  # it brings compression with it, which an idle daemon has no use for

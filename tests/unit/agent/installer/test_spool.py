@@ -109,6 +109,15 @@ def test_a_full_disk_is_told_before_anything_is_fetched(tmp_path: Path, monkeypa
 
 def test_a_link_planted_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "spool-a.part").symlink_to(tmp_path / "victim")
-    with remote() as (source, _), pytest.raises(OSError, match="symbolic"):
+    with remote() as (source, _), pytest.raises(EnvironmentFault, match="symbolic") as caught:
         spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
+    assert caught.value.code == "storage.write-failed"
     assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.parametrize("name", ["spool-a.part", "spool-a.raucb"])
+def test_a_place_that_cannot_be_written_to_is_a_problem_of_the_storage(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with remote() as (source, asked), pytest.raises(EnvironmentFault) as caught:
+        spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
+    assert (caught.value.code, asked) == ("storage.write-failed", [])

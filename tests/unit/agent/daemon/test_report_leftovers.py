@@ -1,0 +1,37 @@
+"""What the end of an update leaves in the state directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from support.pretend import Disk, Environment, Office, context
+
+from agent.daemon.activities.report import reporting
+from agent.daemon.machine import Event
+from agent.daemon.record import Reason, Record
+
+FAILED = Record(
+    origin="server", action_id="7", version="2", outcome="failure", reason=Reason("storage.write-failed", "no room")
+)
+
+
+def reported(directory: Path) -> Office:
+    here = context(Disk(), Environment())
+    here.config.system.state_dir = directory  # type: ignore[misc]  # not frozen in tests
+    assert reporting(here, FAILED).event is Event.DONE
+    return cast("Office", here.server)
+
+
+def test_kept_bundles_are_removed(tmp_path: Path) -> None:
+    for name in ("spool-a.raucb", "spool-b.part"):
+        (tmp_path / name).touch()
+    assert len(reported(tmp_path).said) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_removed_does_not_keep_the_end_from_being_told(tmp_path: Path) -> None:
+    (tmp_path / "spool-a.raucb").mkdir()
+    (tmp_path / "spool-b.raucb").touch()
+    assert len(reported(tmp_path).said) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["spool-a.raucb"]
