@@ -1,0 +1,72 @@
+"""rauc-hawkbit-updater's test_install.py, asked of ota-agent. What differs: docs/interop.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.parity import Device, parity_device
+
+from agent.codes import number
+from agent.demo.factory import CONTROLLER
+from agent.demo.images import MIB
+from agent.demo.world import sha256
+
+MODES = pytest.mark.parametrize("mode", ["download", "streaming"])
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    with parity_device(tmp_path_factory.mktemp("install")) as device:
+        yield device
+
+
+@pytest.mark.timeout(120)
+@MODES
+def test_install_bundle_no_dbus_iface(device: Device, mode: str) -> None:
+    """There RAUC is called over D-Bus, and without it every update fails. Here no bus is needed."""
+    world = device.world
+    bundle = device.bundle(mode)
+    device.restart({"system.bus": "none"})
+    try:
+        world.wait_settled()
+        assert not world.properties(), "nobody answers on the bus"
+        assert device.ended(device.assign_now(bundle)).type == "FINISHED"
+    finally:
+        device.restart({"system.bus": world.bus})
+    assert device.says("ok")["CurrentVersion"] == bundle.name.partition("-")[0]
+
+
+@pytest.mark.timeout(120)
+@MODES
+def test_install_success(device: Device, mode: str) -> None:
+    """There *success* is said when RAUC has written the slot. Here only after the new system booted and is healthy."""
+    world = device.world
+    boots, target = len(world.board.boots), world.other
+    bundle = device.bundle(mode)
+    action_id = device.assign_now(bundle)
+    world.wait_for(lambda: len(world.board.boots) > boots, 30, "the new system boots")
+    assert world.server.action_status(action_id) == "RUNNING", "it was written, which is not yet success"
+    last = device.ended(action_id)
+    assert last.type == "FINISHED", world.messages(action_id)
+    assert last.messages[0].endswith(f"runs in slot {target}, is healthy and confirmed")
+    assert (world.running.bootname, world.running.version) == (target, bundle.name.partition("-")[0])
+    assert world.slot_sha256(target, 8 * MIB) == sha256(device.image(bundle))
+    held = world.server.target(CONTROLLER)
+    assert held.installed is not None
+    assert (held.installed.version, held.update_status) == (world.running.version, "IN_SYNC")
+
+
+@pytest.mark.timeout(120)
+@MODES
+def test_install_failure(device: Device, mode: str) -> None:
+    """There RAUC says that it failed; here the image is larger than its slot. The server gets a code and advice with it."""
+    world = device.world
+    boots, before = len(world.board.boots), world.environment()
+    action_id = device.assign_now(device.bundle(mode, image=bytes(16 * MIB)))
+    last = device.ended(action_id)
+    assert last.type == "ERROR"
+    assert last.messages[0].startswith("[slot.too-small] ")
+    assert any(line.startswith("next: ") for line in last.messages)
+    assert last.code == number("slot.too-small")
+    assert (len(world.board.boots), world.environment()) == (boots, before)
