@@ -83,6 +83,7 @@ class UpdateSettings:
     reboot: bool
     attempts: int
     retry_delay: float
+    soft: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ class ServerSettings:
     poll_first_delay: float
     connect_timeout: float
     read_timeout: float
+    confirmation: str
+    bundle_part: str
+    bundle_name: str
+    report_installed: str
     attributes: Mapping[str, str]
 
 

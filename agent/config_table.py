@@ -7,47 +7,17 @@ has the setting. Pure, and needed only while a configuration is read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final
 
 from agent import config_values as kind
-from agent.config_values import Kind
+from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
+from agent.config_row import REQUIRED, Setting
 from slots.model import TYPES
+
+__all__ = ["DROP_IN_DIR", "MAIN_FILE", "REQUIRED", "SECTIONS", "SETTINGS", "VENDOR_DIR", "Setting"]
 
 VENDOR_DIR = "/usr/lib/ota-agent"
 MAIN_FILE = "/etc/ota-agent/ota-agent.toml"
 DROP_IN_DIR = "/etc/ota-agent/conf.d"
-
-
-class Required(Enum):
-    """Marks a setting without a default."""
-
-    REQUIRED = "required"
-
-
-REQUIRED: Final = Required.REQUIRED
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting.
-
-    Attributes:
-        section: the TOML table; ``slot`` stands for every ``slot.CLASS.INDEX``.
-        key: the key in it; ``*`` stands for any key.
-        kind: what is accepted.
-        default: the TOML value taken when nothing is configured, or REQUIRED.
-        help: one sentence for the manual.
-        since: the version of ota-agent that introduced it.
-    """
-
-    section: str
-    key: str
-    kind: Kind
-    default: object
-    help: str
-    since: str = "0.1"
 
 
 SECTIONS: Mapping[str, str] = {
@@ -186,6 +156,7 @@ SETTINGS: tuple[Setting, ...] = (
         "update", "attempts", kind.whole(1, 1000), 12, "Tries of one step before the update is given up as failed."
     ),
     Setting("update", "retry-delay", kind.seconds(0.01, 3600), 2, "Seconds to the second try; doubled each time."),
+    SOFT,
     Setting("server", "url", kind.URL, "", "The server's address; empty: no server."),
     Setting("server", "tenant", kind.WORD, "DEFAULT", "The tenant on the server."),
     Setting("server", "controller-id", kind.IDENTIFIER, "", "The device's name on the server; required with `url`."),
@@ -209,6 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server", "poll-first-delay", kind.seconds(0, 3600), 30, "Seconds from start to the first question."),
     Setting("server", "connect-timeout", kind.seconds(0.1, 600), 20, "Seconds to wait for a connection."),
     Setting("server", "read-timeout", kind.seconds(0.1, 3600), 60, "Seconds to wait for the next bytes."),
+    *DEPLOYMENT_SETTINGS,
     Setting("server.attributes", "*", kind.ATTRIBUTE, "", 'An attribute, for example `hw-revision = "C"`.'),
     Setting("fetcher", "user", kind.USER, "nobody", "The unprivileged user that talks to the network."),
     Setting(

@@ -75,6 +75,14 @@ class Client:
         """Has slots read back, all that do not run with an empty text; raises as the others."""
         self._change("Scrub", GLib.Variant("(s)", (slot,)))
 
+    def approve(self, action_id: str) -> None:
+        """Lets an action begin that waits for consent, whichever it is with an empty text; raises as the others."""
+        self._change("Approve", GLib.Variant("(s)", (action_id,)))
+
+    def deny(self, action_id: str, reason: str) -> None:
+        """Does not let it begin; raises as the others."""
+        self._change("Deny", GLib.Variant("(ss)", (action_id, reason)))
+
     def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
 

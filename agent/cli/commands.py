@@ -62,6 +62,22 @@ def cancel(arguments: Namespace) -> int:
     return Exit.OK
 
 
+def approve(arguments: Namespace) -> int:
+    """Lets an action begin that waits for consent."""
+    with Client(arguments.bus) as client:
+        client.approve(arguments.action or "")
+    _done(arguments, "approved; ota-agent status --watch follows it")
+    return Exit.OK
+
+
+def deny(arguments: Namespace) -> int:
+    """Does not let it begin."""
+    with Client(arguments.bus) as client:
+        client.deny(arguments.action or "", arguments.reason)
+    _done(arguments, "denied; the server is told")
+    return Exit.OK
+
+
 def _done(arguments: Namespace, text: str) -> None:
     if arguments.json:
         say_json({"accepted": True})

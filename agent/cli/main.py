@@ -21,6 +21,7 @@ examples:
   ota-agent status --watch                the same, again whenever something changes
   ota-agent check                         ask the server now
   ota-agent install --wait update.raucb   install a file, and follow it until the restart
+  ota-agent approve                       let an update begin that waits for consent
   ota-agent scrub                         is the other slot still as it was installed?
   ota-agent doctor                        is anything on this device in the way of updates?
   ota-agent config check my.toml          is this configuration right?
@@ -123,6 +124,16 @@ def parser() -> ArgumentParser:
     install.add_argument("file", metavar="FILE", help="the bundle")
     install.add_argument("--wait", action="store_true", help="follow the update to its end or to the restart")
     add("cancel", "commands:cancel", "give up the update under way, as long as that is possible", bus=True)
+    for name, text in (
+        ("approve", "let an update begin that waits for somebody's consent"),
+        ("deny", "do not let it begin, and tell the server why"),
+    ):
+        consent = add(name, f"commands:{name}", text, bus=True)
+        consent.add_argument(
+            "action", metavar="ACTION", nargs="?", help="the server's number of it, to be sure which it is"
+        )
+        if name == "deny":
+            consent.add_argument("--reason", metavar="TEXT", default="", help="what the server is told")
     scrub = add("scrub", "scrub:scrub", "compare slots that do not run with what was installed in them", bus=True)
     scrub.add_argument("slot", metavar="SLOT", nargs="?", help="a slot or a boot name, instead of all that do not run")
 

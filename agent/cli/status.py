@@ -8,8 +8,10 @@ _WIDTH = 24  # characters of the progress bar
 _MEANING = {
     "idle": "up to date as far as known",
     "offered": "looking at what is offered",
+    "held": "waiting before anything is fetched",
     "inspecting": "checking signature and compatibility",
     "waiting": "waiting for the permitted time",
+    "fetching": "downloading and verifying, not installing",
     "staging": "writing to the other slot",
     "staged": "written and verified",
     "activating": "switching the boot slot",
@@ -38,6 +40,7 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
     if state not in ("idle", ""):
         rows.append(("update", _joined(_text(values, "TargetVersion") or "?", _slot(values, "TargetSlot"), " to ")))
         rows.append(("progress", _progress(values.get("Progress"))))
+    rows.append(("offer", _offer(values.get("Offer"))))
     rows += _slots(values.get("Slots"), now)
     rows.append(("server", _server(values, now)))
     rows += _last(values)
@@ -95,6 +98,17 @@ def _server(values: Mapping[str, object], now: float) -> str:
     if isinstance(planned, int) and planned > 0:
         parts.append(f"next in {span(planned - now)}" if planned > now else "next now")
     return ", ".join(part for part in parts if part)
+
+
+def _offer(value: object) -> str:
+    """What waits for consent; what is offered otherwise shows in the update under way."""
+    facts = value if isinstance(value, dict) else {}
+    words = {
+        "wanted": "waits for consent: ota-agent approve, or deny", "denied": "was denied here",
+        "confirmed": "was approved here",
+    }  # fmt: skip
+    said = words.get(_text(facts, "consent"), "")
+    return f"{_text(facts, 'version') or 'an update'} (action {_text(facts, 'action')}) {said}" if said else ""
 
 
 def _slots(value: object, now: float) -> list[tuple[str, str]]:

@@ -67,6 +67,13 @@ PROPERTIES: tuple[Property, ...] = (
         (0, "none", []),
         "The last scrub: its number, whether it is `running` or `done`, and slot, result and text for each slot.",
     ),
+    Property(
+        "Offer",
+        "a{ss}",
+        {},
+        "What the server offers, in its own words: `action`, `version`, `file`, `size`, `download`, `update`, `window`, and "
+        "`metadata.KEY` for each; `consent` is `wanted` while somebody must approve it, and then `confirmed` or `denied`.",
+    ),
     Property("BootId", "s", "", "Id of this boot; it changes with each boot."),
 )
 
@@ -74,6 +81,16 @@ METHODS: tuple[Member, ...] = (
     Member("Check", (), "Asks the server now."),
     Member("Install", (("path", "s"),), "Installs the bundle in a local file; returns when the work is accepted."),
     Member("Cancel", (), "Gives up the update under way, as long as that is still possible; or the scrub."),
+    Member(
+        "Approve",
+        (("action", "s"),),
+        "Lets the offered action begin, which waits for consent; an empty text means whichever it is.",
+    ),
+    Member(
+        "Deny",
+        (("action", "s"), ("reason", "s")),
+        "Does not let it begin. The server is told the reason, and the device does not ask again; `Approve` still works.",
+    ),
     Member(
         "Scrub",
         (("slot", "s"),),

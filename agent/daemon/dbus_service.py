@@ -69,6 +69,14 @@ class Commands(Protocol):
         """Reads slots back; empty: all that do not run."""
         ...
 
+    def approve(self, action_id: str) -> None:
+        """Lets an action begin that waits for consent; empty: whichever it is."""
+        ...
+
+    def deny(self, action_id: str, reason: str) -> None:
+        """Does not let it begin."""
+        ...
+
 
 class BusService:
     """The daemon's object on the bus.
@@ -268,6 +276,12 @@ class _Manager:
 
     def Scrub(self, slot: str, dbus_context: Any) -> None:  # noqa: N802, ANN401 - the D-Bus name; pydbus has no types
         self._carry_out(dbus_context, lambda: self._commands.scrub(slot))
+
+    def Approve(self, action: str, dbus_context: Any) -> None:  # noqa: N802, ANN401 - the D-Bus name; pydbus has no types
+        self._carry_out(dbus_context, lambda: self._commands.approve(action))
+
+    def Deny(self, action: str, reason: str, dbus_context: Any) -> None:  # noqa: N802, ANN401 - as above
+        self._carry_out(dbus_context, lambda: self._commands.deny(action, reason[:MAX_TEXT]))
 
     def _carry_out(self, context: Any, command: Callable[[], None]) -> None:  # noqa: ANN401 - pydbus has no types
         try:

@@ -7,7 +7,7 @@ import select
 import time
 import weakref
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Stopped(Exception):
@@ -19,11 +19,22 @@ class Cancelled(Exception):
 
     Args:
         by_server: whether the server did it, or a person on the device.
+        vanished: the server did not ask for anything: it does not offer the action any more (force-quit, closed
+            elsewhere, given another bundle under the same id).
     """
 
-    def __init__(self, *, by_server: bool) -> None:
+    def __init__(self, *, by_server: bool, vanished: bool = False) -> None:
         super().__init__()
         self.by_server = by_server
+        self.vanished = vanished
+
+
+class Consent(NamedTuple):
+    """What somebody on the device says to an action that waits for it."""
+
+    action_id: str
+    approved: bool
+    reason: str = ""
 
 
 class HasFileno(Protocol):
@@ -45,6 +56,7 @@ class Inbox:
         self._cancel = False
         self._install = ""
         self._scrub: tuple[str, int] | None = None
+        self._consent: Consent | None = None
 
     def stop(self) -> None:
         """Ends the worker at its next wait."""
@@ -69,6 +81,11 @@ class Inbox:
     def scrub(self, slot: str, number: int) -> None:
         """Reads slots back: one slot, one boot name, or all with an empty text; ``number`` tells one scrub from another."""
         self._scrub = (slot, number)
+        self._ring()
+
+    def consent(self, answer: Consent) -> None:
+        """Lets an action begin that waits for consent, or does not; the last word counts."""
+        self._consent = answer
         self._ring()
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
@@ -145,9 +162,16 @@ class Inbox:
             self._scrub = None
         return asked
 
+    def take_consent(self) -> Consent | None:
+        """What somebody has said to an action, once; None when nobody has said anything."""
+        said = self._consent
+        if said is not None:  # as above
+            self._consent = None
+        return said
+
     def asked(self) -> bool:
-        """Whether a check, an installation or a scrub is waiting to be taken."""
-        return self._check or bool(self._install) or self._scrub is not None
+        """Whether a check, an installation, a scrub or somebody's consent is waiting to be taken."""
+        return self._check or bool(self._install) or self._scrub is not None or self._consent is not None
 
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""

@@ -12,6 +12,7 @@ from agent.daemon.store import Store
 from agent.errors import EnvironmentFault
 
 _T = TypeVar("_T")
+_ANSWERS = 16  # that are remembered; a server asks about one action at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Ending:
     action_id: str = ""  # the server's
     target: str = ""
     repeats: int = 0
+    artifact: str = ""  # what tells the action's bundle from another one's: ids are used again by some servers
 
 
 class Knowledge:
@@ -89,6 +91,21 @@ class Knowledge:
     def set_ending(self, ending: Ending) -> None:
         """Remembers how an update ended."""
         self._store.save("ending", dict(asdict(ending)))
+
+    def answer_to(self, identity: str) -> str:
+        """What was answered to a confirmation: ``confirmed``, ``denied``, or empty when it was not answered."""
+        return str(self._answers().get(identity, ""))
+
+    def remember_answer(self, identity: str, answer: str) -> None:
+        """Remembers what was answered to a confirmation; the oldest of many answers are forgotten."""
+        others = {key: value for key, value in self._answers().items() if key != identity}
+        kept = dict([*others.items(), (identity, answer)][-_ANSWERS:])
+        self._store.save("answers", {"given": [[key, value] for key, value in kept.items()]})
+
+    def _answers(self) -> dict[str, str]:
+        given = self._document("answers").get("given")
+        pairs = given if isinstance(given, list) else []
+        return {str(pair[0]): str(pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2}
 
     def _document(self, name: str) -> dict[str, object]:
         return self._store.load(name) or {}

@@ -14,8 +14,10 @@ class State(StrEnum):
 
     IDLE = "idle"  # nothing to do but to ask the server now and then
     OFFERED = "offered"  # there is something: find out what exactly
+    HELD = "held"  # nothing may be fetched yet, not even to look at it
     INSPECTING = "inspecting"  # is it genuine, meant for us, new enough, and will it fit?
-    WAITING = "waiting"  # until the server's maintenance window (and later, consent) allows it
+    WAITING = "waiting"  # until the server's maintenance window, or somebody's consent, allows it
+    FETCHING = "fetching"  # a download-only action: every byte is fetched and verified, nothing is written
     STAGING = "staging"  # verified blocks into the inactive slot, read back afterwards
     STAGED = "staged"  # the last moment at which a cancellation is accepted
     ACTIVATING = "activating"  # the one write that switches
@@ -30,7 +32,10 @@ class Event(StrEnum):
     """What an activity, or a look at the booted slot, says."""
 
     OFFERED = "offered"
+    HELD = "held"
     DONE = "done"
+    PRESENT = "present"  # what was inspected runs already, confirmed and healthy
+    FETCH = "fetch"  # and nothing more
     FAILED = "failed"
     CANCELLED = "cancelled"
     BOOTED_TARGET = "booted-target"
@@ -45,9 +50,11 @@ _UNDO = {E.FAILED: S.REVERTING, E.BOOTED_FALLBACK: S.REVERTING}
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
     S.IDLE:       {E.OFFERED: S.OFFERED},
-    S.OFFERED:    {E.DONE: S.INSPECTING, **_UNTIL_ACTIVATION},
-    S.INSPECTING: {E.DONE: S.WAITING, **_UNTIL_ACTIVATION},
-    S.WAITING:    {E.DONE: S.STAGING, **_UNTIL_ACTIVATION},
+    S.OFFERED:    {E.DONE: S.INSPECTING, E.HELD: S.HELD, **_UNTIL_ACTIVATION},
+    S.HELD:       {E.DONE: S.INSPECTING, **_UNTIL_ACTIVATION},
+    S.INSPECTING: {E.DONE: S.WAITING, E.PRESENT: S.REPORTING, **_UNTIL_ACTIVATION},
+    S.WAITING:    {E.DONE: S.STAGING, E.FETCH: S.FETCHING, **_UNTIL_ACTIVATION},
+    S.FETCHING:   {E.DONE: S.REPORTING, **_UNTIL_ACTIVATION},
     S.STAGING:    {E.DONE: S.STAGED, **_UNTIL_ACTIVATION},
     S.STAGED:     {E.DONE: S.ACTIVATING, **_UNTIL_ACTIVATION},
     S.ACTIVATING: {E.DONE: S.REBOOTING, E.BOOTED_TARGET: S.TRIAL, **_UNDO},
@@ -61,7 +68,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 # States whose activity may be started only so often for one update, over crashes and reboots too. A trial is limited by
 # its deadline and the bootloader's counter; REVERTING and REPORTING are never given up: a device must come back, and the
 # server must hear of it.
-LIMITED = frozenset({S.OFFERED, S.INSPECTING, S.STAGING, S.STAGED, S.ACTIVATING, S.REBOOTING, S.CONFIRMING})
+LIMITED = frozenset({S.OFFERED, S.INSPECTING, S.FETCHING, S.STAGING, S.STAGED, S.ACTIVATING, S.REBOOTING, S.CONFIRMING})
 
 CANCELLABLE = frozenset(state for state, events in TRANSITIONS.items() if E.CANCELLED in events)
 

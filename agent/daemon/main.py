@@ -17,6 +17,7 @@ from agent.clock import Clock, SystemClock
 from agent.config import Config, load, read_token, salvage
 from agent.daemon import children, notify
 from agent.daemon.activities import activities
+from agent.daemon.activities.watch import Watch
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
 from agent.daemon.healing import read_or_heal
@@ -106,6 +107,7 @@ class Daemon:
             inbox=self.inbox,
             patience=Patience(config.update.attempts, config.update.retry_delay),
             observe=self._entered,
+            watch=lambda record: Watch(context, record).wait,
         )
 
     def run(self) -> int:
@@ -140,7 +142,7 @@ class Daemon:
         return 1 if self.presence.lost else status
 
     def _entered(self, record: Record) -> None:
-        if record.state not in (State.WAITING, State.STAGING):
+        if record.state not in (State.WAITING, State.FETCHING, State.STAGING):
             self._installers.dismiss()
         self.presence.entered(record)
         self._observe(record)

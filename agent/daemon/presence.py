@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agent.daemon.activities.scrub import targets
 from agent.daemon.device import Device
-from agent.daemon.inbox import Inbox
+from agent.daemon.inbox import Consent, Inbox
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.notify import notify
@@ -59,6 +59,7 @@ class Presence:
         self._lost = False
         self._scrubs = 0
         self._scrubbing = False
+        self._offer: Mapping[str, object] = {}
 
     def start(self) -> None:
         """Takes the name on the bus; commands are accepted from here on.
@@ -123,7 +124,7 @@ class Presence:
             "State": record.state.value, "TargetVersion": record.version, "TargetSlot": record.target,
         }  # fmt: skip
         if record.state is State.IDLE:
-            changes |= {"Progress": (0.0, "", 0), **self._results()}
+            changes |= {"Progress": (0.0, "", 0), "Offer": {}, **self._results()}
         elif record.reason is not None:
             changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
         self.tell(changes)
@@ -142,6 +143,9 @@ class Presence:
         if isinstance(scrub, tuple) and scrub[1] == "done":
             self._scrubbing = False
             self._tell_slots()
+        offer = changes.get("Offer")
+        if isinstance(offer, dict):
+            self._offer = offer
         if self._service is None:
             return
         properties = dict(changes)
@@ -189,6 +193,30 @@ class Presence:
             brief = "there is nothing to cancel" if self._state is State.IDLE else "it is too late to cancel"
             raise PolicyError("update.not-cancellable", brief, details=f"state {self._state.value}")
         self._inbox.cancel()
+
+    def approve(self, action_id: str) -> None:
+        """Lets an action begin that waits for consent, or that was denied before and is still offered.
+
+        Args:
+            action_id: the server's; empty for whichever it is.
+
+        Raises:
+            PolicyError: ``consent.none``.
+        """
+        self._inbox.consent(Consent(self._asked_about(action_id), approved=True))
+
+    def deny(self, action_id: str, reason: str) -> None:
+        """Does not let it begin; the server is told the reason. Otherwise as ``approve``."""
+        self._inbox.consent(Consent(self._asked_about(action_id), approved=False, reason=reason))
+
+    def _asked_about(self, action_id: str) -> str:
+        offer = self._offer
+        if offer.get("consent") and action_id in ("", offer.get("action")):
+            return str(offer.get("action"))
+        raise PolicyError(
+            "consent.none", "nothing waits for consent", details=f"action {action_id}" if action_id else "",
+            resolution="ota-agent status shows what the server offers",
+        )  # fmt: skip
 
     def scrub(self, slot: str) -> None:
         """Reads slots back: one slot, one boot name, or all that do not run with an empty text.

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from agent.daemon.machine import State
 from agent.errors import EnvironmentFault
 
-SCHEMA = 2
+SCHEMA = 3
 _MAX_TEXT = 4096
+_SINCE_3: Mapping[str, object] = {
+    "window": "", "consent": "", "told": 0, "artifact": "", "announced": "", "expected": "", "switched": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,28 @@ class Record:
     ``boot_id`` and ``entered`` (seconds of CLOCK_BOOTTIME) tell in which boot, and when in it, the state was entered;
     ``attempts`` counts starts of its activity. ``target`` and ``fallback`` are boot names. ``checkpoints`` maps image
     file names to the bytes that are surely on the medium; ``furthest`` is the largest sum of them that there ever was.
-    ``outcome`` is empty until the update has ended.
+    ``outcome`` is empty until the update has ended; ``vanished`` means that the server does not know the action any more.
     """
 
     state: State = State.IDLE
     origin: str = ""  # "server" or "local"
     action_id: str = ""  # the server's
     href: str = ""  # link of the deployment document
-    update: str = ""  # what the server allows: forced, attempt or skip
+    download: str = ""  # what the server allows: forced, attempt or skip
+    update: str = ""  # the same for the installation
+    window: str = ""  # the server's maintenance window: available, unavailable, or empty when there is none
+    consent: str = ""  # "given" when somebody on the device has approved
+    told: int = 0  # the number of the last phase that the server was told of
     url: str = ""  # of the bundle; or the path of a local one
     name: str = ""  # file name as announced
     size: int = 0
     sha256: str = ""  # as announced by the server; advisory, the signature decides
+    artifact: str = ""  # what tells the file from another one: its best announced digest
+    announced: str = ""  # version of the software module on the server; advisory
+    expected: str = ""  # version that the server's metadata demands; empty when it demands none
+    switched: str = (
+        ""  # the manifest hash, its first 16 digits, that this action restarted into as the server remembers it
+    )
     version: str = ""
     min_version: str = ""  # the floor that this bundle asks for, signed
     bundle_format: str = ""
@@ -59,7 +72,7 @@ class Record:
     attempts: int = 0
     checkpoints: Mapping[str, int] = field(default_factory=dict)
     furthest: int = 0
-    outcome: str = ""  # "success", "failure", "cancelled"
+    outcome: str = ""  # "success", "failure", "cancelled", "vanished", "downloaded"
     reason: Reason | None = None
 
     def trial_marker(self) -> str:
@@ -80,8 +93,7 @@ def from_json(values: Mapping[str, object]) -> Record:
     Raises:
         EnvironmentFault: ``state.unreadable``: another schema, a missing or unknown key, or a value of another type.
     """
-    if values.get("schema") == 1 and not isinstance(values["schema"], bool):  # before there were these two
-        values = {**values, "schema": SCHEMA, "furthest": 0, "classes": ""}
+    values = _migrated(values)
     if values.get("schema") != SCHEMA or isinstance(values["schema"], bool):
         raise _unreadable(f"schema {values.get('schema')!r}, expected {SCHEMA}")
     known = {item.name for item in dataclasses.fields(Record)}
@@ -104,6 +116,17 @@ def from_json(values: Mapping[str, object]) -> Record:
         else:
             parts[item.name] = _plain(item.name, value, type(item.default))
     return Record(**parts)  # type: ignore[arg-type]  # each value was checked against its field above
+
+
+def _migrated(values: Mapping[str, object]) -> Mapping[str, object]:
+    """A record of an older agent: what it did not know yet, it did not need."""
+    if values.get("schema") == 1 and not isinstance(values["schema"], bool):
+        values = {"furthest": 0, "classes": "", **values, "schema": 2}
+    if values.get("schema") == 2:
+        waits = values.get("update") == "skip"  # for its window, or because it is to be fetched only: that is read anew
+        handling = {"download": "forced" if waits else values.get("update"), "window": "unavailable" if waits else ""}
+        values = {**_SINCE_3, **handling, **values, "schema": 3}
+    return values
 
 
 def _plain(name: str, value: object, kind: type) -> object:

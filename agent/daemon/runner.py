@@ -58,6 +58,8 @@ class Runner:
         inbox: waits, and ends the loop.
         patience: see Patience.
         observe: told each record when its state is entered, after it was saved.
+        watch: given a record that can be cancelled, returns what waits for so many seconds and raises Cancelled meanwhile
+            when the server or a person has taken it back; without it, only a person can.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Runner:
         inbox: Inbox,
         patience: Patience,
         observe: Callable[[Record], None],
+        watch: Callable[[Record], Callable[[float], None]] | None = None,
     ) -> None:
         self._activities = activities
         self._memory = memory
@@ -79,6 +82,7 @@ class Runner:
         self._patience = patience
         self._offline = 0
         self._observe = observe
+        self._watch = watch
 
     def run(self) -> None:
         """Goes on from the remembered record until the inbox says stop."""
@@ -95,7 +99,7 @@ class Runner:
     def turn(self, record: Record) -> Record:
         """Runs one activity once and returns the record of what comes next (the same state after a passing failure)."""
         if record.state in CANCELLABLE and self._inbox.take_cancel():
-            return self._cancelled(record, by_server=False)
+            return self._cancelled(record, Cancelled(by_server=False))
         if record.state in LIMITED and record.attempts >= self._patience.attempts:
             return self.failed(record, _given_up(record))
         fresh = record.attempts == 0 or record.boot_id != self._boot_id
@@ -120,9 +124,12 @@ class Runner:
         except Stopped:
             raise
         except Cancelled as order:
-            return self._cancelled(self._memory.record, by_server=order.by_server)
+            return self._cancelled(self._memory.record, order)
         except Exception as error:  # noqa: BLE001 - whatever it is, the update must end explained and the daemon go on
-            return self._after(self._memory.record, error)
+            try:
+                return self._after(self._memory.record, error)
+            except Cancelled as order:
+                return self._cancelled(self._memory.record, order)
         return self._enter(replace(step.record, state=record.state), step.event)
 
     def failed(self, record: Record, error: BaseException) -> Record:
@@ -132,9 +139,11 @@ class Runner:
         _log.error("%s", error, extra={"OTA_ERROR_CODE": reason.code, "OTA_STATE": record.state.value})
         return self._enter(replace(record, outcome="failure", reason=record.reason or reason), Event.FAILED)
 
-    def _cancelled(self, record: Record, *, by_server: bool) -> Record:
-        reason = None if by_server else Reason("update.cancelled", "the update was cancelled on the device")
-        return self._enter(replace(record, outcome="cancelled", reason=reason), Event.CANCELLED)
+    def _cancelled(self, record: Record, order: Cancelled) -> Record:
+        outcome, reason = "vanished" if order.vanished else "cancelled", None
+        if not order.by_server:
+            reason = Reason("update.cancelled", "the update was cancelled on the device")
+        return self._enter(replace(record, outcome=outcome, reason=reason), Event.CANCELLED)
 
     def _after(self, record: Record, error: Exception) -> Record:
         parts = explain(error)
@@ -157,6 +166,9 @@ class Runner:
     def _pause(self, record: Record) -> None:
         tries = max(record.attempts, self._offline) - 1
         pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(tries, 16))
+        if record.state in CANCELLABLE and self._watch is not None:
+            self._watch(record)(pause)
+            return
         end = self._clock.boottime() + pause
         while (left := end - self._clock.boottime()) > 0:
             if record.state in CANCELLABLE and self._inbox.cancel_asked():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,7 @@ MAX_HREF = 4096  # presigned storage addresses are long, but below this
 MAX_METADATA_VALUE = 4096
 MAX_HISTORY = 100  # messages; hawkBit never gives more
 MAX_ARTIFACT_SIZE = 1 << 40  # 1 TiB; hawkBit's default limit is 1 GiB
+_LISTED = 8  # files named in a message
 _ACTION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLOCK = re.compile(r"([0-9]{1,6}):([0-5]?[0-9]):([0-5]?[0-9])")
 _ISO = re.compile(
@@ -72,6 +74,11 @@ class Artifact:
     sha1: str | None
     md5: str | None
     links: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """What tells this file from another one of the same name: its best digest, else its name and size."""
+        return self.sha256 or self.sha1 or self.md5 or f"{self.filename}:{self.size}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +178,41 @@ def parse_cancel(data: bytes) -> Cancel:
     return Cancel(_action_id(document, "id"), _action_id(mapping(document, "cancelAction"), "stopId"))
 
 
-def choose_artifact(deployment: Deployment) -> tuple[Chunk, Artifact]:
+def choose_artifact(deployment: Deployment, part: str = "", name: str = "") -> tuple[Chunk, Artifact]:
     """Returns the one bundle of a deployment: the only ``*.raucb`` file, or the only file at all.
 
+    Args:
+        deployment: what the server offers.
+        part: only files of modules of this type count; empty: of all.
+        name: only files whose names match this pattern (``*``, ``?``, ``[...]``) count; empty: all.
+
     Raises:
-        OtaError: ``ddi.unsupported-deployment`` when there is none or more than one.
+        OtaError: ``ddi.unsupported-deployment`` when there is none or more than one; it says what there is.
     """
-    every = [(chunk, artifact) for chunk in deployment.chunks for artifact in chunk.artifacts]
-    bundles = [pair for pair in every if pair[1].filename.lower().endswith(".raucb")]
+    there = [(chunk, artifact) for chunk in deployment.chunks for artifact in chunk.artifacts]
+    meant = [
+        (chunk, artifact)
+        for chunk, artifact in there
+        if part in ("", chunk.part) and (not name or fnmatchcase(artifact.filename, name))
+    ]
+    bundles = [pair for pair in meant if pair[1].filename.lower().endswith(".raucb")]
     if len(bundles) == 1:
         return bundles[0]
-    if not bundles and len(every) == 1:
-        return every[0]
+    if not bundles and len(meant) == 1:
+        return meant[0]
+    rule = " and ".join([*([f"of type {part}"] if part else []), *([f"named {name}"] if name else [])])
+    listed = ", ".join(f"{artifact.filename} ({chunk.part} {chunk.name})" for chunk, artifact in there[:_LISTED])
     raise OtaError(
         "ddi.unsupported-deployment",
         "the deployment does not hold exactly one bundle",
-        details=f"{len(deployment.chunks)} modules, {len(every)} files, {len(bundles)} of them named *.raucb",
-        resolution="assign a distribution set with one bundle",
+        details=(
+            f"{len(deployment.chunks)} modules, {len(there)} files"
+            + (f", {len(meant)} of them {rule}" if rule else "")
+            + f", {len(bundles)} named *.raucb: {listed or 'nothing'}"
+            + (", ..." if len(there) > _LISTED else "")
+        ),
+        resolution="assign a distribution set with one bundle, or say with server.bundle-part or server.bundle-name "
+        "which file it is",
     )
 
 

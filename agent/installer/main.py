@@ -1,9 +1,9 @@
 """The installer: verifies a bundle, then writes it. It has no network, and only one conversation, on standard input.
 
-From the daemon come ``inspect``, ``check`` or ``install`` with one descriptor: the open bundle, or a socket to the fetcher.
-Back go ``progress``, ``checkpoint`` and ``said`` (words of the bundle's programs) while it works, and at the end
-``inspected``, ``checked``, ``installed`` or ``error``. A crash of this process is an ordinary failure: the daemon sees the
-end of the conversation.
+From the daemon come ``inspect``, ``check``, ``fetch`` or ``install`` with one descriptor: the open bundle, or a socket to
+the fetcher. Back go ``progress``, ``checkpoint`` and ``said`` (words of the bundle's programs) while it works, and at the end
+``inspected``, ``checked``, ``fetched``, ``installed`` or ``error``. A crash of this process is an ordinary failure: the daemon
+sees the end of the conversation.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 def _answer(channel: Channel, frame: Frame, restriction: str, proof: PlainProof | None) -> PlainProof | None:
     """Does what the daemon asks; returns what spares the next verification the reading of a plain bundle."""
     handlers: Mapping[str, Callable[[Channel, Frame, VerifiedBundle, Permission | None], dict[str, object]]]
-    handlers = {"inspect": _inspected, "check": _checked, "install": _installed}
+    handlers = {"inspect": _inspected, "check": _checked, "fetch": _fetched, "install": _installed}
     try:
         handler = handlers.get(frame.op)
         if handler is None or len(frame.fds) != 1:
@@ -181,6 +181,17 @@ def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Pe
         with ready(bundle, allowed, (), channel) as programs:
             programs.check()
     return {"op": "checked"}
+
+
+def _fetched(channel: Channel, frame: Frame, bundle: VerifiedBundle, _: Permission | None) -> dict[str, object]:
+    """Reads every byte of the payload through its verification; a plain bundle was stored and digested whole before."""
+    _same(frame, bundle)
+    report, done = _reporter(channel, "fetched"), 0
+    if bundle.format != "plain":
+        for piece in bundle.payload.stream(0, bundle.payload.size):
+            done += len(piece)
+            report(done, bundle.payload.size)
+    return {"op": "fetched"}
 
 
 def _installed(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:

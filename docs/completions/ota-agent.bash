@@ -6,12 +6,14 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_ota_agent_config_subparsers=(show check)
-_shtab_ota_agent_subparsers=(status check install cancel scrub config doctor daemon demo version)
+_shtab_ota_agent_subparsers=(status check install cancel approve deny scrub config doctor daemon demo version)
 
 _shtab_ota_agent_status_option_strings=(-h --help --json --bus --watch)
 _shtab_ota_agent_check_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_install_option_strings=(-h --help --json --bus --wait)
 _shtab_ota_agent_cancel_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_approve_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_deny_option_strings=(-h --help --json --bus --reason)
 _shtab_ota_agent_scrub_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_config_show_option_strings=(-h --help --json --defaults --config)
 _shtab_ota_agent_config_check_option_strings=(-h --help --json)
@@ -23,13 +25,15 @@ _shtab_ota_agent_version_option_strings=(-h --help --json)
 _shtab_ota_agent_option_strings=(-h --help)
 
 _shtab_ota_agent_install_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_approve_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_deny_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_show___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_check_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_doctor___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_daemon___config_COMPGEN=_shtab_compgen_files
 
 _shtab_ota_agent_config_pos_0_choices=(show check)
-_shtab_ota_agent_pos_0_choices=(status check install cancel scrub config doctor daemon demo version)
+_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny scrub config doctor daemon demo version)
 
 _shtab_ota_agent_status__h_nargs=0
 _shtab_ota_agent_status___help_nargs=0
@@ -45,6 +49,12 @@ _shtab_ota_agent_install___wait_nargs=0
 _shtab_ota_agent_cancel__h_nargs=0
 _shtab_ota_agent_cancel___help_nargs=0
 _shtab_ota_agent_cancel___json_nargs=0
+_shtab_ota_agent_approve__h_nargs=0
+_shtab_ota_agent_approve___help_nargs=0
+_shtab_ota_agent_approve___json_nargs=0
+_shtab_ota_agent_deny__h_nargs=0
+_shtab_ota_agent_deny___help_nargs=0
+_shtab_ota_agent_deny___json_nargs=0
 _shtab_ota_agent_scrub__h_nargs=0
 _shtab_ota_agent_scrub___help_nargs=0
 _shtab_ota_agent_scrub___json_nargs=0

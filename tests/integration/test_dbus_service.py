@@ -42,6 +42,12 @@ class Commands:
     def scrub(self, slot: str) -> None:
         self._note(("scrub", slot))
 
+    def approve(self, action_id: str) -> None:
+        self._note(("approve", action_id))
+
+    def deny(self, action_id: str, reason: str) -> None:
+        self._note(("deny", action_id, reason))
+
 
 class Bus:
     """The service, a client, and what the client has heard."""

@@ -38,6 +38,12 @@ class Commands:
     def scrub(self, slot: str) -> None:
         say(f"asked scrub {slot}")
 
+    def approve(self, action_id: str) -> None:
+        say(f"asked approve {action_id}")
+
+    def deny(self, action_id: str, reason: str) -> None:
+        say(f"asked deny {action_id} {reason}")
+
 
 def main() -> int:
     loop = GLib.MainLoop()

@@ -167,6 +167,8 @@ class Office:
         self.said: list[Feedback] = []
         self.plan = Plan()
         self.polls = 0
+        self.heard: Any = None
+        self.told_installed: list[tuple[str, str]] = []
         self.on_say: Callable[[Feedback], None] = lambda _: None
         self.on_poll: Callable[[], Any] = lambda: None
 
@@ -179,7 +181,11 @@ class Office:
 
     def poll(self) -> Any:
         self.polls += 1
-        return self.on_poll()
+        self.heard = self.on_poll()
+        return self.heard
+
+    def installed(self, name: str, version: str) -> None:
+        self.told_installed.append((name, version))
 
     def absolute(self, href: str) -> str:
         return href
@@ -219,7 +225,8 @@ def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
             variant_name="",
             variant_file=None,
         ),
-        update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True),
+        update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True, soft="install"),
+        server=SimpleNamespace(confirmation="ask", bundle_part="", bundle_name="", report_installed=""),
         health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0),
     )
     parts: dict[str, Any] = {

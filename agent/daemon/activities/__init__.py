@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.daemon.activities.fetch import fetching
 from agent.daemon.activities.idle import Idle
-from agent.daemon.activities.offer import offered, waiting
+from agent.daemon.activities.offer import offered
+from agent.daemon.activities.permit import held, waiting
 from agent.daemon.activities.report import reporting
 from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.stage import inspecting, staged, staging
@@ -39,8 +41,10 @@ def activities(context: Context) -> dict[State, Activity]:
     return {
         State.IDLE: Idle(context, settle),
         State.OFFERED: settled(offered),
-        State.INSPECTING: settled(inspecting),
+        State.HELD: settled(held),
+        State.INSPECTING: settled(lambda here, record: inspecting(here, record, healthy=settle.healthy)),
         State.WAITING: settled(waiting),
+        State.FETCHING: settled(fetching),
         State.STAGING: settled(staging),
         State.STAGED: settled(staged),
         State.ACTIVATING: lambda record: activating(context, record),

@@ -6,14 +6,15 @@ import logging
 from pathlib import Path
 
 from agent.daemon.activities import holdings
+from agent.daemon.activities.confirmation import Confirmations
 from agent.daemon.activities.scrub import scrub
 from agent.daemon.activities.settle import Settle
+from agent.daemon.activities.watch import answer_cancel
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
 from agent.errors import OtaError
-from agent.hawkbit import feedback
 from agent.hawkbit.model import Base
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Idle:
         self._context = context
         self._settle = settle
         self._answered = ""
+        self._confirmations = Confirmations(context)
 
     def __call__(self, record: Record) -> Step:
         """Returns when there is something to do."""
@@ -45,6 +47,8 @@ class Idle:
                 return Step(Event.OFFERED, Record(origin="local", url=path, name=Path(path).name))
             if wanted := context.inbox.take_scrub():
                 scrub(context, *wanted)
+            if consent := context.inbox.take_consent():
+                self._confirmations.said(consent)
             server = context.server
             asked = context.inbox.take_check()
             if server is not None and (asked or context.clock.boottime() >= server.plan.next_poll):
@@ -77,9 +81,9 @@ class Idle:
 
     def _offer(self, base: Base) -> Record | None:
         server = self._context.server
+        self._confirmations.offered(base.confirmation if base.cancel is None else None)
         if base.cancel is not None and server is not None:
-            # No update is under way, so nothing has changed on the device and nothing can be undone.
-            server.say(feedback.cancel_accepted(base.cancel.action_id, "nothing was installed for this action"))
+            answer_cancel(self._context, base.cancel.action_id)
             server.deliver()
             if base.cancel.action_id != self._answered:  # there may be another action behind it
                 self._answered = base.cancel.action_id

@@ -1,22 +1,24 @@
-"""OFFERED: what exactly is offered? WAITING: may it be installed now?"""
+"""OFFERED: what exactly is offered, and by which file?"""
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import replace
 
+from agent.daemon.activities import telling
 from agent.daemon.activities.watch import Watch
 from agent.daemon.context import Context
+from agent.daemon.handling import Hold, before_fetching
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
 from agent.daemon.server import Server
 from agent.errors import BundleError, ConfigError, OtaError
-from agent.hawkbit import feedback
-from agent.hawkbit.model import Deployment, choose_artifact, download_link
+from agent.hawkbit.model import Artifact, Chunk, Deployment, choose_artifact, download_link
+from agent.hawkbit.phases import Phase, switched_to
 
-_log = logging.getLogger(__name__)
+# The key of a software module's metadata (target visible) whose value the signed manifest's version must equal.
+EXPECTED_VERSION = "ota-agent:version"
 
 
 def offered(context: Context, record: Record) -> Step:
@@ -28,50 +30,54 @@ def offered(context: Context, record: Record) -> Step:
             raise BundleError(
                 "bundle.not-found", "there is no such bundle", details=str(error), resolution="check the path",
             ) from error  # fmt: skip
-        return Step(Event.DONE, replace(record, size=size, update="forced"))
+        return Step(Event.DONE, replace(record, size=size, download="forced", update="forced"))
     server = context.server
     if server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     deployment = _deployment(server, Watch(context, record), record)
-    chunk, artifact = choose_artifact(deployment)
-    server.say(
-        feedback.proceeding(record.action_id, f"{artifact.filename}: looking at the bundle before anything is written")
-    )
-    record = replace(
+    record = as_offered(context, record, deployment)
+    telling.offer(context, telling.facts(deployment, *chosen(context, deployment)))
+    if before_fetching(record, context.config.update.soft) is not Hold.NOTHING:
+        return Step(Event.HELD, record)
+    text = f"{record.name}: looking at the bundle before anything is written"
+    return Step(Event.DONE, telling.phase(context, record, Phase.LOOKING, text))
+
+
+def as_offered(context: Context, record: Record, deployment: Deployment) -> Record:
+    """The record with what the server offers and allows.
+
+    Args:
+        context: the collaborators.
+        record: of the update.
+        deployment: the document.
+
+    Raises:
+        OtaError: ``ddi.unsupported-deployment``.
+    """
+    chunk, artifact = chosen(context, deployment)
+    server = context.server
+    return replace(
         record,
         action_id=deployment.action_id,
+        download=deployment.download,
         update=deployment.update,
-        url=server.absolute(download_link(artifact)),
+        window=deployment.window or "",
+        url=server.absolute(download_link(artifact)) if server is not None else "",
         name=artifact.filename,
         size=artifact.size,
         sha256=artifact.sha256 or "",
-        version=chunk.version,
+        artifact=artifact.identity,
+        announced=chunk.version,
+        expected=chunk.metadata.get(EXPECTED_VERSION, ""),
+        switched=switched_to(deployment.history),
+        version=record.version or chunk.version,
     )
-    return Step(Event.DONE, record)
 
 
-def waiting(context: Context, record: Record) -> Step:
-    """Waits while the server offers the action but does not allow the installation (a closed maintenance window)."""
-    server = context.server
-    watch = Watch(context, record, server.plan.poll_interval if server is not None else None)
-    watch.look()
-    while record.origin == "server" and record.update == "skip":
-        context.installers.dismiss()
-        watch.wait(watch.interval)
-        if server is not None:
-            record = _reread(server, watch, record)
-    return Step(Event.DONE, record)
-
-
-def _reread(server: Server, watch: Watch, record: Record) -> Record:
-    """What the server allows now; a window may be days away, and hours without a network are no reason to give up."""
-    try:
-        return replace(record, update=_deployment(server, watch, record).update)
-    except OtaError as error:
-        if not error.retryable:
-            raise
-        _log.warning("still waiting: %s", error, extra={"OTA_ERROR_CODE": error.code})
-        return record
+def chosen(context: Context, deployment: Deployment) -> tuple[Chunk, Artifact]:
+    """The bundle among the files of a deployment, by the rules of ``[server]``; see ``choose_artifact``."""
+    rules = context.config.server
+    return choose_artifact(deployment, rules.bundle_part, rules.bundle_name)
 
 
 def _deployment(server: Server, watch: Watch, record: Record) -> Deployment:

@@ -12,7 +12,9 @@ from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event
 from agent.daemon.record import Reason, Record
 from agent.daemon.runner import Step
+from agent.daemon.server import Server
 from agent.hawkbit import feedback
+from agent.hawkbit.phases import Phase
 
 _log = logging.getLogger(__name__)
 _NO_REASON = Reason("", "")
@@ -21,25 +23,27 @@ _NO_REASON = Reason("", "")
 def reporting(context: Context, record: Record) -> Step:
     """Tells the server (through the outbox) and the device how it ended."""
     reason = record.reason or _NO_REASON
-    if record.origin == "server" and context.server is not None and record.action_id not in ("", "-"):
-        context.server.say(last_word(record))
-        context.server.deliver()
-    if record.outcome != "success":
+    if context.server is not None:
+        _tell_server(context, context.server, record)
+    if record.outcome not in ("success", "downloaded"):
         holdings.given_up(context, record)
     before = context.knowledge.ending()
-    again = record.origin == "server" and record.action_id == before.action_id
+    same = (record.action_id, record.artifact) == (before.action_id, before.artifact)
     context.knowledge.set_ending(
         Ending(
             outcome=record.outcome, version=record.version, code=reason.code, brief=reason.brief,
             details=reason.details, resolution=reason.resolution, finished=int(context.clock.wall()),
-            action_id=record.action_id, target=record.target, repeats=before.repeats + 1 if again else 0,
+            action_id=record.action_id, target=record.target, artifact=record.artifact,
+            repeats=before.repeats + 1 if record.origin == "server" and same else 0,
         )
     )  # fmt: skip
     if record.outcome == "success":
         _log.info("update to %s confirmed", record.version, extra={"OTA_BUNDLE_VERSION": record.version})
+    elif record.outcome == "downloaded":
+        _log.info("version %s was downloaded, as assigned", record.version)
     else:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
-    for leftover in spools(context.config.system.state_dir):
+    for leftover in spools(context.config.system.state_dir) if record.outcome != "downloaded" else ():
         try:
             leftover.unlink(missing_ok=True)
         except OSError as error:  # a report may not wait for it; the next update tries again
@@ -54,18 +58,36 @@ def reporting(context: Context, record: Record) -> Step:
     return Step(Event.DONE, Record())
 
 
-def last_word(record: Record) -> feedback.Feedback:
-    """The terminal message for the server."""
+def _tell_server(context: Context, server: Server, record: Record) -> None:
+    if record.origin == "server" and record.action_id not in ("", "-"):
+        message = last_word(record)
+        if message is not None:
+            server.say(message)
+        server.deliver()
+    if record.outcome == "success":  # of a set that was told before, another one takes the place
+        name = context.config.server.report_installed if record.origin == "local" else ""
+        server.installed(name, record.version)
+
+
+def last_word(record: Record) -> feedback.Feedback | None:
+    """The terminal message for the server; None when the server does not know the action any more."""
     reason = record.reason or _NO_REASON
     if record.outcome == "success":
         return feedback.success(
             record.action_id,
             f"version {record.version} runs in slot {record.target}, is healthy and confirmed",
-            code=200,
+            code=Phase.SUCCESS,
         )
+    if record.outcome == "downloaded":
+        text = f"all of version {record.version} was fetched and verified; it is not installed"
+        return feedback.downloaded(record.action_id, text, code=Phase.DOWNLOADED)
+    if record.outcome == "vanished":
+        return None
     if record.outcome == "cancelled" and record.reason is None:
         return feedback.cancel_accepted(
-            record.action_id, "the update was given up before the switch; the running system is unchanged"
+            record.action_id,
+            "the update was given up before the switch; the running system is unchanged",
+            code=Phase.CANCELLED,
         )
     lines = [
         f"[{reason.code}] {reason.brief}",

@@ -39,6 +39,11 @@ class Settle:
         else:
             self._marked = True
 
+    @property
+    def healthy(self) -> bool:
+        """Whether this boot was judged, and its checks were green."""
+        return self._healthy is True
+
     def _judge(self) -> None:
         context = self._context
         health = context.config.health

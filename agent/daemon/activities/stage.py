@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.daemon.activities import holdings
+from agent.daemon.activities import holdings, telling
+from agent.daemon.activities.permit import allowed
+from agent.daemon.activities.present import runs_already
+from agent.daemon.activities.telling import amount
 from agent.daemon.activities.watch import Watch
 from agent.daemon.activities.work import described, work
 from agent.daemon.context import Context
+from agent.daemon.handling import before_installing
 from agent.daemon.machine import Event
 from agent.daemon.policy import Device as DeviceFacts
 from agent.daemon.policy import Offer, check, highest
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
 from agent.errors import EnvironmentFault, PolicyError
-from agent.hawkbit import feedback
+from agent.hawkbit.phases import QUARTERS, Phase, switching_text
 from agent.wire import Frame
 from slots.model import Group
 from slots.select import target_group
 
 _log = logging.getLogger(__name__)
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_BETWEEN_QUARTERS = 30.0  # seconds
 
 
-def inspecting(context: Context, record: Record) -> Step:
-    """The complete preflight: nothing has been touched when it refuses."""
-    answer = work(context, record, {"op": "inspect"}, lambda frame: _progress(context, frame))
+def inspecting(context: Context, record: Record, *, healthy: bool = False) -> Step:
+    """The complete preflight: nothing has been touched when it refuses.
+
+    Args:
+        context: the collaborators.
+        record: of the update.
+        healthy: the running system has passed its checks in this boot.
+    """
+    answer = work(context, record, {"op": "inspect"}, lambda frame: telling.progress(context, frame))
     if answer.op != "inspected":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     if answer.text("restriction"):
@@ -35,6 +45,11 @@ def inspecting(context: Context, record: Record) -> Step:
     for warning in _warnings(answer):
         _log.warning("bundle: %s", warning)
     offer = Offer(answer.text("compatible"), answer.text("version"), answer.text("manifest_hash"))
+    record = replace(record, version=offer.version, manifest_hash=offer.manifest_hash)
+    record = _as_announced(context, record)
+    if healthy and runs_already(context, record):
+        _log.info("version %s of action %s runs already, and is confirmed", record.version, record.action_id)
+        return Step(Event.PRESENT, replace(record, target=context.device.booted.bootname, outcome="success"))
     check(offer, _facts(context), own_check=answer.header.get("install_check") is True)
     chosen = target_group(context.device.groups, context.device.booted)
     if answer.header.get("handler") is not True:  # a handler knows for itself what goes where
@@ -42,7 +57,7 @@ def inspecting(context: Context, record: Record) -> Step:
     if answer.header.get("programs") is True:
         # Last, so that nothing of a bundle runs that is refused for another reason, such as being too old.
         asked = {"op": "check", "manifest_hash": offer.manifest_hash}
-        work(context, record, asked, lambda frame: _progress(context, frame))
+        work(context, record, asked, lambda frame: telling.progress(context, frame))
     _log.info(
         "bundle %s by %s goes to slot %s: %s",
         offer.version,
@@ -52,8 +67,6 @@ def inspecting(context: Context, record: Record) -> Step:
     )
     record = replace(
         record,
-        version=offer.version,
-        manifest_hash=offer.manifest_hash,
         bundle_format=answer.text("format"),
         signed_at=answer.number("signed_at"),
         min_version=_min_version(answer),
@@ -76,12 +89,15 @@ def staging(context: Context, record: Record) -> Step:
     # Until it is complete the slot must not boot, not even when the running one has used up its attempts.
     context.device.env.revert(group.bootname, context.device.booted.bootname)
     holdings.began(context, record)
-    progressed = record
+    text = f"writing version {record.version} to slot {group.bootname}"
+    progressed = telling.phase(context, record, max(Phase.WRITING, _told(record)), text)
+    quarters = Quarters(context)
 
     def hear(frame: Frame) -> None:
         nonlocal progressed
         if frame.op != "checkpoint":
-            _progress(context, frame)
+            telling.progress(context, frame)
+            progressed = quarters.look(frame, progressed)
             return
         offsets = {**progressed.checkpoints, frame.text("image"): frame.number("offset")}
         progressed = replace(progressed, checkpoints=offsets)
@@ -97,17 +113,13 @@ def staging(context: Context, record: Record) -> Step:
         "starts": dict(record.checkpoints),
         "slots": [described(slot) for slot in group.slots],
     }
-    if context.server is not None and record.origin == "server":
-        context.server.say(
-            feedback.proceeding(record.action_id, f"writing version {record.version} to slot {group.bootname}")
-        )
     answer = work(context, record, request, hear)
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     written, skipped, seconds = answer.number("written"), answer.number("skipped", 0), _seconds(answer)
     _log.info(
         "slot %s holds %s: %s written, %s were there already, in %.1f s (%s/s)", group.bootname, record.version,
-        _amount(written), _amount(skipped), seconds, _amount(int((written + skipped) / seconds) if seconds else 0),
+        amount(written), amount(skipped), seconds, amount(int((written + skipped) / seconds) if seconds else 0),
     )  # fmt: skip
     _tell_changes(answer)
     holdings.written(context, record, answer)
@@ -115,14 +127,65 @@ def staging(context: Context, record: Record) -> Step:
 
 
 def staged(context: Context, record: Record) -> Step:
-    """Asks the server once more; from here on there is no way back but through the new system or its failure."""
+    """Asks the server once more; from here on there is no way back but through the new system or its failure.
+
+    A maintenance window that has closed while the slot was written is waited for once more: the restart is what disturbs.
+    """
     Watch(context, record).look()
     if record.origin == "server" and context.server is not None:
-        message = f"version {record.version} is in slot {record.target} and was read back; restarting into it"
-        context.server.say(feedback.proceeding(record.action_id, message))
+        record = allowed(context, record, lambda now: before_installing(now, context.config.update.soft))
+        text = switching_text(record.version, record.target, record.manifest_hash)
+        record = telling.phase(context, record, Phase.SWITCHING, text)
         Watch(context, record).ask()
     holdings.settled(context, record, "installed")
     return Step(Event.DONE, record)
+
+
+class Quarters:
+    """Tells the server how far a long writing is: at each quarter, and not before some time has passed.
+
+    Args:
+        context: the collaborators.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._next = context.clock.boottime() + _BETWEEN_QUARTERS
+
+    def look(self, frame: Frame, record: Record) -> Record:
+        """Returns the record, which knows what was told when something was."""
+        if frame.op != "progress" or frame.text("stage") != "written":
+            return record
+        now, total = self._context.clock.boottime(), frame.number("of")
+        quarter = min(QUARTERS, frame.number("bytes") * 4 // total) if total else 0
+        if now < self._next or not quarter or Phase.WRITING + quarter <= _told(record):
+            return record
+        self._next = now + _BETWEEN_QUARTERS
+        return telling.phase(self._context, record, Phase.WRITING + quarter, f"{quarter * 25} % are written")
+
+
+def _told(record: Record) -> int:
+    """The number of the last phase, if it was one of the writing."""
+    return record.told if Phase.WRITING <= record.told <= Phase.WRITING + QUARTERS else 0
+
+
+def _as_announced(context: Context, record: Record) -> Record:
+    """Compares the signed version with what the server says: advice, unless the server's metadata demands it.
+
+    Raises:
+        PolicyError: ``ddi.metadata-mismatch``.
+    """
+    if record.expected and record.expected != record.version:
+        raise PolicyError(
+            "ddi.metadata-mismatch", "the bundle is not the version that the server's metadata demands",
+            details=f"demanded is {record.expected!r}, the bundle is {record.version!r}",
+            resolution="upload the right bundle, or correct the metadata of the software module",
+        )  # fmt: skip
+    if not record.announced or record.announced == record.version:
+        return record
+    text = f"the server calls it version {record.announced}, its signed manifest says {record.version}"
+    _log.warning("%s", text)
+    return telling.phase(context, record, Phase.RENAMED, text)
 
 
 def _booted_devices(context: Context) -> list[str]:
@@ -198,25 +261,6 @@ def _tell_changes(answer: Frame) -> None:
             )
 
 
-def _progress(context: Context, frame: Frame) -> None:
-    if frame.op == "said":
-        _log.info("bundle's program: %s", frame.text("text")[:500])
-        if frame.text("progress", ""):
-            context.tell({"Progress": (0.0, frame.text("progress")[:500], 0)})
-        return
-    done, total = frame.number("bytes"), max(1, frame.number("of"))
-    words: Mapping[str, str] = {"fetched": "fetching", "written": "writing", "checked": "reading back"}
-    text = f"{words.get(frame.text('stage'), 'working')} {_amount(done)} of {_amount(total)}"
-    context.tell({"Progress": (done / total, text, done)})
-
-
 def _seconds(answer: Frame) -> float:
     seconds = answer.header.get("seconds", 0.0)
     return seconds if isinstance(seconds, float) else 0.0
-
-
-def _amount(size: int) -> str:
-    value, unit = float(size), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from agent.daemon.activities import holdings
+from agent.daemon.activities.late import Late
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.record import Reason, Record
@@ -38,7 +39,7 @@ def activating(context: Context, record: Record) -> Step:
 
 def rebooting(context: Context, record: Record) -> Step:
     """Asks for the reset and waits for it; the answer comes with the next boot."""
-    _reset(context, context.device.env.capabilities.reboot_argument)
+    _reset(context, record, context.device.env.capabilities.reboot_argument)
     raise EnvironmentFault(
         "reboot.refused", "the device did not restart", details=f"waited {_RESET_PATIENCE:.0f} s",
         resolution="look for what inhibits the shutdown: systemd-inhibit --list",
@@ -54,7 +55,7 @@ def trial(context: Context, record: Record) -> Step:
     checks = context.trial_checks if record.origin == "server" else context.boot_checks
     verdict = checks.evaluate(
         deadline=left, soak=health.soak, interval=health.interval,
-        clock=context.clock.boottime, sleep=context.inbox.pause,
+        clock=context.clock.boottime, sleep=Late(context, record).pause,
     )  # fmt: skip
     if verdict.ok:
         return Step(Event.DONE, record)
@@ -80,7 +81,7 @@ def reverting(context: Context, record: Record) -> Step:
     running = context.device.booted.bootname  # of three slots it can be neither: the fallback did not boot either
     context.device.env.revert(record.target, record.fallback if running == record.target else running)
     if running == record.target:  # a bad system may not be able to write; the old one goes on
-        _reset(context)
+        _reset(context, record)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
     holdings.settled(context, record, "bad")
     return Step(
@@ -103,7 +104,7 @@ def fallback_reason(record: Record, running: str) -> Reason:
     )
 
 
-def _reset(context: Context, argument: str = "") -> None:
+def _reset(context: Context, record: Record, argument: str = "") -> None:
     context.tell({"Progress": (1.0, "restarting", 0)})
     if context.server is not None:
         context.server.deliver()
@@ -113,5 +114,6 @@ def _reset(context: Context, argument: str = "") -> None:
     else:
         how = f', with the argument "{argument}"' if argument else ""
         _log.warning("a restart is needed%s; automatic restarts are off (update.reboot)", how)
+        late = Late(context, record)
         while True:
-            context.inbox.wait(None)
+            late.wait()

@@ -8,9 +8,12 @@ from agent.daemon.context import Context
 from agent.daemon.inbox import Cancelled
 from agent.daemon.record import Record
 from agent.errors import OtaError
+from agent.hawkbit import feedback
 from agent.hawkbit.model import Base
+from agent.hawkbit.phases import Phase
 
 _log = logging.getLogger(__name__)
+_SHORTEST = 0.01  # seconds of one wait
 
 
 class Watch:
@@ -19,47 +22,56 @@ class Watch:
     Args:
         context: the collaborators.
         record: the update that may be cancelled.
-        interval: seconds between two looks at the server; without it, as often as an update under way deserves.
+        patient: ask only as often as a device that has nothing to do, because the update waits for something.
+
+    Attributes:
+        base: what the server said last; None before the first answer.
     """
 
-    def __init__(self, context: Context, record: Record, interval: float | None = None) -> None:
+    def __init__(self, context: Context, record: Record, *, patient: bool = False) -> None:
         self._context = context
         self._record = record
-        self._interval = interval
-        self._next = context.clock.boottime() + self.interval
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two looks at the server."""
-        if self._interval is not None:
-            return self._interval
-        server = self._context.server
-        return server.plan.watch_interval if server is not None else 3600.0
+        self._patient = patient
+        self.base: Base | None = None
+        server = context.server if record.origin == "server" else None
+        self._server = server
+        self._next = 0.0 if server is None else self._after(server.plan.watch_interval)
 
     def look(self) -> None:
         """Raises Cancelled when the update must be given up."""
         if self._context.inbox.take_cancel():
             raise Cancelled(by_server=False)
-        if self._record.origin == "server" and self._context.clock.boottime() >= self._next:
-            self._next = self._context.clock.boottime() + self.interval
+        if self._server is None:
+            return
+        due = self._server.plan.next_poll if self._patient else self._next
+        if self._context.clock.boottime() >= due:
             self.ask()
 
     def ask(self) -> Base | None:
         """Asks the server now; a server that cannot be reached has cancelled nothing.
 
         Raises:
-            Cancelled: the action was cancelled, or is no longer offered (force-quit, closed elsewhere).
+            Cancelled: the action was cancelled, or is no longer offered (force-quit, closed elsewhere, not confirmed any
+                more).
         """
-        if self._context.server is None:
+        server = self._context.server
+        if server is None:
             return None
         try:
-            base = self._context.server.poll()
+            base = server.poll()
         except OtaError as error:
             _log.info("no answer while watching for a cancellation: %s", error)
+            self._next = max(self._after(server.plan.watch_interval), server.plan.next_poll)
             return None
-        if withdrawn(self._record, base):
-            _log.warning("the server has taken action %s back", self._record.action_id)
-            raise Cancelled(by_server=True)
+        self._next = self._after(server.plan.watch_interval)
+        self.base = base
+        if base.cancel is not None and base.cancel.action_id != self._record.action_id:
+            answer_cancel(self._context, base.cancel.action_id)
+            server.deliver()
+        outcome = withdrawn(self._record, base)
+        if outcome:
+            _log.warning("action %s: %s", self._record.action_id, outcome)
+            raise Cancelled(by_server=True, vanished=outcome == "vanished")
         return base
 
     def wait(self, seconds: float) -> None:
@@ -67,15 +79,48 @@ class Watch:
         end = self._context.clock.boottime() + seconds
         while (left := end - self._context.clock.boottime()) > 0:
             self.look()
-            self._context.inbox.wait(min(left, max(0.0, self._next - self._context.clock.boottime()) + 0.01))
+            self._context.inbox.wait(min(left, self._left() + _SHORTEST))
+
+    def doze(self) -> None:
+        """Waits until the server is to be asked again, or somebody has said something."""
+        self._context.inbox.wait(self._left() + _SHORTEST)
+
+    def _left(self) -> float:
+        if self._server is None:
+            return 3600.0
+        due = self._server.plan.next_poll if self._patient else self._next
+        return max(0.0, due - self._context.clock.boottime())
+
+    def _after(self, seconds: float) -> float:
+        return self._context.clock.boottime() + seconds
 
 
-def withdrawn(record: Record, base: Base) -> bool:
-    """Whether the answer to a poll means that this action is to be given up."""
-    if base.cancel is not None and base.cancel.action_id == record.action_id:
-        return True
-    offers = [link for link in (base.deployment, base.confirmation, base.cancel) if link is not None]
-    if any(link.action_id == record.action_id for link in offers):
-        return False
-    # Another action's cancellation is offered before our deployment; only an answer without it means that ours is gone.
-    return base.cancel is None
+def withdrawn(record: Record, base: Base) -> str:
+    """Whether the answer to a poll means that this action is to be given up: ``cancelled``, ``vanished`` or empty.
+
+    An action that waits for confirmation again is no longer ours to install; it is offered anew when it is confirmed.
+    """
+    if base.cancel is not None:
+        # Another action's cancellation is offered before our deployment; only an answer without it means that ours is gone.
+        return "cancelled" if base.cancel.action_id == record.action_id else ""
+    ours = base.deployment is not None and base.deployment.action_id == record.action_id
+    return "" if ours else "vanished"
+
+
+def answer_cancel(context: Context, action_id: str) -> None:
+    """Answers the wish to cancel an action that is not under way here.
+
+    Nothing has been changed for it, so it can be given up; unless it has ended as a success, and its system runs. Then
+    the server takes it back into the open actions, and hears once more how it ended.
+    """
+    server = context.server
+    if server is None:
+        return
+    ending = context.knowledge.ending()
+    runs = ending.outcome == "success" and ending.target == context.device.booted.bootname
+    if runs and ending.action_id == action_id:
+        text = f"version {ending.version} of this action is installed, runs and was confirmed"
+        server.say(feedback.cancel_rejected(action_id, text, code=Phase.TOO_LATE))
+    else:
+        text = "nothing is installed for this action"
+        server.say(feedback.cancel_accepted(action_id, text, code=Phase.CANCELLED))

@@ -239,24 +239,6 @@ def test_a_cancellation_that_stays_on_offer_is_not_answered_in_a_hurry(disk: Dis
     assert here.clock.now - began > 4 * 300
 
 
-@pytest.mark.req("S01")
-def test_a_closed_window_outlasts_hours_without_a_network(disk: Disk, environment: Environment) -> None:
-    here = context(disk, environment)
-    office, tries = here.server, []
-
-    def deployment(_href: str) -> object:
-        tries.append(1)
-        if len(tries) < 50:
-            raise EnvironmentFault("net.connect", "no network")
-        return type("Deployment", (), {"update": "forced"})
-
-    office.deployment = deployment
-    office.on_poll = lambda: (_ for _ in ()).throw(EnvironmentFault("net.connect", "no network"))
-    step = activities(here)[State.WAITING](Record(state=State.WAITING, origin="server", action_id="7", update="skip"))
-    assert (step.event, step.record.update) == (Event.DONE, "forced")
-    assert office.polls < 60, "while it waits it asks as often as the server wants, not more"
-
-
 def test_a_cancellation_that_came_too_late_does_not_make_retries_hurry(disk: Disk, environment: Environment) -> None:
     here = context(disk, environment)
     here.inbox.cancel()

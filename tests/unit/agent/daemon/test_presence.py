@@ -159,3 +159,30 @@ def test_what_a_bundle_says_of_itself_can_be_shown_whatever_it_is() -> None:
     service = BusService("none", presence(), presence(disk=disk)._initial())
     shown = service._values["Slots"]["rootfs.1"]  # type: ignore[index]
     assert (shown["filename"], shown["bundle.description"], shown["bundle.build"]) == ("a?b", "?", "1?2?[2J")
+
+
+def test_consent_is_taken_only_for_what_is_offered_and_waits_for_it() -> None:
+    seen = presence()
+    for offer in ({}, {"action": "7", "consent": ""}):
+        seen.tell({"Offer": offer})
+        with pytest.raises(PolicyError) as caught:
+            seen.approve("")
+        assert caught.value.code == "consent.none"
+    seen.tell({"Offer": {"action": "7", "consent": "wanted"}})
+    with pytest.raises(PolicyError):
+        seen.deny("6", "")
+    seen.approve("")
+    assert seen._inbox.take_consent() == ("7", True, "")
+    seen.deny("7", "not now")
+    assert seen._inbox.take_consent() == ("7", False, "not now")
+    assert seen._inbox.take_consent() is None
+
+
+def test_what_was_denied_can_still_be_approved_and_what_is_gone_cannot() -> None:
+    seen = presence()
+    seen.tell({"Offer": {"action": "7", "consent": "denied"}})
+    seen.approve("7")
+    seen.entered(Record(state=State.OFFERED))
+    seen.entered(Record())
+    with pytest.raises(PolicyError):
+        seen.approve("7")

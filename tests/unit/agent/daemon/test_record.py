@@ -47,15 +47,25 @@ def test_a_damaged_record_is_refused_not_guessed(record: Record, data: st.DataOb
     assert caught.value.code == "state.unreadable"
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 3}])
+@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 4}])
 def test_a_record_of_another_version_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(EnvironmentFault):
         from_json({**Record().to_json(), **change})
 
 
-def test_a_record_of_the_version_before_is_taken_over() -> None:
-    values = {key: value for key, value in RECORD.to_json().items() if key != "furthest"}
-    assert from_json({**values, "schema": 1}) == RECORD
+SINCE_3 = ("download", "window", "consent", "told", "artifact", "announced", "expected", "switched")
+
+
+@pytest.mark.parametrize(("schema", "missing"), [(1, ("furthest", "classes", *SINCE_3)), (2, SINCE_3)])
+def test_a_record_of_a_version_before_is_taken_over(schema: int, missing: tuple[str, ...]) -> None:
+    values = {key: value for key, value in RECORD.to_json().items() if key not in missing}
+    assert from_json({**values, "schema": schema}) == RECORD
+
+
+def test_an_old_record_that_waits_for_its_window_is_not_taken_for_a_download() -> None:
+    values = {key: value for key, value in RECORD.to_json().items() if key not in SINCE_3}
+    old = from_json({**values, "schema": 2, "state": "waiting", "update": "skip"})
+    assert (old.download, old.window) == ("forced", "unavailable")
 
 
 @pytest.fixture

@@ -1,0 +1,131 @@
+"""HELD and WAITING: what has to be allowed first, by the server or by somebody on the device, and how long that takes.
+
+While it waits, the device polls as if it had nothing to do, reads the deployment again only when its link has changed,
+and answers at once to whoever approves, denies or cancels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.daemon.activities import telling
+from agent.daemon.activities.offer import as_offered
+from agent.daemon.activities.watch import Watch
+from agent.daemon.context import Context
+from agent.daemon.handling import Hold, before_fetching, before_installing, only_fetch
+from agent.daemon.inbox import Cancelled
+from agent.daemon.machine import Event
+from agent.daemon.record import Record
+from agent.daemon.runner import Step
+from agent.errors import OtaError, PolicyError
+from agent.hawkbit.phases import Phase
+
+_log = logging.getLogger(__name__)
+_SAID = {
+    Hold.CONSENT: (Phase.ASKING, "waiting until somebody on the device approves"),
+    Hold.WINDOW: (Phase.WINDOW, "waiting for the maintenance window"),
+    Hold.SERVER: (Phase.HELD, "waiting: the server allows neither fetching nor installing"),
+}
+
+
+def held(context: Context, record: Record) -> Step:
+    """Waits while not even a part of the bundle may be fetched."""
+    return Step(Event.DONE, allowed(context, record, lambda now: before_fetching(now, context.config.update.soft)))
+
+
+def waiting(context: Context, record: Record) -> Step:
+    """Waits while the bundle, which is known to be good, may not be installed."""
+
+    def hold(now: Record) -> Hold:
+        return Hold.NOTHING if only_fetch(now) else before_installing(now, context.config.update.soft)
+
+    record = allowed(context, record, hold)
+    return Step(Event.FETCH if only_fetch(record) else Event.DONE, record)
+
+
+def allowed(context: Context, record: Record, hold: Callable[[Record], Hold]) -> Record:
+    """Returns the record as soon as nothing holds it back.
+
+    Args:
+        context: the collaborators.
+        record: of the update.
+        hold: what holds a record back.
+
+    Raises:
+        Cancelled: see ``Watch``; also when the server offers another bundle for the action.
+        PolicyError: ``update.denied``.
+    """
+    watch = Watch(context, record, patient=True)
+    watch.look()
+    if record.window:  # what was read before may be hours old
+        watch.ask()
+        record = _as_now(context, watch, record)
+    while (reason := hold(record)) is not Hold.NOTHING:
+        context.installers.dismiss()
+        record = _began_to_wait(context, record, reason)
+        if context.inbox.take_check():
+            watch.ask()
+        else:
+            watch.look()
+        record = _as_now(context, watch, record)
+        record = _answered(context, record)
+        if hold(record) is not Hold.NOTHING and not context.inbox.asked():
+            watch.doze()
+    return record
+
+
+def _began_to_wait(context: Context, record: Record, reason: Hold) -> Record:
+    number, text = _SAID[reason]
+    before = record
+    record = telling.phase(context, record, number, text)
+    if record is not before:
+        _log.info("%s", text, extra={"OTA_ACTION_ID": record.action_id})
+        telling.offer(context, telling.remembered(record), "wanted" if reason is Hold.CONSENT else "")
+        if context.server is not None:
+            context.server.deliver()
+    if record is not before or record.attempts:
+        record = replace(record, attempts=0)  # waiting is no failure, however often the device restarts meanwhile
+        context.memory.save(record)
+    return record
+
+
+def _answered(context: Context, record: Record) -> Record:
+    """What somebody on the device has said to this action; what was said to another one is void."""
+    said = context.inbox.take_consent()
+    if said is None or said.action_id not in ("", record.action_id):
+        return record
+    if not said.approved:
+        raise PolicyError(
+            "update.denied", "the update was denied on the device", details=said.reason,
+            resolution="ask the people there; then assign it again",
+        )  # fmt: skip
+    _log.info("action %s was approved", record.action_id, extra={"OTA_ACTION_ID": record.action_id})
+    record = replace(record, consent="given")
+    context.memory.save(record)
+    return record
+
+
+def _as_now(context: Context, watch: Watch, record: Record) -> Record:
+    """The record with what the server allows now, if its link to the deployment has changed since that was read.
+
+    A server whose links carry no mark of the deployment's state is asked each time.
+    """
+    link, server = (watch.base.deployment if watch.base is not None else None), context.server
+    watch.base = None
+    if link is None or server is None or (link.href == record.href and "?" in link.href):
+        return record
+    try:
+        now = as_offered(context, replace(record, href=link.href), server.deployment(link.href))
+    except OtaError as error:
+        if not error.retryable and error.code != "net.not-found":
+            raise
+        _log.warning("still waiting: %s", error, extra={"OTA_ERROR_CODE": error.code})
+        return record
+    if (now.action_id, now.artifact) != (record.action_id, record.artifact):
+        _log.warning("action %s offers another bundle than before", record.action_id)
+        raise Cancelled(by_server=True, vanished=True)
+    if now != record:
+        context.memory.save(now)
+    return now

@@ -1,0 +1,200 @@
+"""Taken back, vanished, too late: what is said, and what is left alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from support.offers import Action, Hawkbit
+from support.pretend import Clock, Disk, Environment, Patient, Probe, context, device
+
+from agent.daemon.activities import activities
+from agent.daemon.activities.report import last_word, reporting
+from agent.daemon.activities.watch import Watch, answer_cancel
+from agent.daemon.context import Context
+from agent.daemon.inbox import Cancelled, Stopped
+from agent.daemon.knowledge import Ending
+from agent.daemon.machine import Event, State
+from agent.daemon.record import Record
+from agent.daemon.runner import Patience, Runner
+from agent.errors import EnvironmentFault
+
+OURS = Record(state=State.STAGING, origin="server", action_id="7", version="2.0.0", target="B", fallback="A")
+
+
+class Stage:
+    """A device and a hawkBit with action 7."""
+
+    def __init__(self, booted: str = "A", **more: object) -> None:
+        self.clock = Clock()
+        self.hawkbit = Hawkbit(self.clock)
+        self.hawkbit.assign(Action("7"))
+        environment = Environment()
+        self.here: Context = context(
+            Disk(), environment, server=self.hawkbit, clock=self.clock, inbox=Patient(self.clock),
+            device=device(environment, booted), **more,
+        )  # fmt: skip
+
+    def ask(self) -> object:
+        return Watch(self.here, OURS).ask()
+
+    @property
+    def said(self) -> list[tuple[str, str, str]]:
+        return [(m.kind, m.action_id, m.execution) for m in self.hawkbit.said]
+
+
+@pytest.mark.parametrize(
+    ("status", "vanished"), [("CANCELING", False), ("CANCELED", True), ("ERROR", True), ("WAIT_FOR_CONFIRMATION", True)]
+)
+def test_a_cancellation_and_a_vanishing_are_told_apart(status: str, vanished: bool) -> None:
+    stage = Stage()
+    stage.hawkbit.change("7", status=status)
+    with pytest.raises(Cancelled) as caught:
+        stage.ask()
+    assert (caught.value.by_server, caught.value.vanished) == (True, vanished)
+
+
+def test_a_server_that_does_not_answer_has_cancelled_nothing() -> None:
+    stage = Stage()
+    stage.hawkbit.down = True
+    assert stage.ask() is None
+
+
+def test_the_cancellation_of_an_older_action_is_answered_and_ours_goes_on() -> None:
+    stage = Stage()
+    stage.hawkbit.actions = {"5": Action("5", status="CANCELING"), **stage.hawkbit.actions}
+    assert stage.ask() is not None
+    assert stage.said == [("cancel", "5", "closed")]
+    stage.ask()
+    assert len(stage.said) == 1
+
+
+@pytest.mark.req("S08")
+@pytest.mark.parametrize(
+    ("ending", "booted", "answer"),
+    [
+        (Ending("success", "2.0.0", action_id="7", target="A"), "A", "rejected"),
+        (Ending("success", "2.0.0", action_id="7", target="B"), "A", "closed"),
+        (Ending("failure", "2.0.0", action_id="7", target="A"), "A", "closed"),
+        (Ending("success", "2.0.0", action_id="6", target="A"), "A", "closed"),
+        (Ending(), "A", "closed"),
+    ],
+)
+def test_no_cancel_is_acknowledged_for_an_update_that_is_installed(ending: Ending, booted: str, answer: str) -> None:
+    stage = Stage(booted)
+    stage.here.knowledge.set_ending(ending)
+    answer_cancel(stage.here, "7")
+    assert stage.said == [("cancel", "7", answer)]
+
+
+def test_nothing_is_said_about_an_action_that_the_server_does_not_know_any_more() -> None:
+    stage = Stage()
+    step = reporting(stage.here, Record(state=State.REPORTING, origin="server", action_id="7", outcome="vanished"))
+    assert step.event is Event.DONE
+    assert stage.said == []
+    assert stage.here.knowledge.ending().outcome == "vanished"
+
+
+def test_each_end_has_its_word_and_its_number() -> None:
+    def word(**how: str) -> tuple[str, str, int | None]:
+        message = last_word(Record(origin="server", action_id="7", **how))  # type: ignore[arg-type]  # texts only
+        assert message is not None
+        return message.execution, message.finished, message.code
+
+    assert word(outcome="success") == ("closed", "success", 200)
+    assert word(outcome="downloaded") == ("downloaded", "success", 201)
+    assert word(outcome="cancelled") == ("closed", "success", 210)
+    assert word(outcome="failure")[:2] == ("closed", "failure")
+
+
+def runner(stage: Stage, error: Exception) -> Runner:
+    def activity(_: Record) -> object:
+        raise error
+
+    return Runner(
+        dict.fromkeys(State, activity), memory=stage.here.memory, boot_id="boot-1", clock=stage.clock,  # type: ignore[arg-type]  # it raises
+        inbox=stage.here.inbox, patience=Patience(50, 300.0), observe=lambda _: None,
+        watch=lambda record: Watch(stage.here, record).wait,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ["net.http-status", "net.timeout", "child.died"])
+def test_the_server_can_cancel_in_the_pause_between_two_tries(code: str) -> None:
+    stage = Stage()
+    loop = runner(stage, EnvironmentFault(code, "not now"))
+    record = loop.turn(OURS)
+    assert record.state is State.STAGING
+    stage.hawkbit.change("7", status="CANCELING")
+    began = stage.clock.now
+    record = loop.turn(record)
+    assert (record.state, record.outcome) == (State.REPORTING, "cancelled")
+    assert stage.clock.now - began <= 16, "one look at the server, not the whole pause"
+
+
+def test_a_pause_asks_the_server_no_more_often_than_a_running_update_does() -> None:
+    stage = Stage()
+    runner(stage, EnvironmentFault("net.timeout", "not now")).turn(OURS)
+    assert 15 <= stage.hawkbit.polls <= 21
+
+
+@pytest.mark.req("S08")
+def test_a_cancellation_on_trial_is_refused_once_with_the_reason_and_the_trial_goes_on() -> None:
+    probe = Probe()
+    stage = Stage("B", probe=probe)
+    stage.hawkbit.change("7", status="CANCELING")
+    probe.on_run = stage.hawkbit.poll
+    record = Record(**{**{n: getattr(OURS, n) for n in OURS.__slots__}, "state": State.TRIAL, "entered": 100.0})
+    assert activities(stage.here)[State.TRIAL](record).event is Event.DONE
+    assert stage.said == [("cancel", "7", "rejected")]
+    assert stage.hawkbit.actions["7"].status == "RUNNING"
+
+
+def test_a_device_that_waits_for_a_restart_by_hand_polls_and_refuses_to_cancel() -> None:
+    stage = Stage()
+    stage.here.config.update.reboot = False  # type: ignore[misc]  # a namespace in tests
+    stage.hawkbit.change("7", status="CANCELING")
+    real = stage.hawkbit.on_poll
+
+    def poll() -> object:
+        if stage.hawkbit.polls > 5:
+            stage.here.inbox.stop()
+        return real()
+
+    stage.hawkbit.on_poll = poll
+    began = stage.clock.now
+    record = Record(**{**{n: getattr(OURS, n) for n in OURS.__slots__}, "state": State.REBOOTING})
+    with pytest.raises(Stopped):
+        activities(stage.here)[State.REBOOTING](record)
+    assert stage.said == [("cancel", "7", "rejected")]
+    assert stage.clock.now - began > 4 * 300
+
+
+def test_a_local_update_is_told_only_where_that_is_wanted_and_a_later_one_takes_its_place() -> None:
+    stage = Stage()
+    local = Record(state=State.REPORTING, origin="local", version="2.0.0", target="A", outcome="success")
+    reporting(stage.here, local)
+    stage.here.config.server.report_installed = "fw"  # type: ignore[misc]  # a namespace in tests
+    reporting(stage.here, local)
+    reporting(stage.here, Record(state=State.REPORTING, origin="server", action_id="7", outcome="success"))
+    assert stage.hawkbit.told_installed == [("", "2.0.0"), ("fw", "2.0.0"), ("", "")]
+
+
+def test_a_failed_local_update_is_not_told() -> None:
+    stage = Stage()
+    stage.here.config.server.report_installed = "fw"  # type: ignore[misc]  # a namespace in tests
+    reporting(stage.here, Record(state=State.REPORTING, origin="local", version="2.0.0", outcome="failure"))
+    assert stage.hawkbit.told_installed == []
+
+
+def test_only_the_same_bundle_under_the_same_id_counts_as_a_repetition() -> None:
+    stage = Stage()
+    for artifact, repeats in (("a", 0), ("a", 1), ("b", 0), ("b", 1)):
+        done = Record(state=State.REPORTING, origin="server", action_id="7", artifact=artifact, outcome="failure")
+        reporting(stage.here, done)
+        assert stage.here.knowledge.ending().repeats == repeats
+
+
+def test_without_a_server_there_is_nobody_to_answer() -> None:
+    stage = Stage()
+    answer_cancel(SimpleNamespace(server=None), "7")  # type: ignore[arg-type]  # nothing else is looked at
+    assert stage.said == []
