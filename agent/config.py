@@ -7,23 +7,21 @@ these. A configuration with a problem is refused as a whole, and all its problem
 
 from __future__ import annotations
 
-import contextlib
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from agent.credentials import check as check_secrets
 from agent.errors import ConfigError
+from agent.secret import Place
 
 if TYPE_CHECKING:  # the table and the TOML parser are loaded by load() only: an idle daemon has no use for them
     from agent.config_resolve import Resolution
 
 MAX_FILES = 64
 MAX_FILE_SIZE = 256 * 1024  # bytes
-MAX_TOKEN_SIZE = 4096  # bytes; hawkBit's tokens have 32 characters
 MAX_PROBLEMS = 50  # lines in one message
 _RESOLUTION = "correct it, then try: ota-agent config check FILE"
 
@@ -88,14 +86,26 @@ class UpdateSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``[server]``: the update server; there is none when ``url`` is empty. Times are in seconds."""
+    """``[server]``: the update server; there is none when ``url`` is empty. Times are in seconds, rates in bytes per second."""
 
     url: str
     tenant: str
     controller_id: str
-    target_token_file: Path | None
-    gateway_token_file: Path | None
+    target_token_file: Place | None
+    gateway_token_file: Place | None
+    client_cert: Path | None
+    client_key: Place | None
     ca_file: Path | None
+    proxy: str
+    proxy_auth_file: Place | None
+    rebase_links: bool
+    download_auth: bool
+    max_rate: int
+    slow_rate: int
+    slow_time: float
+    budget_retries: int
+    budget_factor: float
+    budget_time: float
     poll_min: float
     poll_max: float
     poll_first_delay: float
@@ -197,17 +207,14 @@ def load(paths: Sequence[Path] | None = None) -> Config:
 
     Raises:
         ConfigError: ``config.missing`` (no file, or one cannot be read), ``config.invalid`` (all problems, one per
-            line), ``config.token-readable`` (others than the owner may read a token file).
+            line), and ``config.token-readable``, ``config.secret-readable``, ``config.secret-owner`` or
+            ``config.credential-missing`` for a file with a secret.
     """
     files, resolution = survey(paths)
     if resolution.problems:
         _refuse(resolution.problems)
     config = _build(files, resolution)
-    for token in (config.server.target_token_file, config.server.gateway_token_file):
-        if token is not None:
-            # It may be provisioned after the first start, and whoever checks a configuration may not get at it.
-            with contextlib.suppress(OSError):
-                _check_mode(token, token.stat().st_mode)
+    check_secrets(config.server)
     return config
 
 
@@ -257,30 +264,6 @@ def survey(paths: Sequence[Path] | None = None) -> tuple[tuple[Path, ...], Resol
     return files, resolve(documents, files[-1] if paths else Path(MAIN_FILE))
 
 
-def read_token(server: ServerSettings) -> tuple[str, str] | None:
-    """Returns the scheme (``TargetToken`` or ``GatewayToken``) and the token for the server, read afresh.
-
-    Raises:
-        ConfigError: ``config.token-missing`` (no file, empty or unreadable), ``config.token-readable``.
-    """
-    scheme, path = "TargetToken", server.target_token_file
-    if path is None:
-        scheme, path = "GatewayToken", server.gateway_token_file
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            _check_mode(path, os.fstat(file.fileno()).st_mode)
-            token = file.read(MAX_TOKEN_SIZE + 1).decode("ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "config.token-missing", f"the token file {path} cannot be read", details=str(error)
-        ) from error
-    if not token or len(token) > MAX_TOKEN_SIZE or not token.isprintable() or " " in token:
-        raise ConfigError("config.token-missing", f"the token file {path} holds no token: one line of plain text")
-    return scheme, token
-
-
 def _standard_files() -> tuple[Path, ...]:
     from agent.config_table import DROP_IN_DIR, MAIN_FILE, VENDOR_DIR
 
@@ -321,16 +304,6 @@ def _refuse(problems: Sequence[str]) -> NoReturn:
         details="\n".join(lines),
         resolution=_RESOLUTION,
     )
-
-
-def _check_mode(path: Path, mode: int) -> None:
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            "config.token-readable",
-            f"others than its owner may read the token file {path}",
-            details=f"its mode is {stat.S_IMODE(mode):04o}",
-            resolution=f"chmod 0600 {path}, and ask for a new token if anybody may have read it",
-        )
 
 
 def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:

@@ -27,6 +27,7 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {  # settings that mean something to 
     "region-size": REGION_TYPES,
     "size-limit": ("boot-emmc",),
 }
+_CREDENTIALS = ("target-token-file", "gateway-token-file", "client-cert")  # of which exactly one is used
 _SLOT_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _SLOT_INDEX = re.compile(r"0|[1-9][0-9]?")
 
@@ -199,10 +200,13 @@ def _relations(outcome: Resolution, slots: Sequence[str]) -> Iterator[str]:
     if outcome.text("server", "url"):
         if not outcome.text("server", "controller-id"):
             yield "server.controller-id: expected a name because server.url is set, got nothing"
-        tokens = [key for key in ("target-token-file", "gateway-token-file") if outcome.text("server", key)]
-        if len(tokens) != 1:
-            got = "both" if tokens else "nothing"
-            yield f"server.target-token-file: expected either this or server.gateway-token-file, got {got}"
+        ways = [key for key in _CREDENTIALS if outcome.text("server", key)]
+        if len(ways) != 1:
+            got = " and ".join(ways) or "nothing"
+            yield f"server.target-token-file: expected exactly one of {', '.join(_CREDENTIALS)}, got {got}"
+    for key, needed in (("client-cert", "client-key"), ("client-key", "client-cert"), ("proxy-auth-file", "proxy")):
+        if outcome.text("server", key) and not outcome.text("server", needed):
+            yield f"server.{needed}: expected a value because server.{key} is set, got nothing"
     if outcome.text("encryption", "cert") and not outcome.text("encryption", "key"):
         yield "encryption.key: expected a file because encryption.cert is set, got nothing"
     if outcome.text("system", "variant-name") and outcome.text("system", "variant-file"):

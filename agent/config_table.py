@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from agent import config_values as kind
 from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
+from agent.config_network import NETWORK_SETTINGS
 from agent.config_row import REQUIRED, Setting
 from slots.model import TYPES
 
@@ -160,21 +161,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server", "url", kind.URL, "", "The server's address; empty: no server."),
     Setting("server", "tenant", kind.WORD, "DEFAULT", "The tenant on the server."),
     Setting("server", "controller-id", kind.IDENTIFIER, "", "The device's name on the server; required with `url`."),
-    Setting(
-        "server",
-        "target-token-file",
-        kind.OPTIONAL_PATH,
-        "",
-        "File with the device's own token; only its owner may read it. Either this or `gateway-token-file`.",
-    ),
-    Setting(
-        "server",
-        "gateway-token-file",
-        kind.OPTIONAL_PATH,
-        "",
-        "File with the token that devices share; only its owner may read it.",
-    ),
-    Setting("server", "ca-file", kind.OPTIONAL_PATH, "", "PEM file of the server's authorities; empty: the system's."),
+    *NETWORK_SETTINGS,
     Setting("server", "poll-min", kind.seconds(0.1, 86400), 30, "Never ask more often than this, in seconds."),
     Setting("server", "poll-max", kind.seconds(1, 604800), 86400, "Never ask less often than this, in seconds."),
     Setting("server", "poll-first-delay", kind.seconds(0, 3600), 30, "Seconds from start to the first question."),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.secret import Credential
+
 MAX_TEXT = 4096  # PATH_MAX; nothing that is configured is longer
 MAX_LIST = 64  # entries of a list: units, commands, arguments
 
@@ -84,6 +86,15 @@ def _path(raw: object, base: Path) -> Path:
 
 def _optional_path(raw: object, base: Path) -> Path | None:
     return None if raw == "" else _path(raw, base)
+
+
+def _secret(raw: object, base: Path) -> Path | Credential | None:
+    if isinstance(raw, str) and raw.startswith("credential:"):
+        name = raw.removeprefix("credential:")
+        if not _WORD.fullmatch(name) or name in (".", ".."):
+            raise ValueError
+        return Credential(name)
+    return _optional_path(raw, base)
 
 
 def _device(raw: object, base: Path) -> str:
@@ -164,6 +175,18 @@ def _url(raw: object, _base: Path) -> str:
     return text.rstrip("/")
 
 
+def _proxy(raw: object, _base: Path) -> str:
+    text = _text(raw)
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or "@" in parts.netloc:
+        raise ValueError
+    if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.port:
+        raise ValueError
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _bus(raw: object, _base: Path) -> str:
     text = _text(raw)
     if text in ("system", "session", "none") or re.fullmatch(r"[a-z-]+:[^ ]*=[^ ]+", text):
@@ -195,6 +218,11 @@ def seconds(low: float, high: float) -> Kind:
     return Kind(f"a number of seconds from {low:g} to {high:g}", accept)
 
 
+def factor(low: float, high: float) -> Kind:
+    """A number from ``low`` to ``high``; fractions are allowed."""
+    return Kind(f"a number from {low:g} to {high:g}", seconds(low, high).accept)
+
+
 def one_of(*words: str) -> Kind:
     """One of a few words."""
 
@@ -222,6 +250,7 @@ def some_of(*words: str) -> Kind:
 BOOLEAN = Kind("true or false", _boolean)
 PATH = Kind("a path", _path)
 OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)
+SECRET = Kind('a path, "credential:NAME" for a credential of systemd, or "" for none', _secret)
 DEVICE = Kind('a device path or "partlabel:NAME"', _device)
 COMMAND = Kind("a command as a list of words", lambda raw, _base: _argv(raw))
 COMMANDS = Kind("a list of commands, each a list of words", _argvs)
@@ -230,6 +259,7 @@ BYTES = Kind('a number of bytes, or a text such as "512K" or "4M"', _bytes)
 TEXTS = Kind("a list of different texts", _texts)
 UNITS = Kind('a list of different unit names such as "app.service"', _units)
 URL = Kind("an address https://host[:port][/path]", _url)
+PROXY = Kind('an address http://host:port or https://host:port without user and password, or "" for none', _proxy)
 BUS = Kind('"system", "session", "none" or a D-Bus address', _bus)
 USER = Kind('the name of a user, or "" to stay the same user', _matching(_USER.pattern, empty=True))
 COMPATIBLE = Kind("a text of 1 to 255 printable characters", _matching(r".{1,255}"))

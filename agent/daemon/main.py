@@ -14,7 +14,7 @@ from pathlib import Path
 
 import agent
 from agent.clock import Clock, SystemClock
-from agent.config import Config, load, read_token, salvage
+from agent.config import Config, load, salvage
 from agent.daemon import children, notify
 from agent.daemon.activities import activities
 from agent.daemon.activities.watch import Watch
@@ -26,14 +26,15 @@ from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import State, advance
 from agent.daemon.memory import Memory
-from agent.daemon.network import Network, Session
+from agent.daemon.network import Network
 from agent.daemon.presence import Presence
 from agent.daemon.record import Record
 from agent.daemon.resume import event_after_start, lost_success
 from agent.daemon.runner import Patience, Runner
 from agent.daemon.server import Server
+from agent.daemon.session import Sessions
 from agent.daemon.store import Store
-from agent.errors import ConfigError, EnvironmentFault, explain
+from agent.errors import EnvironmentFault, explain
 from agent.health.choose import choose
 from agent.process import run as run_program
 
@@ -71,7 +72,7 @@ class Daemon:
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
-        network = Network(spawn, lambda: session(config), self.inbox.await_one)
+        network = Network(spawn, Sessions(config, self._clock.wall), self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes, self._confirmed)
             if config.server.url
@@ -189,27 +190,6 @@ class Daemon:
             **({"last_result": f"{ending.outcome} {ending.version} {ending.code}"} if ending.outcome else {}),
             **self.config.server.attributes,
         }
-
-
-def session(config: Config) -> Session:
-    """Reads what a conversation with the server needs; secrets are not kept."""
-    ca_pem = ""
-    if config.server.ca_file is not None:
-        try:
-            ca_pem = config.server.ca_file.read_text("ascii")
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                "config.ca-file", "the server's CA file cannot be read", details=str(error),
-                resolution="set server.ca-file to a PEM file, or leave it out to use the system's CAs",
-            ) from error  # fmt: skip
-    return Session(
-        url=config.server.url,
-        auth=read_token(config.server),
-        ca_pem=ca_pem,
-        user=config.fetcher.user,
-        connect_timeout=config.server.connect_timeout,
-        read_timeout=config.server.read_timeout,
-    )
 
 
 def reset(command: Sequence[str], argument: str = "") -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from agent.credentials import Identity
 from agent.daemon.children import Child
 from agent.errors import EnvironmentFault, from_explained
 from agent.wire import Frame
@@ -22,15 +23,23 @@ Await = Callable[[Child, float], None]
 class Session:
     """What a fetcher must know before it may do anything; secrets are read anew for each conversation.
 
-    ``auth`` is the scheme (``TargetToken`` or ``GatewayToken``) and the token, or None. Timeouts are in seconds.
+    ``auth`` is the scheme (``TargetToken`` or ``GatewayToken``) and the token, or None; ``identity`` the certificate and key
+    to use instead. ``proxy_login`` is ``user:password``. Times are in seconds, rates in bytes per second.
     """
 
     url: str
-    auth: tuple[str, str] | None
+    auth: tuple[str, str] | None = field(repr=False)
     ca_pem: str
     user: str
     connect_timeout: float
     read_timeout: float
+    identity: Identity | None = None
+    proxy: str = ""
+    proxy_login: str = field(default="", repr=False)
+    download_auth: bool = True
+    max_rate: int = 0
+    slow_rate: int = 1024
+    slow_time: float = 30.0
 
     def opening(self) -> dict[str, object]:
         """The first message of a conversation."""
@@ -43,6 +52,13 @@ class Session:
             "user": self.user,
             "connect_timeout": self.connect_timeout,
             "read_timeout": self.read_timeout,
+            "identity": {"chain": self.identity.chain, "key": self.identity.key} if self.identity else None,
+            "proxy": self.proxy,
+            "proxy_login": self.proxy_login,
+            "download_auth": self.download_auth,
+            "max_rate": self.max_rate,
+            "slow_rate": self.slow_rate,
+            "slow_time": self.slow_time,
         }
 
 
@@ -87,9 +103,16 @@ class Conversation:
             raise EnvironmentFault("ipc.protocol", "the fetcher sent a response without headers")
         return Response(frame.number("status"), {str(k): str(v) for k, v in names.items()}, frame.body)
 
-    def serve(self, url: str, size: int, fd: int) -> None:
-        """Lets the fetcher serve ranges of ``url`` to whoever holds the other end of the stream socket ``fd``."""
-        self.child.channel.send({"op": "serve", "url": url, "size": size}, fds=(fd,))
+    def serve(self, url: str, size: int, fd: int, report: int = 0) -> None:
+        """Lets the fetcher serve ranges of ``url`` to whoever holds the other end of the stream socket ``fd``.
+
+        Args:
+            url: the address.
+            size: announced length in bytes.
+            fd: the socket.
+            report: bytes from one ``spent`` message of the fetcher to the next; 0 for none.
+        """
+        self.child.channel.send({"op": "serve", "url": url, "size": size, "report": report}, fds=(fd,))
 
     def _answer(self, expected: str) -> Frame:
         self._await(self.child, self._patience)

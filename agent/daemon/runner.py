@@ -21,7 +21,7 @@ from agent.errors import EnvironmentFault, OtaError, explain
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600.0  # seconds
 # A device may be without a network for days; that says nothing about the update, and costs none of its attempts.
-_UNREACHABLE = frozenset({"net.dns", "net.connect", "net.timeout"})
+_UNREACHABLE = frozenset({"net.dns", "net.connect", "net.timeout", "net.proxy"})
 _UNSAVED_PAUSE = 5.0  # seconds
 # A state directory that cannot be written must neither keep a new system on trial for ever, nor an old one from being
 # marked good and from asking the server. What the medium holds of these states leads back to them after any crash.

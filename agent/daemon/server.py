@@ -15,6 +15,7 @@ from agent.daemon.delivery import Delivery
 from agent.daemon.installed_base import Belief, LocalInstalls
 from agent.daemon.network import Conversation, Network, Response, document
 from agent.daemon.poll_plan import PollPlan
+from agent.daemon.spending import Spending
 from agent.daemon.store import Store
 from agent.errors import OtaError
 from agent.hawkbit import links, schedule
@@ -57,6 +58,8 @@ class Server:
         self._local = LocalInstalls(f"{self._base}/installedBase", store)
         self._delivery = Delivery(self._base, network, store, clock)
         self._known: tuple[str, Base] | None = None  # the last answer and its ETag
+        self._rebase = settings.url if settings.rebase_links else ""
+        self.spending = Spending(settings, store, clock)
         self.plan = PollPlan(settings, clock)
         self.heard: Base | None = None
 
@@ -108,8 +111,9 @@ class Server:
             return parse_deployment(document(talk.request("GET", links.with_history(self.absolute(href), _HISTORY))))
 
     def absolute(self, href: str) -> str:
-        """Resolves a link of the server."""
-        return links.resolve(self._base, href)
+        """Resolves a link of the server; ``server.rebase-links`` leads all of them back to the configured origin."""
+        address = links.resolve(self._base, href)
+        return links.rebase(address, self._rebase) if self._rebase else address
 
     def transfer(self) -> Network:
         """Where a download is started."""

@@ -273,6 +273,21 @@ ROWS: Mapping[str, Row] = {
         "Without it the server does not know the device; one that others can read lets them pretend to be this device.",
         "put the token into the file, and give it mode 0600",
     ),
+    "server.client-key": Row(
+        "Certificate and key of the device can be read, the key by its owner only.",
+        "Without them the server does not know the device; a key that others can read lets them pretend to be this device.",
+        "put them where server.client-cert and server.client-key say, and give the key mode 0600",
+    ),
+    "server.client-cert": Row(
+        "The certificate of the device is valid for more than 30 days.",
+        "When it has expired the server does not accept the device, and no update comes any more.",
+        "have a new certificate issued, and put it in the place of the old one",
+    ),
+    "server.proxy": Row(
+        "The login for the proxy can be read, by its owner only.",
+        "Without it the proxy lets no connection through.",
+        "put one line user:password into server.proxy-auth-file, and give it mode 0600",
+    ),
     "server.ca-file": Row(
         "The authorities of the server can be read, and one of them is valid for more than 180 days.",
         "When they have expired the server is not believed, and no update comes any more.",

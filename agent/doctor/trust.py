@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agent.clock import built
-from agent.config import read_token
+from agent.credentials import read_identity, read_proxy_login, read_token
 from agent.doctor.finding import Finding, error, failure, note, ok, warning
 from agent.doctor.subject import Subject
 from agent.errors import OtaError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agent.bundle.trust import TrustPolicy
 
 _SOON = datetime.timedelta(days=180)  # time for an update to reach every device of a fleet
+_SOON_CLIENT = datetime.timedelta(days=30)
 _SOON_CRL = datetime.timedelta(days=30)
 
 
@@ -67,12 +69,7 @@ def server(subject: Subject) -> Iterator[Finding]:
         yield note("server.configured", "no server is configured")
         return
     yield ok("server.configured", settings.url)
-    try:
-        read_token(settings)
-    except OtaError as problem:
-        yield failure("server.token", problem)
-    else:
-        yield ok("server.token", "the token can be read by its owner only")
+    yield from _secrets(subject)
     if settings.ca_file is not None:
         yield from _authorities(subject)
     user = subject.config.fetcher.user
@@ -85,27 +82,58 @@ def server(subject: Subject) -> Iterator[Finding]:
             yield ok("server.user", user)
 
 
-def _authorities(subject: Subject) -> Iterator[Finding]:
+def _secrets(subject: Subject) -> Iterator[Finding]:
+    """What this device proves itself with."""
+    settings = subject.config.server
+    if settings.client_cert is None:
+        yield from _readable("server.token", lambda: read_token(settings), "the token")
+    else:
+        yield from _readable("server.client-key", lambda: read_identity(settings), "the client key")
+        yield from _pem("server.client-cert", settings.client_cert, _now(subject), soon=_SOON_CLIENT)
+    if settings.proxy_auth_file is not None:
+        yield from _readable("server.proxy", lambda: read_proxy_login(settings), "the login for the proxy")
+
+
+def _readable(row: str, read: Callable[[], object], what: str) -> Iterator[Finding]:
+    try:
+        read()
+    except OtaError as problem:
+        if problem.code == "config.credential-missing":  # only the service has it
+            yield note(row, f"{problem.brief}: {problem.details}")
+        else:
+            yield failure(row, problem)
+    else:
+        yield ok(row, f"{what} can be read by its owner only")
+
+
+def _pem(row: str, path: Path, now: datetime.datetime, *, soon: datetime.timedelta) -> Iterator[Finding]:
     from cryptography import x509
 
-    path = subject.config.server.ca_file
-    if path is None:
-        return
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as problem:
-        yield error("server.ca-file", f"{path} cannot be read: {problem}"[:300])
+        yield error(row, f"{path} cannot be read: {problem}"[:300])
     else:
-        yield from _certificates("server.ca-file", found, found, _now(subject))
+        yield from _certificates(row, found, found[:1] if soon == _SOON_CLIENT else found, now, soon)
+
+
+def _authorities(subject: Subject) -> Iterator[Finding]:
+    path = subject.config.server.ca_file
+    if path is not None:
+        yield from _pem("server.ca-file", path, _now(subject), soon=_SOON)
 
 
 def _certificates(
-    row: str, certificates: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], now: datetime.datetime
+    row: str,
+    certificates: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    now: datetime.datetime,
+    near: datetime.timedelta = _SOON,
 ) -> Iterator[Finding]:
     """One finding: the worst that can be said of the certificates."""
     expired = [each for each in certificates if each.not_valid_after_utc < now]
     early = [each for each in certificates if each.not_valid_before_utc > now]
-    soon = [each for each in certificates if now <= each.not_valid_after_utc < now + _SOON]
+    soon = [each for each in certificates if now <= each.not_valid_after_utc < now + near]
     text = "; ".join(
         [f"{_name(each)} expired on {each.not_valid_after_utc:%Y-%m-%d}" for each in expired]
         + [f"{_name(each)} is not valid before {each.not_valid_before_utc:%Y-%m-%d}" for each in early]

@@ -73,7 +73,8 @@ def check(url: str, home: Origin) -> Origin:
             "net.insecure",
             "an address without encryption is refused",
             details=f"{origin} while the server is {home}",
-            resolution="let the server hand out https links (behind a proxy: forward the scheme to it)",
+            resolution="let the server hand out https links (its proxy must forward the scheme to it), or set "
+            "server.rebase-links on this device",
             retryable=False,
         )
     return origin

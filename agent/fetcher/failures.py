@@ -7,6 +7,7 @@ cause is, which is the operating system's or OpenSSL's.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +21,19 @@ from agent.fetcher.deadline import DeadlinePassed
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _EXPIRED = (9, 10)  # not yet valid, has expired
 _WRONG_NAME = (62, 64)  # host name mismatch, IP address mismatch
+# OpenSSL's names for the alerts of RFC 8446, section 6.2, that a server sends about the certificate of a client
+_ABOUT_OURS = {
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it finds it wrong",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it does not take certificates of this kind",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "it was revoked",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it has expired, or is not valid yet",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it finds it unacceptable",
+    "SSLV3_ALERT_NO_CERTIFICATE": "it wants one",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority that issued it",
+    "TLSV1_ALERT_ACCESS_DENIED": "this device may not enter",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants one, and there is none",
+}
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")  # http.client, when CONNECT is refused
 
 
 def explain_failure(error: BaseException, where: str, *, in_body: bool = False) -> EnvironmentFault:
@@ -31,9 +45,13 @@ def explain_failure(error: BaseException, where: str, *, in_body: bool = False) 
         in_body: the answer had begun.
     """
     causes = list(_causes(error))
+    if (found := _of_the_proxy(causes, where)) is not None:
+        return found
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, where)
+        if isinstance(cause, ssl.SSLError) and cause.reason in _ABOUT_OURS:
+            return _rejected(cause.reason, where)
     for cause in causes:
         found = _plain(cause, where, in_body=in_body)
         if found is not None:
@@ -54,6 +72,29 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(value for value in inner if isinstance(value, BaseException))
 
 
+def _of_the_proxy(causes: list[BaseException], where: str) -> EnvironmentFault | None:
+    """What happened before there was a way to the server."""
+    for cause in causes:
+        if isinstance(cause, OSError) and (found := _TUNNEL.match(str(cause))):
+            return proxy_status(int(found[1]), where)
+    if not any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        return None
+    inner = [c for c in causes if isinstance(c, OSError) and not isinstance(c, requests.RequestException)]
+    verified = [c for c in inner if isinstance(c, ssl.SSLCertVerificationError)]
+    reason = getattr(verified[0], "verify_message", "") if verified else _text(inner[-1]) if inner else ""
+    hint = "check server.proxy, and for an https proxy that server.ca-file knows its authority"
+    return _fault("net.proxy", "the proxy cannot be reached", where, reason, hint)
+
+
+def proxy_status(status: int, where: str) -> EnvironmentFault:
+    """The error for an answer of the proxy itself."""
+    if status == 407:
+        hint = "put user:password for the proxy into server.proxy-auth-file"
+        return _fault("net.proxy-login", "the proxy does not accept our login", where, "407 from the proxy", hint)
+    hint = "check that the proxy may connect to the server, and that the server is there"
+    return _fault("net.proxy", "the proxy does not connect us to the server", where, f"{status} from the proxy", hint)
+
+
 def _certificate(error: ssl.SSLCertVerificationError, where: str) -> EnvironmentFault:
     code, text = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or "no reason given"
     if code in _EXPIRED:
@@ -66,13 +107,21 @@ def _certificate(error: ssl.SSLCertVerificationError, where: str) -> Environment
     return _fault("net.tls-untrusted", "the server's certificate is not trusted", where, text, hint)
 
 
+def _rejected(reason: str, where: str) -> EnvironmentFault:
+    hint = "check server.client-cert and server.client-key, and which authorities the server accepts"
+    if reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
+        hint = "renew the certificate in server.client-cert, or set the server's clock"
+    brief = "the server does not accept our certificate"
+    return _fault("net.client-rejected", brief, where, _ABOUT_OURS[reason], hint)
+
+
 def _plain(cause: BaseException, where: str, *, in_body: bool) -> EnvironmentFault | None:
     if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) and in_body:
         return short_body(where, "the encrypted connection ended early")
     if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError | requests.exceptions.SSLError):
         inner = [c for c in _causes(cause) if isinstance(c, ssl.SSLError)]
         reason = str(getattr(inner[0], "reason", "") or "") if inner else ""
-        hint = "the server must offer TLS 1.2 or later"
+        hint = "the server must offer TLS 1.2 or later; it may also want a client certificate (server.client-cert)"
         return _fault("net.tls-failed", "no encrypted connection could be made", where, reason, hint)
     if isinstance(cause, urllib3.exceptions.NameResolutionError | socket.gaierror):
         hint = "check the server's name and this device's name servers"
@@ -117,7 +166,10 @@ def _fault(code: str, brief: str, where: str, details: str, resolution: str = ""
 def http_status(status: int, where: str) -> EnvironmentFault:
     """The error for a status that is no success."""
     if status == 401:
-        hint = "check the token of this device and that the server accepts this kind of token"
+        hint = (
+            "check the token, the controller id and the tenant, and that the server accepts this kind of credentials "
+            "(hawkBit: authentication.targettoken.enabled, .gatewaytoken.enabled, .header.enabled)"
+        )
         return _fault("net.unauthorised", "the server does not accept our credentials", f"401 from {where}", "", hint)
     if status in (404, 410):
         hint = "the action may have been cancelled; ask the server again"

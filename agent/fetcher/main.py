@@ -4,7 +4,8 @@ Its standard input is a socket to the daemon. Messages, answered one after the o
 
 - ``session`` with the terms -> ``ok``. The first one gives up root.
 - ``request`` with method, url, headers, max_body and a body -> ``response`` with status, headers and a body.
-- ``serve`` with url, size and one descriptor -> when its peer has closed, ``served`` with bytes and retries.
+- ``serve`` with url, size and one descriptor -> when its peer has closed, ``served`` with bytes and retries. With
+  ``report``, a number of bytes, it says ``spent`` with bytes and retries so far each time so many more have come.
 
 Anything can be answered with ``error`` instead. When the daemon goes, this process goes, at once and whatever it is doing.
 """
@@ -92,13 +93,18 @@ class Conversation:
             raise WireError("ipc.protocol", "a transfer needs a size and one descriptor", retryable=False)
         reader = Channel(_socket(frame.fds[0]), "installer")
         try:
-            end = Transfer(session, frame.text("url"), size, reader).run()
+            end = Transfer(
+                session, frame.text("url"), size, reader, step=frame.number("report", 0), report=self._spent
+            ).run()
         finally:
             reader.close()
         numbers = {"bytes": end.bytes, "retries": end.retries}
         if end.error is not None:
             return {"op": "error", "error": explain(end.error), **numbers}, b""
         return {"op": "served", **numbers}, b""
+
+    def _spent(self, size: int, retries: int) -> None:
+        self._channel.send({"op": "spent", "bytes": size, "retries": retries})
 
 
 def _headers(value: object) -> dict[str, str]:

@@ -19,8 +19,9 @@ import requests
 import urllib3.exceptions
 
 from agent.errors import EnvironmentFault, explain
-from agent.fetcher import address, ranges
+from agent.fetcher import ranges
 from agent.fetcher.failures import short_body
+from agent.fetcher.pace import Account, Pace
 from agent.fetcher.patience import LONGEST_RETRY_AFTER, Attempts, Meter
 from agent.fetcher.session import Session
 from agent.wire import Channel, Frame, WireError
@@ -28,7 +29,8 @@ from agent.wire import Channel, Frame, WireError
 FRAME = 256 * 1024  # bytes per message
 FILLED = 128 * 1024  # a message this full is not kept back for more
 HOLD = 0.25  # seconds; nor is an older one, unless the server is silent
-_RETRIED = ("net.dns", "net.connect", "net.timeout", "net.short-body", "net.too-slow", "net.tls-failed", "net.protocol")
+_NOBODY_THERE = ("net.dns", "net.connect", "net.proxy")
+_RETRIED = (*_NOBODY_THERE, "net.timeout", "net.short-body", "net.too-slow", "net.tls-failed", "net.protocol")
 
 
 class _ReaderGone(Exception):
@@ -53,6 +55,8 @@ class Transfer:
         url: where the file is.
         size: its announced length in bytes.
         channel: to the reader.
+        step: bytes from one report to the next; 0: nothing is reported.
+        report: told the bytes and the retries so far.
         clock: seconds that do not jump.
         chance: random numbers from 0 to 1.
     """
@@ -61,10 +65,12 @@ class Transfer:
     url: str
     size: int
     channel: Channel
+    step: int = 0
+    report: Callable[[int, int], None] = lambda _bytes, _retries: None
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
-    _bytes: int = 0
-    _retries: int = 0
+    _account: Account = field(init=False)
+    _pace: Pace = field(init=False)
     _version: ranges.Version = field(init=False)
     _meter: Meter = field(init=False)
 
@@ -72,6 +78,8 @@ class Transfer:
         terms = self.session.terms
         self._version = ranges.Version(self.size)
         self._meter = Meter(terms.slow_rate, terms.slow_time)
+        self._account = Account(self.step)
+        self._pace = Pace(terms.max_rate)
 
     def run(self) -> Served:
         """Serves until the reader closes its end; errors go to the reader, who may ask again."""
@@ -86,7 +94,7 @@ class Transfer:
                     self._send({"op": "error", "error": explain(fault)})
         except (_ReaderGone, WireError):
             pass  # a reader that was killed is the daemon's business, which started it
-        return Served(self._bytes, self._retries, error)
+        return Served(self._account.bytes, self._account.retries, error)
 
     def _answer(self, frame: Frame) -> None:
         offset, length = frame.number("offset"), frame.number("length")
@@ -102,17 +110,24 @@ class Transfer:
                 for piece in self._attempt(position, end):
                     self._send({"op": "data", "offset": position}, piece)
                     position += len(piece)
-                    self._bytes += len(piece)
+                    self._account.bytes += len(piece)
+                    self._tell()
             except EnvironmentFault as fault:
                 asked = _worth_another(fault)
                 if not attempts.failed(position - began, slow=fault.code == "net.too-slow"):
                     raise
-                self._retries += 1
+                if position > began or fault.code not in _NOBODY_THERE:
+                    self._account.retries += 1
+                    self._tell()
                 self._pause(attempts.delay(self.chance(), asked))
+
+    def _tell(self) -> None:
+        if self._account.due():
+            self.report(self._account.bytes, self._account.retries)
 
     def _attempt(self, position: int, end: int) -> Iterator[bytes]:
         """One request; yields what it brings, and raises when it ends early."""
-        where = address.shown(self.url)
+        where = self.session.shown(self.url)
         headers = {"Range": f"bytes={position}-{end - 1}", **self._version.condition()}
         with self.session.open(self.url, headers) as response:
             count = self._expected(response, position, end, where)
@@ -153,7 +168,7 @@ class Transfer:
         got, started = 0, self.clock()
         before = started
         while got < min(FILLED, most) and before - started <= HOLD:
-            piece = response.raw.read1(min(FRAME - got, most - got), decode_content=False)
+            piece = response.raw.read1(self._pace.portion(min(FRAME - got, most - got)), decode_content=False)
             after = self.clock()
             if not piece:
                 return
@@ -161,7 +176,9 @@ class Transfer:
             got += len(piece)
             if self._meter.count(len(piece), after - before):
                 raise _too_slow(self._meter)
-            before = after
+            if pause := self._pace.wait(len(piece), after):
+                self._pause(pause)
+            before = self.clock()
 
     def _send(self, header: dict[str, object], body: bytes | memoryview = b"") -> None:
         try:

@@ -3,9 +3,10 @@
 The obligations, whose numbers reappear below:
 
 1. Only addresses that are allowed are asked, also after a redirect.
-2. Credentials go to the configured origin and nowhere else.
+2. Credentials, a client certificate among them, go to the configured origin and nowhere else.
 3. Redirects are followed here, at most five, and only for GET and HEAD.
-4. Nothing from the environment (proxies, .netrc, certificate bundles) and no cookie has a say.
+4. Nothing from the environment (proxies, .netrc, certificate bundles) and no cookie has a say; the proxy is the
+   configured one.
 5. Every answer is bounded in size and in time.
 """
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 
 import requests
 import urllib3
@@ -23,7 +23,7 @@ from agent import __version__
 from agent.errors import EnvironmentFault
 from agent.fetcher import address
 from agent.fetcher.deadline import DeadlinePassed, deadline
-from agent.fetcher.failures import explain_failure
+from agent.fetcher.failures import explain_failure, proxy_status
 from agent.fetcher.terms import Terms
 from agent.fetcher.tls import TlsAdapter, make_context
 from agent.wire import WireError
@@ -48,29 +48,19 @@ class Answer:
     body: bytes
 
 
-class _Session(requests.Session):
-    """Does not look at redirects: the base class would read the whole body of one, however long it is."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Obligation 3: there is none for ``requests`` to follow."""
-        return None
-
-
 class Session:
     """A conversation with one server (and with those it redirects to)."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._session = _Session()
-        self._session.trust_env = False  # obligation 4
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.headers.clear()
-        self._session.headers["User-Agent"] = USER_AGENT
-        # sizes and offsets are those of the file itself, so it must come unpacked
-        self._session.headers["Accept-Encoding"] = "identity"
-        adapter = TlsAdapter(make_context(terms.ca_pem))
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        # Adapters and no requests.Session: that one would ask the environment, keep cookies and follow redirects.
+        anonymous = make_context(terms.ca_pem)
+        self._others = TlsAdapter(anonymous, anonymous, terms.proxy)
+        self._home = self._others
+        if terms.identity is not None:  # obligation 2: connections that know us are never used for anybody else
+            self._home = TlsAdapter(make_context(terms.ca_pem, terms.identity), anonymous, terms.proxy)
+        url = terms.proxy.url if terms.proxy is not None else None
+        self._proxies = {"http": url, "https": url} if url else {}
 
     @property
     def terms(self) -> Terms:
@@ -79,7 +69,8 @@ class Session:
 
     def close(self) -> None:
         """Closes all connections."""
-        self._session.close()
+        self._home.close()
+        self._others.close()
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", max_body: int = PIECE
@@ -98,7 +89,7 @@ class Session:
             WireError: ``ipc.protocol`` for a method or header that is not allowed.
         """
         limit = self._terms.connect_timeout + 2 * self._terms.read_timeout
-        where = address.shown(url)
+        where = self.shown(url)
         try:
             with deadline(limit), self._exchange(method, url, headers, body) as response:
                 content = _content(response, max_body, where)
@@ -107,18 +98,23 @@ class Session:
         seen = {name.lower(): value[:MAX_HEADER] for name, value in response.headers.items()}
         return Answer(response.status_code, {name: seen[name] for name in PASSED_ON if name in seen}, content)
 
+    def shown(self, url: str) -> str:
+        """An address for error texts, with the proxy on the way to it."""
+        proxy = self._terms.proxy
+        return address.shown(url) + (f" through the proxy {proxy.url}" if proxy is not None else "")
+
     @contextmanager
     def open(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """Sends a GET and yields the answer with its body still to be read.
+        """Sends the GET of a download and yields the answer with its body still to be read.
 
         Raises:
             EnvironmentFault: ``net.*``, also for what happens while the block reads.
         """
-        where = address.shown(url)
+        where = self.shown(url)
         began = False
         try:
             with deadline(self._terms.connect_timeout + 2 * self._terms.read_timeout):
-                response = self._follow("GET", url, headers, b"")
+                response = self._follow("GET", url, headers, b"", known=self._terms.download_auth)
             began = True
             with response:
                 yield response
@@ -128,7 +124,7 @@ class Session:
     @contextmanager
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Iterator[requests.Response]:
         began = False
-        where = address.shown(url)
+        where = self.shown(url)
         try:
             response = self._follow(method, url, headers, body)
             began = True
@@ -137,11 +133,13 @@ class Session:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise explain_failure(error, where, in_body=began) from None
 
-    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, known: bool = True
+    ) -> requests.Response:
         if method not in METHODS or any(name.lower() in _NOT_FROM_OUTSIDE for name in headers):
             raise WireError("ipc.protocol", "a method or header that is not allowed was asked for", retryable=False)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._send(method, url, headers, body)
+            response = self._send(method, url, headers, body, known=known)
             location = response.headers.get("Location")
             if response.status_code not in (301, 302, 303, 307, 308) or location is None:
                 return response
@@ -151,20 +149,23 @@ class Session:
             url = address.follow(url, location, self._terms.home)  # obligation 1
         raise _redirected(f"more than {MAX_REDIRECTS} in a row")
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, known: bool
+    ) -> requests.Response:
         origin = address.check(url, self._terms.home)  # obligation 1
-        mine = dict(headers)
-        if self._terms.credentials is not None and origin == self._terms.home:  # obligation 2
+        known = known and origin == self._terms.home  # obligation 2
+        # Sizes and offsets are those of the file itself, so it must come unpacked.
+        mine = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        if self._terms.credentials is not None and known:
             mine["Authorization"] = self._terms.credentials.header
-        request = requests.Request(method, url, headers=mine, data=body or None, auth=_no_auth)
-        prepared = self._session.prepare_request(request)
+        prepared = requests.Request(method, url, headers=mine, data=body or None).prepare()
+        adapter = self._home if known else self._others
         patience = (self._terms.connect_timeout, self._terms.read_timeout)
-        return self._session.send(prepared, stream=True, timeout=patience, allow_redirects=False, verify=True)
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps ``requests`` from looking for credentials of its own."""
-    return request
+        response = adapter.send(prepared, stream=True, timeout=patience, verify=True, proxies=self._proxies)
+        if response.status_code == 407 and self._proxies:
+            response.close()
+            raise proxy_status(407, self.shown(url))
+        return response
 
 
 def _content(response: requests.Response, max_body: int, where: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from agent.wire import WireError
 
 MAX_TIMEOUT = 3600.0  # seconds
 _TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
+_PROXY = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,255}:[0-9]{1,5}")
+_LOGIN = re.compile(r"[^\x00-\x1f\x7f:]{1,255}:[^\x00-\x1f\x7f]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,29 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The device's certificate with those above it, and its key, in PEM."""
+
+    chain: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy, and ``user:password`` for it or nothing."""
+
+    url: str
+    login: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What it is sent of us (RFC 7617); without our name it would get that of a library."""
+        if not self.login:
+            return {}
+        return {"Proxy-Authorization": "Basic " + base64.b64encode(self.login.encode()).decode()}
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """The conditions of a session.
 
@@ -35,11 +61,15 @@ class Terms:
         home: the configured origin, the only one that sees the credentials.
         ca_pem: certificates to trust; empty means those of the system.
         credentials: or None.
+        identity: presented to the configured origin instead of credentials, or None.
+        proxy: goes between us and everybody, or None.
+        download_auth: downloads may show credentials, too.
         user: whom to run as; empty leaves it as it is.
         connect_timeout: seconds.
         read_timeout: seconds of silence that are tolerated.
         slow_rate: bytes per second; a download below it,
         slow_time: averaged over so many seconds, is given up.
+        max_rate: bytes per second that a download may take at most; 0: any number.
     """
 
     home: Origin
@@ -50,6 +80,10 @@ class Terms:
     read_timeout: float = 30.0
     slow_rate: float = 1024.0
     slow_time: float = 30.0
+    identity: Identity | None = None
+    proxy: Proxy | None = None
+    download_auth: bool = True
+    max_rate: float = 0.0
 
 
 def parse_terms(message: Mapping[str, object]) -> Terms:
@@ -69,6 +103,10 @@ def parse_terms(message: Mapping[str, object]) -> Terms:
         read_timeout=_seconds(message, "read_timeout", defaults.read_timeout),
         slow_rate=_seconds(message, "slow_rate", defaults.slow_rate, most=1e9),
         slow_time=_seconds(message, "slow_time", defaults.slow_time),
+        identity=_identity(message.get("identity")),
+        proxy=_proxy(message),
+        download_auth=message.get("download_auth", True) is not False,
+        max_rate=_rate(message),
     )
 
 
@@ -84,6 +122,29 @@ def _seconds(message: Mapping[str, object], key: str, default: float, *, most: f
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= most:
         raise WireError("ipc.protocol", f"the daemon sent a {key} out of range")
     return float(value)
+
+
+def _rate(message: Mapping[str, object]) -> float:
+    return 0.0 if message.get("max_rate", 0) == 0 else _seconds(message, "max_rate", 0.0, most=1e15)
+
+
+def _identity(value: object) -> Identity | None:
+    if value is None:
+        return None
+    chain = value.get("chain") if isinstance(value, dict) else None
+    key = value.get("key") if isinstance(value, dict) else None
+    if not isinstance(chain, str) or not isinstance(key, str):
+        raise WireError("ipc.protocol", "the daemon sent a certificate or key that is no text")
+    return Identity(chain, key)
+
+
+def _proxy(message: Mapping[str, object]) -> Proxy | None:
+    url, login = _text(message, "proxy"), _text(message, "proxy_login")
+    if not url:
+        return None
+    if not _PROXY.fullmatch(url) or (login and not _LOGIN.fullmatch(login)):
+        raise WireError("ipc.protocol", "the daemon sent a proxy that is no address, or no login for it")
+    return Proxy(url, login)
 
 
 def _credentials(value: object) -> Credentials | None:

@@ -28,6 +28,7 @@ from agent.bundle.verify import VerifiedBundle, verify_bundle
 from agent.daemon import main as daemon_main
 from agent.daemon.machine import State
 from agent.daemon.record import Record
+from agent.daemon.session import Sessions
 from agent.demo import bootscript, factory, grubscript
 from agent.demo.bootscript import ATTEMPTS, Flash, Storage
 from agent.demo.factory import Timing
@@ -119,7 +120,7 @@ class Rig:
         (self.home / "run" / "os-release").write_text("")
         (self.home / "run" / "cmdline").write_text("")
         self.config = settings.load([self.home / "device.toml"])
-        self._session = daemon_main.session(self.config)
+        self._session = Sessions(self.config, lambda: 0.0)()
 
     def _verified(self) -> VerifiedBundle:
         fd = os.open(self.recording.bundle, os.O_RDONLY | os.O_CLOEXEC)
@@ -291,7 +292,7 @@ class Rig:
             (daemon_main, "Inbox", lambda: Patient(self.clock, self._rests)),
             (daemon_main, "choose", self._suite),
             (daemon_main, "reset", _reset),
-            (daemon_main, "session", lambda _config: self._session),
+            (daemon_main, "Sessions", lambda _config, _wall: lambda: self._session),
             (installer_main, "_open", lambda *_: self._installer.bundle),
             *patches(names),
         ]

@@ -166,6 +166,7 @@ class Office:
     def __init__(self) -> None:
         self.said: list[Feedback] = []
         self.plan = Plan()
+        self.spending = SimpleNamespace(forget=lambda: None)
         self.polls = 0
         self.heard: Any = None
         self.told_installed: list[tuple[str, str]] = []

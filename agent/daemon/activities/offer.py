@@ -34,6 +34,7 @@ def offered(context: Context, record: Record) -> Step:
     server = context.server
     if server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
+    server.spending.forget()
     deployment = _deployment(server, Watch(context, record), record)
     record = as_offered(context, record, deployment)
     telling.offer(context, telling.facts(deployment, *chosen(context, deployment)))

@@ -67,19 +67,21 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
                 if frame.op not in ("progress", "checkpoint", "said"):
                     return frame
                 hear(frame)
-            elif talk is not None and talk.child in ready:
-                talk = _fetcher_spoke(talk)
+            elif talk is not None and talk.child in ready and _fetcher_spoke(talk, context):
+                talk = None
             watch.look()
 
 
-def _fetcher_spoke(talk: Conversation) -> Conversation | None:
-    """The fetcher has served everything, or failed."""
+def _fetcher_spoke(talk: Conversation, context: Context) -> bool:
+    """The fetcher tells what it has cost so far, or has served everything (then returns True), or failed."""
     frame = talk.child.receive(_ANSWER)
+    if context.server is not None and "bytes" in frame.header:
+        context.server.spending.count(frame.number("bytes"), frame.number("retries", 0))
     if frame.op == "error":
         raise _reported(frame)
-    if frame.op != "served":
+    if frame.op not in ("served", "spent"):
         raise EnvironmentFault("ipc.protocol", "the fetcher said something unexpected", details=frame.op[:60])
-    return None
+    return frame.op == "served"
 
 
 def _hanging() -> EnvironmentFault:
@@ -109,13 +111,18 @@ def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversatio
         return
     if context.server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
+    spending = context.server.spending
+    step = spending.begin(record)
     with context.server.transfer().conversation() as talk:
         context.server.deliver(talk)
         near, far = socket.socketpair()
         with far:
-            talk.serve(record.url, record.size, far.fileno())
+            talk.serve(record.url, record.size, far.fileno(), step)
         with near:
-            yield near.fileno(), talk
+            try:
+                yield near.fileno(), talk
+            finally:
+                spending.end()
 
 
 def spools(directory: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent import config, credentials
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, SETTINGS, VENDOR_DIR
 from agent.errors import ConfigError
 
@@ -134,7 +134,8 @@ def test_all_problems_are_told_at_once_with_file_and_key(tmp_path):
         ("[server]\nurl='https://h'\ncontroller-id='d'\n", "got nothing"),
         (
             "[server]\nurl='https://h'\ncontroller-id='d'\ntarget-token-file='t'\ngateway-token-file='g'\n",
-            "server.target-token-file: expected either this or server.gateway-token-file, got both",
+            "server.target-token-file: expected exactly one of target-token-file, gateway-token-file, client-cert, "
+            "got target-token-file and gateway-token-file",
         ),
         ("[server]\npoll-min=100\npoll-max=50\n", "server.poll-min: expected at most server.poll-max, which is 50"),
         ("[health]\nsoak=400\n", "health.soak: expected at most health.deadline, which is 300, got 400"),
@@ -195,17 +196,17 @@ def test_a_token_may_arrive_later_but_must_then_be_one(tmp_path):
         if content is not None:
             write(tmp_path / "token", content).chmod(0o600)
         with pytest.raises(ConfigError) as caught:
-            config.read_token(loaded.server)
+            credentials.read_token(loaded.server)
         assert caught.value.code == "config.token-missing"
     write(tmp_path / "token", "abc123\n").chmod(0o600)
-    assert config.read_token(loaded.server) == ("TargetToken", "abc123")
+    assert credentials.read_token(loaded.server) == ("TargetToken", "abc123")
     (tmp_path / "token").chmod(0o644)
     with pytest.raises(ConfigError, match="others than its owner"):
-        config.read_token(loaded.server)
+        credentials.read_token(loaded.server)
 
 
 def test_without_a_server_there_is_no_token(tmp_path):
-    assert config.read_token(config.load([write(tmp_path / "c.toml", MINIMAL)]).server) is None
+    assert credentials.read_token(config.load([write(tmp_path / "c.toml", MINIMAL)]).server) is None
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"a = ", b"a = " + b"9" * 5000, b"a=" + b"[" * 4000, b" " * 300_000])

@@ -51,6 +51,7 @@ def disk() -> Disk:
 
 
 def server(wire: Wire, disk: Disk, clock: Clock | None = None, **changes: float) -> Server:
+    changes = {"rebase_links": False, **changes}
     settings = SimpleNamespace(
         url="https://server", tenant="DEFAULT", controller_id="dev", poll_min=30.0, poll_max=86400.0,
         poll_first_delay=0.0, **changes,
