@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+# A date outside of these years is wrong, whoever vouches for it; clocks that overflow show 1970 or 2106.
+_EARLIEST, _LATEST = 1_672_531_200, 4_102_444_800  # 2023 and 2100
+# CLOCK_BOOTTIME is slewed with the date, so that only a step changes their difference (clock_gettime(2)).
+_STEP_MS = 5000
 
 
 def verification_time(wall: float, signed_at: int, built_at: int) -> int:
@@ -46,6 +50,22 @@ class Clock(Protocol):
     def synchronised(self) -> bool:
         """Whether the wall clock may be told to others."""
         ...
+
+
+def moment(clock: Clock) -> int | None:
+    """Now in milliseconds since 1970, if that may be told to a server; None when the date is not to be trusted."""
+    wall = clock.wall()
+    return int(wall * 1000) if clock.synchronised() and _EARLIEST <= wall < _LATEST else None
+
+
+def offset_ms(clock: Clock) -> int:
+    """The date minus the time since the boot: changes when the clock is set, and with each boot."""
+    return int((clock.wall() - clock.boottime()) * 1000)
+
+
+def same_clock(then_ms: int, now_ms: int) -> bool:
+    """Whether the clock was not set between two moments whose offsets these are; after another boot that is not known."""
+    return abs(now_ms - then_ms) <= _STEP_MS
 
 
 class SystemClock:

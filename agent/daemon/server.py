@@ -7,6 +7,7 @@ until then the server's picture of this device is old.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from agent.clock import Clock
 from agent.config import ServerSettings
@@ -20,7 +21,7 @@ from agent.daemon.store import Store
 from agent.errors import OtaError
 from agent.hawkbit import links, schedule
 from agent.hawkbit.feedback import Feedback
-from agent.hawkbit.model import Base, Deployment, parse_base, parse_deployment
+from agent.hawkbit.model import Base, Deployment, Link, parse_base, parse_deployment
 
 _MAX_ETAG = 256  # characters; hawkBit's have 35
 _HISTORY = 20  # of our own messages that a deployment brings along: enough to find the last one that matters
@@ -81,6 +82,7 @@ class Server:
                     answer.headers.get("retry-after", ""), answer.headers.get("date", "")
                 )
                 base = self._understood(answer)
+                self._delivery.insist(talk)
                 self._local.tell(talk)
                 self._belief.look(talk, base.installed, self.absolute)
                 wanted = self.absolute(base.config_data.href) if base.config_data is not None else ""
@@ -89,6 +91,7 @@ class Server:
             self.plan.failed(asked_to_wait)
             raise
         self.plan.worked(base.sleep_seconds)
+        base = without(base, self._delivery.owes)
         self.heard = base
         return base
 
@@ -131,6 +134,11 @@ class Server:
         """See ``Delivery.deliver``."""
         return self._delivery.deliver(talk)
 
+    @property
+    def problem(self) -> OtaError | None:
+        """See ``Delivery.problem``."""
+        return self._delivery.problem
+
     def installed(self, name: str, version: str) -> None:
         """Tells, durably and with a later poll, that a distribution set was installed without the server.
 
@@ -153,3 +161,17 @@ class Server:
         if tag and len(tag) <= _MAX_ETAG and tag.isascii() and tag.isprintable():
             self._known = (tag, base)
         return base
+
+
+def without(base: Base, over: Callable[[str], bool]) -> Base:
+    """The answer to a poll without the actions that are over here: the server would not offer them if it had heard."""
+
+    def open_here(link: Link | None) -> Link | None:
+        return None if link is not None and over(link.action_id) else link
+
+    return replace(
+        base,
+        deployment=open_here(base.deployment),
+        cancel=open_here(base.cancel),
+        confirmation=open_here(base.confirmation),
+    )

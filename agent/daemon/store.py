@@ -62,17 +62,9 @@ class Store:
             EnvironmentFault: ``state.unreadable`` when it is no JSON object; it has been put aside as ``NAME.broken``.
                 Also when the medium does not give it; then it stays where it is.
         """
-        path = self._path(name)
-        try:
-            with path.open("rb") as file:
-                data = file.read(MAX_DOCUMENT + 1)
-        except FileNotFoundError:
+        data = self.read(name)
+        if data is None:
             return None
-        except OSError as error:
-            raise EnvironmentFault(
-                "state.unreadable", f"the state document {name} cannot be read", details=str(error),
-                resolution="check the file system of system.state-dir",
-            ) from error  # fmt: skip
         try:
             values = json.loads(data) if len(data) <= MAX_DOCUMENT else None
         except (ValueError, RecursionError):
@@ -81,9 +73,26 @@ class Store:
             self.quarantine(name)
             raise EnvironmentFault(
                 "state.unreadable", f"the state document {name} cannot be read",
-                details=f"it was put aside as {path.name}.broken",
+                details=f"it was put aside as {self._path(name).name}.broken",
             )  # fmt: skip
         return values
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a document as they are, for who wants to judge them; at most one more than is allowed, None: no such.
+
+        Raises:
+            EnvironmentFault: ``state.unreadable`` when the medium does not give it.
+        """
+        try:
+            with self._path(name).open("rb") as file:
+                return file.read(MAX_DOCUMENT + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EnvironmentFault(
+                "state.unreadable", f"the state document {name} cannot be read", details=str(error),
+                resolution="check the file system of system.state-dir",
+            ) from error  # fmt: skip
 
     def save(self, name: str, values: dict[str, object]) -> None:
         """Replaces a document durably.
@@ -91,9 +100,18 @@ class Store:
         Raises:
             EnvironmentFault: ``state.write-failed``; the old document is still there.
         """
-        path = self._path(name)
+        self._replace(self._path(name), json.dumps(values, indent=1, sort_keys=True).encode() + b"\n", name)
+
+    def put_aside(self, name: str, data: bytes) -> None:
+        """Keeps the bytes of a damaged document as ``NAME.broken``, durably, while the document itself stays.
+
+        Raises:
+            EnvironmentFault: ``state.write-failed``.
+        """
+        self._replace(self._path(name).with_suffix(".json.broken"), data, name)
+
+    def _replace(self, path: Path, data: bytes, name: str) -> None:
         temporary = path.with_suffix(".new")
-        data = json.dumps(values, indent=1, sort_keys=True).encode() + b"\n"
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:

@@ -13,6 +13,7 @@ from agent.doctor.finding import Finding, error, note, ok, warning
 from agent.doctor.mounts import mount_of
 from agent.doctor.subject import Subject
 from agent.errors import OtaError
+from agent.hawkbit.outbox_form import from_json as read_outbox
 from slots.device import capacity, resolve
 from slots.errors import SlotError
 from slots.usage import Identity, relatives
@@ -21,7 +22,7 @@ _VOLATILE = ("tmpfs", "ramfs", "rootfs")
 _DOCUMENTS = {
     "record": read_record,
     "slots": read_slots,
-    "outbox": None,
+    "outbox": read_outbox,
     "facts": None,
     "ending": None,
     "attributes": None,

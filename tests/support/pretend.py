@@ -6,6 +6,7 @@ Time passes only by waiting. A strike, set by a test, falls before or after any 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,17 +68,32 @@ class Disk:
 
     def __init__(self) -> None:
         self.documents: dict[str, dict[str, object]] = {}
+        self.damaged: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
         self.full = False
         self.strike: Callable[[], None] = lambda: None
 
     def load(self, name: str) -> dict[str, object] | None:
         return copy.deepcopy(self.documents.get(name))
 
+    def read(self, name: str) -> bytes | None:
+        if name in self.damaged:
+            return self.damaged[name]
+        return json.dumps(self.documents[name], sort_keys=True).encode() if name in self.documents else None
+
+    def put_aside(self, name: str, data: bytes) -> None:
+        if self.full:
+            raise FULL
+        self.strike()
+        self.aside[name] = data
+        self.strike()
+
     def save(self, name: str, values: dict[str, object]) -> None:
         if self.full:
             raise FULL
         self.strike()
         self.documents[name] = copy.deepcopy(values)
+        self.damaged.pop(name, None)
         self.strike()
 
     def quarantine(self, name: str) -> None:
@@ -165,6 +181,7 @@ class Office:
 
     def __init__(self) -> None:
         self.said: list[Feedback] = []
+        self.problem: EnvironmentFault | None = None
         self.plan = Plan()
         self.spending = SimpleNamespace(forget=lambda: None)
         self.polls = 0

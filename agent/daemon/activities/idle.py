@@ -77,6 +77,8 @@ class Idle:
             context.tell({"ServerState": error.code, "LastCheck": int(context.clock.wall()), "LastError": problem})
             return None
         context.tell({"ServerState": "ok", "LastCheck": int(context.clock.wall())})
+        if (lost := server.problem) is not None:
+            context.tell({"LastError": (lost.code, lost.brief, lost.resolution)})
         return self._offer(base)
 
     def _offer(self, base: Base) -> Record | None:

@@ -19,6 +19,7 @@ class Asked:
     def __init__(self, inbox: Inbox, arrive: Callable[[], None]) -> None:
         self.plan = Plan()
         self.polls = 0
+        self.problem = None
         self._inbox = inbox
         self._arrive = arrive
 

@@ -97,12 +97,6 @@ def test_an_answer_that_cannot_be_remembered_is_not_forgotten_either(wire: Wire,
     assert asking.deliver() is True
 
 
-def test_a_broken_outbox_does_not_stop_the_daemon(wire: Wire, disk: Disk) -> None:
-    disk.documents["outbox"] = {"schema": 1, "entries": [{"number": "one"}]}
-    assert server(wire, disk).deliver() is True
-    assert "outbox" not in disk.documents
-
-
 @pytest.mark.parametrize(("sleep", "wanted"), [("00:10:00", 30.0), ("00:00:01", 30.0), ("nonsense", 30.0)])
 def test_a_running_update_asks_no_more_often_than_configured(wire: Wire, disk: Disk, sleep: str, wanted: float) -> None:
     wire.base["config"]["polling"]["sleep"] = sleep
