@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.demo.images import MIB
 from agent.demo.screen import Result
-from agent.demo.server_state import Entry
+from agent.demo.server_values import Entry
 from agent.demo.world import Published, World
 from agent.errors import OtaError
 

@@ -1,6 +1,6 @@
 """A small hawkBit compatible server for the demo and for tests. A TEST DOUBLE: never let real devices depend on it.
 
-It keeps everything in memory, speaks DDI to devices, a little of the Management API to an operator, TLS to both, and it
+It keeps everything in memory, speaks DDI to devices, a part of the Management API to an operator, TLS to both, and it
 can be told to misbehave (``faults``).
 """
 
@@ -19,10 +19,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
-from agent.demo import server_mgmt, server_routes, server_send
+from agent.demo import server_actions as actions
+from agent.demo import server_config, server_mgmt, server_routes, server_send
 from agent.demo.server_faults import Fault, Faults
 from agent.demo.server_http import Answer, FileAnswer, Request, Seen, as_error
-from agent.demo.server_state import DistributionSet, Entry, Module, Refused, State, Target
+from agent.demo.server_state import State
+from agent.demo.server_values import DistributionSet, Entry, Module, Refused, Target, Terms
 
 BANNER = "TEST DOUBLE of a hawkBit server: in memory, NOT FOR PRODUCTION"
 MAX_BODY = 1 << 20
@@ -61,12 +63,17 @@ class DevServer:
         name: str = "",
         configure: Callable[[ssl.SSLContext], None] | None = None,
     ) -> None:
-        self.state = State()
+        config = server_config.Config(least_polling=1)
+        config.set(server_config.POLLING, sleep)
+        if gateway_token:
+            config.set(server_config.BY_GATEWAY, True)
+            config.set(server_config.GATEWAY_KEY, gateway_token)
+        self.state = State(config)
         self.lock = threading.RLock()
         self.faults = Faults()
         self.seen: deque[Seen] = deque(maxlen=10_000)
         self.problems: deque[str] = deque(maxlen=1000)
-        self.rules = server_routes.Rules(tenant, gateway_token, sleep)
+        self.rules = server_routes.Rules(tenant)
         self.login = (user, password)
         self.stopping = threading.Event()
         self._target_token = target_token
@@ -152,7 +159,7 @@ class DevServer:
         Args:
             controller_id: the device.
             what: the module or the distribution set.
-            force: ``forced``, ``soft`` or ``downloadonly``.
+            force: ``forced``, ``soft`` or ``downloadonly``; ``timeforced`` and schedules need the Management API.
             window: ``available`` or ``unavailable`` when there is a maintenance window.
 
         Raises:
@@ -160,7 +167,7 @@ class DevServer:
         """
         with self.lock:
             ds = self.state.add_set(what.name, what.version, (what,)) if isinstance(what, Module) else what
-            action = self.state.assign(controller_id, ds, force)
+            action = actions.assign(self.state, controller_id, ds, Terms(force))
             if action is None:
                 raise Refused(409, "already assigned")
             action.window = window or None
@@ -169,12 +176,15 @@ class DevServer:
     def set_window(self, action_id: str, window: str) -> None:
         """Opens (``available``) or closes (``unavailable``) the maintenance window of an action."""
         with self.lock:
-            self.state.find_action(action_id).window = window
+            action = self.state.find_action(action_id)
+            action.window = window
+            action.version += 1
 
     def cancel(self, action_id: str, *, force: bool = False) -> None:
         """Takes an action back."""
         with self.lock:
-            self.state.cancel(self.state.find_action(action_id), force=force)
+            end = actions.force_quit if force else actions.cancel
+            end(self.state, self.state.find_action(action_id))
 
     def history(self, action_id: str) -> list[Entry]:
         """What has happened to an action, oldest first."""
@@ -182,7 +192,7 @@ class DevServer:
             return list(self.state.find_action(action_id).entries)
 
     def action_status(self, action_id: str) -> str:
-        """How an action is, in hawkBit's words: RUNNING, CANCELING, FINISHED, ERROR, CANCELED, DOWNLOADED."""
+        """How an action is, in hawkBit's words: RUNNING, RETRIEVED, CANCELING, FINISHED, ERROR, CANCELED, DOWNLOADED, ..."""
         with self.lock:
             return self.state.find_action(action_id).status
 
@@ -201,10 +211,10 @@ class DevServer:
             with self.lock:
                 if request.path.startswith(server_mgmt.ROOT) and self.login[1]:
                     server_mgmt.check_login(request, *self.login)
-                    return server_mgmt.answer(self.state, request)
+                    return server_mgmt.answer(self.state, request, self.login[0])
                 return server_routes.answer(self.state, self.rules, request)
         except Refused as refusal:
-            return as_error(refusal.status, refusal.message)
+            return as_error(refusal.status, refusal.message, refusal.code)
 
     def keep_upload(self, read: Callable[[int], bytes], length: int) -> Path:
         """Stores a large body."""
@@ -245,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         """See http.server."""
         self._exchange()
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  as above
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815  as above
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are kept in ``DevServer.seen`` instead."""
@@ -291,7 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(length)
         root = f"{'https' if self.server.dev.secure else 'http'}://{self.headers.get('Host', '')}"
         query = dict(parse_qsl(parts.query))
-        return Request(self.command, parts.path, query, _lower(self.headers.items()), body, root, upload)
+        client = f"http://{self.client_address[0]}"
+        return Request(self.command, parts.path, query, _lower(self.headers.items()), body, root, upload, client)
 
     def _send(self, answer: Answer, fault: Fault | None = None) -> tuple[int, int]:
         headers = {**answer.headers, **(fault.headers if fault else {})}

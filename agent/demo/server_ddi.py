@@ -1,247 +1,219 @@
-"""The documents that the development server gives to devices, and what it makes of theirs (DDI v1)."""
+"""The documents that the development server gives to devices (DDI v1)."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 from zlib import crc32
 
-from agent.demo.server_state import Action, Artifact, Module, Refused, State, Target
+from agent.demo import server_actions as actions
+from agent.demo.server_body import json_object
+from agent.demo.server_config import WINDOW_POLLS, format_duration
+from agent.demo.server_state import MAX_ATTRIBUTES, State
+from agent.demo.server_values import SERVER, Action, Artifact, Module, Refused, Target, now_ms
 
-EXECUTIONS = ("closed", "proceeding", "canceled", "scheduled", "rejected", "resumed", "downloaded", "download")
-RESULTS = ("success", "failure", "none")
-_ATTRIBUTE = re.compile(r"[a-zA-Z0-9_\-!@#$%^&*()+=\[\]{}|;:'\",.<>/\\?\s]{0,128}")
-_TYPES = {"proceeding": "RUNNING", "scheduled": "RUNNING", "resumed": "RUNNING", "download": "DOWNLOAD"}
-
-
-class Status(NamedTuple):
-    """A feedback body, checked."""
-
-    execution: str
-    finished: str
-    code: int | None
-    details: tuple[str, ...]
-    timestamp: int | None
+_ATTRIBUTE = re.compile(r"[a-zA-Z0-9_\-!@#$%^&*()+=\[\]{}|;:'\",.<>/\\?\s]{0,128}", re.ASCII)
+_HISTORY = 100  # the most lines of an action's history that a device gets
+_PARTS = {"application": "bApp", "runtime": "jvm"}  # module types that devices know by older names
 
 
-def base_document(state: State, target: Target, root: str, sleep: str) -> dict[str, object]:
+def base_document(state: State, target: Target, root: str) -> dict[str, object]:
     """The answer to a poll; ``root`` is the controller's own address."""
     links: dict[str, object] = {}
     action = state.current(target.controller_id)
-    if action is not None and action.cancelling:
-        links["cancelAction"] = {"href": f"{root}/cancelAction/{action.id}"}
+    sleep = sleep_of(state, action)
+    actions.cancel_if_over(state, action)
+    if action is not None and action.waiting:
+        links["confirmationBase"] = _link(f"{root}/confirmationBase/{action.id}?c={_change_mark(action)}")
+    elif action is not None and action.cancelling:
+        links["cancelAction"] = _link(f"{root}/cancelAction/{action.id}")
     elif action is not None:
-        links["deploymentBase"] = {"href": f"{root}/deploymentBase/{action.id}?c={_change_mark(action)}"}
-    if target.installed_action:
-        links["installedBase"] = {"href": f"{root}/installedBase/{target.installed_action}"}
+        links["deploymentBase"] = _link(f"{root}/deploymentBase/{action.id}?c={_change_mark(action)}")
+    installed = state.installed_action(target)
+    if installed is not None:
+        links["installedBase"] = _link(f"{root}/installedBase/{installed.id}")
     if target.request_attributes:
-        links["configData"] = {"href": f"{root}/configData"}
+        links["configData"] = _link(f"{root}/configData")
     return {"config": {"polling": {"sleep": sleep}}, "_links": links}
 
 
+def _link(href: str) -> dict[str, str]:
+    return {"href": href}
+
+
+def sleep_of(state: State, action: Action | None) -> str:
+    """The polling interval; shorter when a maintenance window is near, so that a few polls happen before it opens."""
+    usual, now = state.config.sleep(), now_ms()
+    start = action.schedule.next_start(now) if action is not None and action.schedule is not None else None
+    if start is None or start <= now:
+        return usual
+    shorter = (start - now) // 1000 // int(state.config.get(WINDOW_POLLS))
+    if shorter > state.config.polling()[0]:
+        return usual
+    return format_duration(max(shorter, state.config.least_polling))
+
+
 def _change_mark(action: Action) -> int:
-    return crc32(f"{action.id} {action.force} {action.window} {action.revision}".encode()) - (1 << 31)
+    now = now_ms()
+    bits = (action.force == "timeforced" and action.forced(now), action.maintenance(now) == "available")
+    return crc32(f"{action.id} {action.force} {action.window} {action.version} {bits}".encode()) - (1 << 31)
 
 
-def deployment_document(action: Action, root: str, history: int) -> dict[str, object]:
+def deployment_body(action: Action, root: str) -> dict[str, object]:
+    """What is to be done with which files."""
+    now = now_ms()
+    window = action.maintenance(now)
+    download = "forced" if action.force == "downloadonly" or action.forced(now) else "attempt"
+    update = "skip" if action.force == "downloadonly" or window == "unavailable" else download
+    body: dict[str, object] = {"download": download, "update": update}
+    if window is not None:
+        body["maintenanceWindow"] = window
+    body["chunks"] = [_chunk(module, root) for module in action.ds.modules]
+    return body
+
+
+def action_document(action: Action, root: str, history: int, name: str = "deployment") -> dict[str, object]:
     """The deployment of an action.
 
     Args:
         action: which one.
         root: the controller's own address.
-        history: how many of the device's own messages to include; below 0 or over 100 means 100.
+        history: how many messages to include that are not the server's own; below 0 or over 100 means 100.
+        name: ``deployment``, or ``confirmation`` when the device is asked first.
     """
-    wanted = {"forced": "forced", "soft": "attempt", "downloadonly": "forced"}[action.force]
-    update = "skip" if action.force == "downloadonly" or action.window == "unavailable" else wanted
-    body: dict[str, object] = {"download": wanted, "update": update}
-    if action.window:
-        body["maintenanceWindow"] = action.window
-    body["chunks"] = [_chunk(module, root) for module in action.ds.modules]
-    document: dict[str, object] = {"id": action.id, "deployment": body}
-    if history:
-        count = 100 if history < 0 or history > 100 else history
-        # of two in one millisecond the later one is newer
-        newest = sorted(enumerate(action.entries), key=lambda pair: (pair[1].time, pair[0]), reverse=True)
-        lines = [line for _, entry in newest for line in entry.messages if not line.startswith("Update Server: ")]
-        document["actionHistory"] = {"status": action.status, "messages": lines[:count]}
+    document: dict[str, object] = {"id": action.id, name: deployment_body(action, root)}
+    count = _HISTORY if history < 0 else min(history, _HISTORY)
+    # of two in one millisecond the later one is newer
+    newest = sorted(enumerate(action.entries), key=lambda pair: (pair[1].time, pair[0]), reverse=True)
+    lines = [line for _, entry in newest for line in entry.messages if not line.startswith(SERVER)][:count]
+    if lines:
+        document["actionHistory"] = {"status": action.status, "messages": lines}
     return document
 
 
 def _chunk(module: Module, root: str) -> dict[str, object]:
     chunk: dict[str, object] = {
-        "part": module.part,
+        "part": _PARTS.get(module.part, module.part),
         "version": module.version,
         "name": module.name,
-        "artifacts": [artifact_document(module, artifact, root) for artifact in module.artifacts],
+        "artifacts": artifact_list(module, root),
     }
     if module.metadata:
         chunk["metadata"] = [{"key": key, "value": value} for key, value in module.metadata.items()]
     return chunk
 
 
-def artifact_document(module: Module, artifact: Artifact, root: str) -> dict[str, object]:
-    """A file as a device sees it. Like hawkBit's default, only the ``-http`` relations exist, whatever the scheme is."""
-    href = f"{root}/softwaremodules/{module.id}/artifacts/{artifact.filename}"
-    return {
-        "filename": artifact.filename,
-        "hashes": {"sha1": artifact.sha1, "md5": artifact.md5, "sha256": artifact.sha256},
-        "size": artifact.size,
-        "_links": {"download-http": {"href": href}, "md5sum-http": {"href": f"{href}.MD5SUM"}},
-    }
+def artifact_list(module: Module, root: str) -> Sequence[object]:
+    """The files of a module. Like hawkBit's default, only the ``-http`` relations exist, whatever the scheme is."""
+    documents = []
+    for artifact in module.artifacts:
+        href = f"{root}/softwaremodules/{module.id}/artifacts/{artifact.filename}"
+        hashes = {"sha1": artifact.sha1, "md5": artifact.md5, "sha256": artifact.sha256}
+        links = {"download-http": _link(href), "md5sum-http": _link(f"{href}.MD5SUM")}
+        documents.append({"filename": artifact.filename, "hashes": hashes, "size": artifact.size, "_links": links})
+    return documents
 
 
-def read_deployment(state: State, controller_id: str, action_id: str) -> Action:
-    """The action whose deployment a device asks for; a cancelled one is not shown."""
-    action = state.find_action(action_id, controller_id)
-    if action.status in ("CANCELING", "CANCELED"):
-        raise Refused(404, "the action is cancelled")
-    state.retrieved(action)
+def read_deployment(state: State, action: Action) -> Action:
+    """The action whose deployment a device asks for; one that is cancelled or waits is not shown."""
+    actions.cancel_if_over(state, action)
+    if action.cancelling_or_cancelled or action.waiting:
+        raise Refused(404, "the action is cancelled or waits for a confirmation")
     return action
 
 
-def read_installed(state: State, controller_id: str, action_id: str) -> Action:
-    """A finished action."""
-    action = state.find_action(action_id, controller_id)
-    if action.active or action.status == "CANCELED":
+def read_confirmation(state: State, action: Action) -> Action:
+    """The action that a device is asked about."""
+    actions.cancel_if_over(state, action)
+    if not action.waiting:
+        raise Refused(404, "the action does not wait for a confirmation")
+    return action
+
+
+def confirmation_document(state: State, target: Target, root: str) -> dict[str, object]:
+    """Whether a device confirms by itself, and what it is asked."""
+    auto = target.auto_confirm
+    told: dict[str, object] = {"active": auto is not None, "activatedAt": 0 if auto is None else auto.activated}
+    if auto is not None:
+        named = {"initiator": auto.initiator, "remark": auto.remark}
+        told |= {key: value for key, value in named.items() if value is not None}
+    name = "activateAutoConfirm" if auto is None else "deactivateAutoConfirm"
+    links = {name: _link(f"{root}/confirmationBase/{name}")}
+    action = state.current(target.controller_id)
+    if action is not None and action.waiting:
+        links["confirmationBase"] = _link(f"{root}/confirmationBase/{action.id}?c={_change_mark(action)}")
+    return {"autoConfirm": told, "_links": links}
+
+
+def read_installed(action: Action) -> Action:
+    """An action that is over and was not cancelled; it need not have been a success."""
+    if action.active or action.cancelling_or_cancelled:
         raise Refused(404, "the action is not finished")
     return action
 
 
-def read_cancel(state: State, controller_id: str, action_id: str) -> dict[str, object]:
+def read_cancel(state: State, action: Action) -> dict[str, object]:
     """The wish to cancel."""
-    action = state.find_action(action_id, controller_id)
-    if not action.cancelling:
+    if not action.cancelling_or_cancelled:
         raise Refused(404, "the action is not being cancelled")
-    if action.entries[-1].type != "CANCELING":
-        state.record(action, "CANCELING", ("Update Server: Target retrieved cancel action",), quota=False)
+    actions.retrieved(state, action, "Target retrieved cancel action and should start now the cancellation.")
     return {"id": action.id, "cancelAction": {"stopId": action.id}}
-
-
-def parse_status(data: bytes) -> Status:
-    """Checks a feedback body; hawkBit answers 400 for what it cannot read."""
-    document = _object(data)
-    status = document.get("status")
-    if not isinstance(status, dict):
-        raise Refused(400, "status is missing")
-    result = status.get("result")
-    if not isinstance(result, dict) or result.get("finished") not in RESULTS:
-        raise Refused(400, "result.finished is missing or unknown")
-    if status.get("execution") not in EXECUTIONS:
-        raise Refused(400, "execution is missing or unknown")
-    code, timestamp = _whole(status, "code"), _whole(document, "timestamp")
-    details = status.get("details") or []
-    details = details if isinstance(details, list) else [details]
-    return Status(status["execution"], result["finished"], code, tuple(str(line) for line in details), timestamp)
-
-
-def deployment_feedback(state: State, controller_id: str, action_id: str, status: Status) -> None:
-    """What a device says about its deployment. ``closed`` with ``none`` counts as success, as in hawkBit."""
-    action = state.find_action(action_id, controller_id)
-    if not action.active:
-        raise Refused(410, "the action is closed")
-    if status.execution == "closed":
-        failed = status.finished == "failure"
-        _record(state, action, "ERROR" if failed else "FINISHED", status, quota=False)
-        if failed:
-            state.fail(action)
-        else:
-            state.finish(action, status.timestamp)
-    elif status.execution == "downloaded":
-        _record(state, action, "DOWNLOADED", status, quota=action.force != "downloadonly")
-        state.downloaded(action)
-    else:
-        # rejected and canceled are noted, and the action stays open
-        kind = {"rejected": "WARNING", "canceled": "CANCELED"}.get(status.execution) or _TYPES[status.execution]
-        _record(state, action, kind, status)
-
-
-def cancel_feedback(state: State, controller_id: str, action_id: str, status: Status) -> None:
-    """What a device says about a cancellation."""
-    action = state.find_action(action_id, controller_id)
-    if action.status not in ("CANCELING", "CANCELED"):
-        raise Refused(405, "the action is not being cancelled")
-    if not action.active:
-        raise Refused(410, "the action is closed")
-    if status.execution == "closed" and status.finished != "failure":
-        _record(state, action, "CANCELED", status, quota=False)
-        state.cancelled(action)
-    elif status.execution == "closed":
-        _record(state, action, "ERROR", status, quota=False)
-        state.cancel_refused(action)
-    elif status.execution == "rejected":
-        _record(state, action, "CANCEL_REJECTED", status)
-        state.cancel_refused(action)
-    else:
-        # canceled does not end it: the device must say closed
-        _record(state, action, "WARNING" if status.execution == "canceled" else "RUNNING", status)
-
-
-def _record(state: State, action: Action, kind: str, status: Status, *, quota: bool = True) -> None:
-    state.record(action, kind, status.details, code=status.code, timestamp=status.timestamp, quota=quota)
 
 
 def put_attributes(target: Target, data: bytes) -> None:
     """Takes a device's attributes; one bad pair refuses them all."""
-    document = _object(data)
+    document = json_object(data)
     pairs = document.get("data")
     mode = document.get("mode") or "merge"
-    if not isinstance(pairs, dict) or mode not in ("merge", "replace", "remove"):
-        raise Refused(400, "data is missing or mode is unknown")
-    for key, value in pairs.items():
-        if not key or not _ATTRIBUTE.fullmatch(key) or not (value is None or _ATTRIBUTE.fullmatch(str(value))):
-            raise Refused(400, "invalid target attributes")
+    if not isinstance(pairs, dict) or not pairs or mode not in ("merge", "replace", "remove"):
+        raise Refused(400, "data is missing or mode is unknown", "hawkbit.server.error.rest.body.notReadable")
+    given = {key: _attribute(value) for key, value in pairs.items()}
+    for text in (*given, *(value for value in given.values() if value is not None)):
+        if not _ATTRIBUTE.fullmatch(text):
+            raise Refused(400, "invalid target attributes", "hawkbit.server.error.repo.invalidTargetAttributes")
     kept: Mapping[str, str] = {} if mode == "replace" else target.attributes
-    removed = set(pairs) if mode == "remove" else {key for key, value in pairs.items() if value is None}
-    added = {} if mode == "remove" else {key: str(value) for key, value in pairs.items() if value is not None}
+    removed = set(given) if mode == "remove" else {key for key, value in given.items() if value is None}
+    added = {} if mode == "remove" else {key: value for key, value in given.items() if value is not None}
     merged = {key: value for key, value in {**kept, **added}.items() if key not in removed}
-    if len(merged) > 100:
-        raise Refused(429, "quota exceeded")
+    if len(merged) > MAX_ATTRIBUTES:
+        raise Refused(429, "quota exceeded", "hawkbit.server.error.quota.tooManyEntries")
     target.attributes = merged
-    target.request_attributes = False
+    if mode != "remove":
+        target.request_attributes = False
 
 
-def find_artifact(state: State, controller_id: str, module_id: str, filename: str) -> tuple[Action, Artifact]:
-    """The file a device may load: only while an action with it is open and not being cancelled."""
+def _attribute(value: object) -> str | None:
+    if isinstance(value, dict | list):
+        raise Refused(400, "an attribute is no text", "hawkbit.server.error.rest.body.notReadable")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def find_artifact(state: State, module_id: str, filename: str) -> Artifact:
+    """A file of any module."""
+    module = state.modules.get(module_id)
+    for artifact in module.artifacts if module is not None else ():
+        if artifact.filename == filename:
+            return artifact
+    raise Refused(404, "no such file")
+
+
+def download_action(state: State, controller_id: str, module_id: str) -> Action:
+    """The action for which a device may load files: one with the module that is open and not being cancelled."""
     for action in state.open_actions(controller_id):
-        if action.cancelling:
-            continue
-        for module in action.ds.modules:
-            for artifact in module.artifacts if module.id == module_id else ():
-                if artifact.filename == filename:
-                    return action, artifact
-    raise Refused(404, "no such file in an open action")
+        if not action.cancelling and any(module.id == module_id for module in action.ds.modules):
+            return action
+    raise Refused(404, "the module is in no open action")
 
 
 def module_of(state: State, controller_id: str, module_id: str) -> Module:
     """A module of an open or of the installed action."""
     target = state.find_target(controller_id)
-    sets = [action.ds for action in state.open_actions(controller_id)]
-    for ds in [*sets, *([target.installed] if target.installed else [])]:
+    sets = [action.ds for action in state.open_actions(controller_id) if not action.cancelling]
+    installed = state.installed_action(target)
+    for ds in [*sets, *([installed.ds] if installed is not None else [])]:
         for module in ds.modules:
             if module.id == module_id:
                 return module
     raise Refused(404, "no such module")
-
-
-def _whole(parent: Mapping[str, object], key: str) -> int | None:
-    value = parent.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | None):
-        raise Refused(400, f"{key} is no number")
-    return value
-
-
-def _object(data: bytes) -> Mapping[str, object]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, "the body is no JSON") from error
-    if not isinstance(document, dict):
-        raise Refused(400, "the body is no object")
-    return document
-
-
-def artifact_list(module: Module, root: str) -> Sequence[object]:
-    """The files of a module."""
-    return [artifact_document(module, artifact, root) for artifact in module.artifacts]

@@ -1,128 +1,45 @@
-"""What the development server knows, and how it changes: hawkBit's action state machine in memory.
+"""What the development server knows, in memory. How it changes stands in ``server_actions`` and ``server_confirmation``.
 
-No HTTP here. Ids are text, as in DDI documents. Times are milliseconds since 1970.
+Not safe for threads: the server holds its lock around every call.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from agent.demo.server_config import Config
+from agent.demo.server_values import Action, Artifact, DistributionSet, Entry, Module, Refused, Target, now_ms
 
 MAX_ENTRIES = 1000  # hawkBit's maxStatusEntriesPerAction; final messages are exempt
 MAX_MESSAGES = 50  # hawkBit's maxMessagesPerActionStatus
 MAX_MESSAGE = 512  # longer ones are split, and the parts count
-FORCE_TYPES = ("forced", "soft", "downloadonly")
-
-
-class Refused(Exception):
-    """The request is answered with an error status."""
-
-    def __init__(self, status: int, message: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file on disk and its digests."""
-
-    id: str
-    filename: str
-    path: Path
-    size: int
-    sha1: str
-    md5: str
-    sha256: str
-
-
-@dataclass(slots=True)
-class Module:
-    """A software module. It counts as a distribution set of one where a set is wanted."""
-
-    id: str
-    name: str
-    version: str
-    part: str = "os"
-    artifacts: list[Artifact] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DistributionSet:
-    """What is assigned: a name, a version, modules."""
-
-    id: str
-    name: str
-    version: str
-    modules: tuple[Module, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of an action's history; ``time`` is the device's if it sent one, ``reported`` the server's."""
-
-    type: str
-    messages: tuple[str, ...]
-    code: int | None
-    time: int
-    reported: int
-
-
-@dataclass(slots=True)
-class Action:
-    """A target is to get a distribution set."""
-
-    id: str
-    controller_id: str
-    ds: DistributionSet
-    force: str = "forced"
-    window: str | None = None
-    status: str = "RUNNING"
-    active: bool = True
-    revision: int = 0
-    last_code: int | None = None
-    entries: list[Entry] = field(default_factory=list)
-
-    @property
-    def cancelling(self) -> bool:
-        """The operator wants it back, and the device has not answered."""
-        return self.active and self.status == "CANCELING"
-
-
-@dataclass(slots=True)
-class Target:
-    """A device as the server sees it."""
-
-    controller_id: str
-    token: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    request_attributes: bool = True
-    update_status: str = "UNKNOWN"
-    assigned: DistributionSet | None = None
-    installed: DistributionSet | None = None
-    installed_at: int | None = None
-    installed_action: str = ""
-    polls: int = 0
+MAX_ATTRIBUTES = 100  # hawkBit's maxAttributeEntriesPerTarget
 
 
 class State:
-    """Everything in memory. Not safe for threads: the server holds its lock around every call."""
+    """Everything.
 
-    def __init__(self) -> None:
+    Args:
+        config: the tenant's.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
         self.targets: dict[str, Target] = {}
         self.modules: dict[str, Module] = {}
         self.sets: dict[str, DistributionSet] = {}
         self.actions: dict[str, Action] = {}
         self.max_entries = MAX_ENTRIES
+        self.quota_status = 429  # 403 up to hawkBit 0.9
+        self._of_target: dict[str, list[Action]] = {}
+        self._open: dict[str, dict[str, Action]] = {}
         self._last_id = 0
 
     def new_id(self) -> str:
-        """The next number; one sequence for everything, as an operator would see it in a fresh database."""
+        """The next number; one sequence for everything, so that no two things can be mistaken for each other."""
         self._last_id += 1
         return str(self._last_id)
 
@@ -130,9 +47,17 @@ class State:
         """Registers a device; an existing one is returned as it is."""
         target = self.targets.get(controller_id)
         if target is None:
-            target = Target(controller_id, token or secrets.token_hex(16))
+            target = Target(controller_id, token or secrets.token_hex(16), created=now_ms(), name=controller_id)
             self.targets[controller_id] = target
         return target
+
+    def remove_target(self, controller_id: str) -> None:
+        """Forgets a device and its actions."""
+        self.find_target(controller_id)
+        del self.targets[controller_id]
+        for action in self._of_target.pop(controller_id, []):
+            del self.actions[action.id]
+        self._open.pop(controller_id, None)
 
     def add_module(
         self, name: str, version: str, part: str = "os", metadata: Mapping[str, str] | None = None
@@ -144,6 +69,8 @@ class State:
 
     def add_artifact(self, module: Module, path: Path, filename: str) -> Artifact:
         """Takes a file into a module; it is served from where it lies."""
+        if module.locked:
+            raise Refused(423, "the module is locked", "hawkbit.server.error.locked")
         if any(artifact.filename == filename for artifact in module.artifacts):
             raise Refused(409, "the module has a file of this name")
         digests = [hashlib.sha1(usedforsecurity=False), hashlib.md5(usedforsecurity=False), hashlib.sha256()]
@@ -156,44 +83,45 @@ class State:
         module.artifacts.append(artifact)
         return artifact
 
-    def add_set(self, name: str, version: str, modules: Sequence[Module]) -> DistributionSet:
+    def add_set(
+        self, name: str, version: str, modules: Sequence[Module], *, migration_step: bool = False, type: str = "os"
+    ) -> DistributionSet:
         """Makes a distribution set."""
-        made = DistributionSet(self.new_id(), name, version, tuple(modules))
+        made = DistributionSet(self.new_id(), name, version, tuple(modules), type, migration_step)
         self.sets[made.id] = made
         return made
 
-    def assign(self, controller_id: str, ds: DistributionSet, force: str = "forced") -> Action | None:
-        """Gives a set to a target; None when the target has it assigned already.
-
-        An action that is still open is cancelled softly, and its cancellation is offered first.
-        """
-        if force not in FORCE_TYPES:
-            raise Refused(400, "unknown type of assignment")
-        target = self.find_target(controller_id)
-        if target.assigned is ds:
-            return None
-        for other in self.open_actions(controller_id):
-            if not other.cancelling:
-                self.cancel(other)
-        action = Action(self.new_id(), controller_id, ds, force)
+    def add_action(self, action: Action) -> None:
+        """Takes in a new action."""
         self.actions[action.id] = action
-        target.assigned, target.update_status = ds, "PENDING"
-        self.record(action, "RUNNING", ("Update Server: Assignment initiated by user 'admin'",), quota=False)
-        return action
+        self._of_target.setdefault(action.controller_id, []).append(action)
+        if action.active:
+            self._open.setdefault(action.controller_id, {})[action.id] = action
 
-    def cancel(self, action: Action, *, force: bool = False) -> None:
-        """The operator takes an action back: first softly, and by force only after that."""
-        if not action.active:
-            raise Refused(405, "the action is not cancellable")
-        if force:
-            if not action.cancelling:
-                raise Refused(405, "the action must be cancelled softly first")
-            self._close_cancelled(action, "Update Server: a force quit has been performed")
-            return
-        if action.cancelling:
-            raise Refused(405, "the action is being cancelled already")
-        action.status = "CANCELING"
-        self.record(action, "CANCELING", ("Update Server: manual cancelation requested",), quota=False)
+    def remove_action(self, action: Action) -> None:
+        """Forgets an action."""
+        self.close(action, action.status)
+        del self.actions[action.id]
+        self._of_target[action.controller_id].remove(action)
+
+    def change(self, action: Action, status: str) -> None:
+        """Gives an action another status."""
+        if action.status != status:
+            action.status = status
+            action.version += 1
+            action.revision += 1
+
+    def open(self, action: Action, status: str) -> None:
+        """Activates an action that waited for its rollout."""
+        self.change(action, status)
+        action.active = True
+        self._open.setdefault(action.controller_id, {})[action.id] = action
+
+    def close(self, action: Action, status: str) -> None:
+        """Ends an action."""
+        self.change(action, status)
+        action.active = False
+        self._open.get(action.controller_id, {}).pop(action.id, None)
 
     def find_target(self, controller_id: str) -> Target:
         """Returns a target or refuses with 404."""
@@ -209,78 +137,47 @@ class State:
             raise Refused(404, "unknown action")
         return action
 
+    def actions_of(self, controller_id: str) -> Sequence[Action]:
+        """All actions of a target, oldest first."""
+        return self._of_target.get(controller_id, [])
+
     def open_actions(self, controller_id: str) -> list[Action]:
         """The actions of a target that are not closed, oldest first."""
-        return [a for a in self.actions.values() if a.active and a.controller_id == controller_id]
+        return sorted(self._open.get(controller_id, {}).values(), key=lambda action: int(action.id))
 
     def current(self, controller_id: str) -> Action | None:
         """The action that the next poll is about."""
-        return next(iter(self.open_actions(controller_id)), None)
+        return min(self._open.get(controller_id, {}).values(), key=lambda action: int(action.id), default=None)
+
+    def installed_action(self, target: Target) -> Action | None:
+        """The last finished action of the set that the target has installed."""
+        for action in reversed(self.actions_of(target.controller_id)):
+            if target.installed is not None and action.ds is target.installed and action.status == "FINISHED":
+                return action
+        return None
 
     def record(
         self,
         action: Action,
         kind: str,
-        messages: Sequence[str] = (),
+        messages: Iterable[str] = (),
         *,
         code: int | None = None,
         timestamp: int | None = None,
-        quota: bool = True,
     ) -> None:
-        """Adds a line to the history; refuses with 429 when the quota is used up."""
-        parts = [text[n : n + MAX_MESSAGE] for text in messages for n in range(0, max(len(text), 1), MAX_MESSAGE)]
-        if len(parts) > MAX_MESSAGES or (quota and len(action.entries) >= self.max_entries):
-            raise Refused(429, "quota exceeded")
-        if code is not None:
-            action.last_code = code
-            parts.append(f"Device reported status code: {code}")
-        now = int(time.time() * 1000)
-        action.entries.append(Entry(kind, tuple(parts), code, now if timestamp is None else timestamp, now))
+        """Adds a line to the history, whatever the quotas say."""
+        now = now_ms()
+        time = now if timestamp is None else timestamp
+        action.entries.append(Entry(kind, tuple(split_messages(messages)), code, time, now))
         action.revision += 1
 
-    def retrieved(self, action: Action) -> None:
-        """The device has read the deployment; noted once until something else happens."""
-        if action.active and action.entries[-1].type != "RETRIEVED":
-            self.record(action, "RETRIEVED", ("Update Server: Target retrieved update action and should start now",))
+    def check_quota(self, action: Action, kind: str, messages: Iterable[str]) -> None:
+        """Refuses what would be too much; final messages are exempt from the number of entries, not from their length."""
+        full = 0 < self.max_entries <= len(action.entries) and kind not in ("FINISHED", "ERROR")
+        if full or len(split_messages(messages)) > MAX_MESSAGES:
+            raise Refused(self.quota_status, "quota exceeded", "hawkbit.server.error.quota.tooManyEntries")
 
-    def finish(self, action: Action, timestamp: int | None) -> None:
-        """The device says that it runs the new system."""
-        target = self.targets[action.controller_id]
-        now = int(time.time() * 1000) if timestamp is None else timestamp
-        action.status, action.active = "FINISHED", False
-        if target.installed_at is None or target.installed_at < now:
-            target.installed, target.installed_at, target.installed_action = action.ds, now, action.id
-        target.request_attributes = True
-        if target.assigned is target.installed:
-            target.update_status = "IN_SYNC"
 
-    def fail(self, action: Action) -> None:
-        """The device says that the update failed; the set can be assigned again."""
-        target = self.targets[action.controller_id]
-        action.status, action.active = "ERROR", False
-        target.assigned, target.update_status = None, "ERROR"
-
-    def downloaded(self, action: Action) -> None:
-        """Closes a download-only action; for any other the message is information."""
-        if action.force != "downloadonly":
-            return
-        target = self.targets[action.controller_id]
-        action.status, action.active = "DOWNLOADED", False
-        target.update_status, target.request_attributes = "IN_SYNC", True
-
-    def cancelled(self, action: Action) -> None:
-        """The device has stopped."""
-        self._close_cancelled(action, "")
-
-    def cancel_refused(self, action: Action) -> None:
-        """The device goes on."""
-        action.status = "RUNNING"
-
-    def _close_cancelled(self, action: Action, message: str) -> None:
-        target = self.targets[action.controller_id]
-        action.status, action.active = "CANCELED", False
-        if message:
-            self.record(action, "CANCELED", (message,), quota=False)
-        following = self.current(action.controller_id)
-        target.assigned = following.ds if following else target.installed
-        target.update_status = "PENDING" if following else "IN_SYNC"
+def split_messages(messages: Iterable[str]) -> list[str]:
+    """Messages as they are stored: none longer than ``MAX_MESSAGE``."""
+    return [text[n : n + MAX_MESSAGE] for text in messages for n in range(0, max(len(text), 1), MAX_MESSAGE)]

@@ -30,8 +30,8 @@ from agent.demo.bus import PrivateBus, properties
 from agent.demo.factory import CONTROLLER, Timing
 from agent.demo.news import Event, News
 from agent.demo.server import DevServer
-from agent.demo.server_state import Entry, Module
 from agent.demo.server_tls import make_tls
+from agent.demo.server_values import Entry, Module
 from agent.errors import EnvironmentFault
 
 _T = TypeVar("_T")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -97,7 +96,7 @@ def test_only_a_download_without_range_is_noted(
 def test_files_come_only_for_an_open_action(
     server: DevServer, device: requests.Session, offer: tuple[str, str]
 ) -> None:
-    assert device.get(f"{offer[1]}.MD5SUM", timeout=10).text == f"{hashlib.md5(DATA).hexdigest()}  b.raucb\n"
+    assert device.get(f"{offer[1]}.MD5SUM", timeout=10).text == f"{hashlib.md5(DATA).hexdigest()}  b.raucb"
     assert device.get(f"{offer[1]}x", timeout=10).status_code == 404
     listed = device.get(offer[1].rsplit("/", 1)[0], timeout=10).json()
     assert listed[0]["hashes"]["sha256"] == hashlib.sha256(DATA).hexdigest()
@@ -119,77 +118,6 @@ def test_faults_strike_as_often_as_told(server: DevServer, device: requests.Sess
     server.faults.drop(10)
     with pytest.raises(requests.RequestException):
         device.get(offer[1], timeout=10)
-
-
-@pytest.fixture
-def operator(server: DevServer) -> Iterator[Any]:
-    with requests.Session() as session:
-        session.trust_env = False
-
-        def call(method: str, path: str, status: int = 200, **options: Any) -> Any:
-            answer = session.request(method, f"{server.url}/rest/v1{path}", auth=("admin", "pw"), timeout=10, **options)
-            assert answer.status_code == status, answer.text
-            return answer.json() if answer.content else None
-
-        yield call
-
-
-@pytest.mark.parametrize("multipart", [True, False])
-def test_an_operator_can_do_it_all(server: DevServer, device: requests.Session, operator: Any, multipart: bool) -> None:
-    made = operator("POST", "/targets", 201, json=[{"controllerId": "d2", "name": "d2", "securityToken": "t2"}])
-    assert made[0]["updateStatus"] == "unknown"
-    module = operator("POST", "/softwaremodules", 201, json=[{"name": "rootfs", "version": "1", "type": "os"}])[0]["id"]
-    pair = {"key": "cra.severity", "value": "low", "targetVisible": True}
-    operator("POST", f"/softwaremodules/{module}/metadata", 201, json=[pair])
-    path = f"/softwaremodules/{module}/artifacts?filename=b.raucb&sha256sum={hashlib.sha256(DATA).hexdigest()}"
-    upload = {"files": {"file": ("x", DATA)}} if multipart else {"data": DATA}
-    assert operator("POST", path, 201, **upload)["size"] == len(DATA)
-    made = operator(
-        "POST", "/distributionsets", 201, json=[{"name": "fw", "version": "1", "modules": [{"id": module}]}]
-    )
-    assigned = operator("POST", f"/distributionsets/{made[0]['id']}/assignedTargets", json=[{"id": "d2"}])
-    again = operator("POST", f"/distributionsets/{made[0]['id']}/assignedTargets", json=[{"id": "d2"}])
-    assert (assigned["assigned"], again["assigned"], again["alreadyAssigned"]) == (1, 0, 1)
-    action = assigned["assignedActions"][0]["id"]
-    device.headers["Authorization"] = "TargetToken t2"
-    document = device.get(f"{server.controller_url('d2')}/deploymentBase/{action}", timeout=10).json()
-    chunk = document["deployment"]["chunks"][0]
-    assert chunk["metadata"] == [{"key": "cra.severity", "value": "low"}]
-    assert device.get(chunk["artifacts"][0]["_links"]["download-http"]["href"], timeout=10).content == DATA
-    assert operator("PUT", f"/targets/d2/actions/{action}", json={"forceType": "soft"})["forceType"] == "soft"
-    assert operator("GET", f"/targets/d2/actions/{action}")["status"] == "pending"
-    assert operator("GET", "/targets/d2/actions")["total"] == 1
-    listed = operator("GET", f"/targets/d2/actions/{action}/status?limit=2")
-    assert [entry["type"] for entry in listed["content"]] == ["download", "retrieved"]
-    operator("DELETE", f"/targets/d2/actions/{action}", 204)
-    assert operator("GET", f"/targets/d2/actions/{action}")["type"] == "cancel"
-    operator("DELETE", f"/targets/d2/actions/{action}?force=true", 204)
-    operator("DELETE", f"/targets/d2/actions/{action}", 405)
-    assert operator("GET", "/targets/d2/attributes") == {}
-    assert operator("GET", "/targets/d2/installedDS", 204) is None
-    operator("DELETE", "/targets/d2")
-    operator("GET", "/targets/d2", 404)
-
-
-def test_an_operator_without_the_password_is_refused(server: DevServer) -> None:
-    with requests.Session() as session:
-        session.trust_env = False
-        for auth in (None, ("admin", "admin"), ("x", "pw")):
-            assert session.get(f"{server.url}/rest/v1/targets", auth=auth, timeout=10).status_code == 401
-
-
-def test_requests_that_make_no_sense_are_400_404_405_409(server: DevServer, operator: Any) -> None:
-    operator("POST", "/targets", 400, data=b"{")
-    operator("POST", "/targets", 400, json=[{}])
-    operator("POST", "/targets", 409, json=[{"controllerId": "dev1"}])
-    operator("PUT", "/targets", 405)
-    operator("GET", "/nothing", 404)
-    operator("POST", "/softwaremodules/99/artifacts?filename=x", 404, data=b"x")
-    operator("POST", "/distributionsets/99/assignedTargets", 404, json=[])
-    module = operator("POST", "/softwaremodules", 201, json=[{"name": "n", "version": "1", "type": "os"}])[0]["id"]
-    operator("POST", f"/softwaremodules/{module}/artifacts", 400, data=b"x")
-    operator("POST", f"/softwaremodules/{module}/artifacts?filename=x&sha256sum=00", 400, data=b"x")
-    operator("POST", f"/softwaremodules/{module}/artifacts?filename=../x", 400, data=b"x")
 
 
 def test_it_says_that_it_is_a_test_double(server: DevServer) -> None:

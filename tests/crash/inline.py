@@ -15,7 +15,8 @@ from agent.bundle.verify import VerifiedBundle
 from agent.daemon.inbox import HasFileno, Inbox, Stopped
 from agent.demo import server_routes
 from agent.demo.server_http import Answer, Request
-from agent.demo.server_state import Refused, State
+from agent.demo.server_state import State
+from agent.demo.server_values import Refused
 from agent.errors import EnvironmentFault, explain
 from agent.installer import main as installer
 from agent.wire import Frame
@@ -142,7 +143,7 @@ class Office:
         self._learned, self._last = learned, _known(state)
         self._authorization = f"TargetToken {token}"
         self._heard = heard
-        self._rules = server_routes.Rules("DEFAULT", "", "00:01:00")
+        self._rules = server_routes.Rules()
 
     def fetcher(self, frame: Frame) -> list[Frame]:
         """What a fetcher answers."""

@@ -25,7 +25,8 @@ from collections.abc import Mapping
 from agent.daemon.slot_status import from_json
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.factory import CONTROLLER
-from agent.demo.server_state import Action, State
+from agent.demo.server_state import State
+from agent.demo.server_values import Action
 from crash.content import Content
 from crash.disk import State as DiskState
 from crash.record import Recording
@@ -117,7 +118,8 @@ def server_key(state: State) -> str:
         for action in state.actions.values()
     ]
     target = state.targets[CONTROLLER]
-    return repr((actions, sorted(target.attributes.items()), target.request_attributes, target.installed_action))
+    installed = state.installed_action(target)
+    return repr((actions, sorted(target.attributes.items()), target.request_attributes, installed and installed.id))
 
 
 def _damaged(name: str, content: Content) -> bool:
