@@ -68,12 +68,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FileAnswer:
-    """A file, or a range of it. ``etag`` is without its quotes."""
+    """A file, or ranges of it. ``etag`` is without its quotes, ``modified`` in seconds since 1970."""
 
     path: Path
     size: int
     etag: str
     filename: str
+    modified: int = 0
 
 
 @dataclass(slots=True)

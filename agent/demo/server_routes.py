@@ -202,4 +202,4 @@ def _artifacts(call: _Call, module_id: str, filename: str | None) -> Answer | Fi
     if checksum:
         disposition = {"Content-Disposition": f"attachment;filename={filename}"}
         return Answer(200, f"{artifact.md5}  {artifact.filename}".encode(), "text/plain", disposition)
-    return FileAnswer(artifact.path, artifact.size, artifact.sha1, artifact.filename)
+    return FileAnswer(artifact.path, artifact.size, artifact.sha1, artifact.filename, artifact.created // 1000)

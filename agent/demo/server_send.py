@@ -8,13 +8,16 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 
 from agent.demo.server_faults import Fault
 from agent.demo.server_http import FileAnswer
 
 PIECE = 256 * 1024
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_RANGES = re.compile(r"bytes=[0-9]*-[0-9]*(,[0-9]*-[0-9]*)*")
+_BOUNDARY = "THIS_STRING_SEPARATES_MULTIPART"  # hawkBit's
 
 
 class Dropped(Exception):
@@ -25,28 +28,32 @@ class Dropped(Exception):
         self.sent = sent
 
 
-def wanted_range(header: str, size: int) -> tuple[int, int] | None:
-    """Returns (first, last) of a single range, None for the whole file.
+def wanted_ranges(header: str, size: int) -> list[tuple[int, int]]:
+    """Returns (first, last) of each range, none for the whole file.
 
-    Several ranges in one request are answered with the whole file, which the RFC allows.
+    As strict as hawkBit: what it cannot read, what overlaps and a suffix longer than the file are unsatisfiable.
 
     Raises:
-        ValueError: it cannot be satisfied: 416.
+        ValueError: 416.
     """
-    found = _RANGE.fullmatch(header.replace(" ", ""))
-    if found is None:
-        return None
-    first, last = found.groups()
-    if not first and not last:
-        raise ValueError("an empty range")
-    if not first:
-        count = min(int(last), size)
-        first_byte, last_byte = size - count, size - 1
-    else:
-        first_byte, last_byte = int(first), min(int(last), size - 1) if last else size - 1
-    if first_byte >= size or first_byte > last_byte:
-        raise ValueError("behind the end")
-    return first_byte, last_byte
+    if not header:
+        return []
+    if not _RANGES.fullmatch(header):
+        raise ValueError("it cannot be understood")
+    spans = []
+    for part in header.removeprefix("bytes=").split(","):
+        start, _, end = part.partition("-")
+        if not start and not end:
+            raise ValueError("an empty range")
+        first = int(start) if start else size - int(end)
+        last = min(int(end), size - 1) if start and end else size - 1
+        if first > last or first < 0:
+            raise ValueError("behind the end or before the start")
+        spans.append((first, last))
+    spans.sort()
+    if any(later[0] <= earlier[1] for earlier, later in pairwise(spans)):
+        raise ValueError("overlapping ranges")
+    return spans
 
 
 def send_file(
@@ -62,31 +69,66 @@ def send_file(
     """
     size = answer.size + fault.size_delta
     etag = f'"{fault.etag or answer.etag}"'
-    header = "" if fault.ignore_range else handler.headers.get("Range", "")
-    if handler.headers.get("If-Range", etag) != etag:
+    header = "" if fault.ignore_range or handler.command == "HEAD" else handler.headers.get("Range", "")
+    if not _same(handler.headers.get("If-Range"), etag, answer.modified):
         header = ""
-    match = handler.headers.get("If-Match", "")
-    if match not in ("", "*", answer.etag):  # hawkBit compares the digest without quotes
-        return _head(handler, 412, {"Content-Length": "0"}, fault), 0
-    try:
-        span = wanted_range(header, size)
-    except ValueError:
-        return _head(handler, 416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"}, fault), 0
-    first, last = span or (0, size - 1)
     headers = {
         "Content-Type": "application/octet-stream",
         "Accept-Ranges": "bytes",
         "ETag": etag,
-        "Content-Disposition": f'attachment; filename="{answer.filename}"',
+        "Last-Modified": formatdate(answer.modified, usegmt=True),
+        "Content-Disposition": f'attachment;filename="{answer.filename}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if span is not None:
+    try:
+        spans = wanted_ranges(header, size)
+    except ValueError:
+        return _head(handler, 416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"}, fault), 0
+    if len(spans) > 1:
+        return _send_parts(handler, answer, fault, spans, headers, stop)
+    first, last = spans[0] if spans else (0, size - 1)
+    if spans:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers |= {"Transfer-Encoding": "chunked"} if fault.endless else {"Content-Length": str(last - first + 1)}
-    status = _head(handler, 200 if span is None else 206, headers, fault)
+    status = _head(handler, 206 if spans else 200, headers, fault)
     if handler.command == "HEAD":
         return status, 0
     return status, _send_body(handler, answer, fault, first, last + 1, stop)
+
+
+def _same(if_range: str | None, etag: str, modified: int) -> bool:
+    """Whether ranges are of the file that the client knows (``checkIfRangeSendAll`` of hawkBit's FileStreamingUtil)."""
+    if if_range is None or if_range == etag:
+        return True
+    try:
+        return parsedate_to_datetime(if_range).timestamp() >= modified
+    except ValueError:
+        return False
+
+
+def _send_parts(
+    handler: BaseHTTPRequestHandler,
+    answer: FileAnswer,
+    fault: Fault,
+    spans: list[tuple[int, int]],
+    headers: dict[str, str],
+    stop: threading.Event,
+) -> tuple[int, int]:
+    """Several ranges; like hawkBit's answer it has no length and ends with the connection."""
+    headers |= {"Content-Type": f"multipart/byteranges; boundary={_BOUNDARY}", "Connection": "close"}
+    handler.close_connection = True
+    status = _head(handler, 206, headers, fault)
+    sent = 0
+    for number, (first, last) in enumerate(spans):
+        begin = "" if number == 0 else "\r\n"
+        part = (
+            f"{begin}--{_BOUNDARY}\r\nContent-Type: application/octet-stream\r\n"
+            f"Content-Range: bytes {first}-{last}/{answer.size + fault.size_delta}\r\n\r\n"
+        ).encode()
+        handler.wfile.write(part)
+        sent += len(part) + _send_body(handler, answer, fault, first, last + 1, stop)
+    handler.wfile.write(f"\r\n--{_BOUNDARY}--".encode())
+    return status, sent
 
 
 def _head(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], fault: Fault) -> int:

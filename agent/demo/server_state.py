@@ -79,7 +79,7 @@ class State:
                 for digest in digests:
                     digest.update(piece)
         sha1, md5, sha256 = (digest.hexdigest() for digest in digests)
-        artifact = Artifact(self.new_id(), filename, path, path.stat().st_size, sha1, md5, sha256)
+        artifact = Artifact(self.new_id(), filename, path, path.stat().st_size, sha1, md5, sha256, now_ms())
         module.artifacts.append(artifact)
         return artifact
 

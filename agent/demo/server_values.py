@@ -41,6 +41,7 @@ class Artifact:
     sha1: str
     md5: str
     sha256: str
+    created: int = 0
 
 
 @dataclass(slots=True, eq=False)

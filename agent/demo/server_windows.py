@@ -89,8 +89,8 @@ def parse_schedule(cron: str, duration: str, timezone: str, now_ms: int) -> Sche
     parts = cron.split()
     if len(parts) not in (6, 7):
         raise ValueError("a schedule has six or seven fields")
-    if "?" in parts[3] and "?" in parts[5]:
-        raise ValueError("only one of the two days can be left open")
+    if [part for part in parts if "?" in part] != ["?"] or "?" not in (parts[3], parts[5]):
+        raise ValueError("one of the two days, and nothing else, must be left open with ?")
     fields = tuple(_values(part, *row) for part, row in zip([*parts, "*"][:7], _FIELDS, strict=True))
     clock = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", duration.strip())
     if clock is None:

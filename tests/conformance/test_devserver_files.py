@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import hashlib
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def offer(server: DevServer, tmp_path: Path) -> tuple[str, str]:
         ("bytes=10239-", 10239, 10239),
         ("bytes=10000-99999", 10000, 10239),
         ("bytes=-8", 10232, 10239),
-        ("bytes=-99999", 0, 10239),
+        ("bytes=-10240", 0, 10239),
     ],
 )
 def test_a_range_is_answered_exactly(
@@ -62,10 +63,36 @@ def test_a_range_is_answered_exactly(
     assert answer.headers["ETag"] == f'"{SHA1}"'
 
 
-@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=9-5", "bytes=-0", "bytes=-"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=10240-",
+        "bytes=9-5",
+        "bytes=-0",
+        "bytes=-",
+        "bytes=-10241",
+        "bytes=0-9,5-15",
+        "bytes=0-1, 5-6",
+        "pages=1-2",
+    ],
+)
 def test_a_range_that_cannot_be_is_416(device: requests.Session, offer: tuple[str, str], asked: str) -> None:
     answer = device.get(offer[1], headers={"Range": asked}, timeout=10)
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(DATA)}")
+
+
+def test_several_ranges_come_in_parts_and_in_order(device: requests.Session, offer: tuple[str, str]) -> None:
+    answer = device.get(offer[1], headers={"Range": "bytes=20-21,5-9,-3"}, timeout=10)
+    assert answer.status_code == 206
+    kind = answer.headers["Content-Type"]
+    assert kind == "multipart/byteranges; boundary=THIS_STRING_SEPARATES_MULTIPART"
+    message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + answer.content)
+    parts = [(part["Content-Range"], part.get_payload(decode=True)) for part in message.walk()][1:]
+    assert parts == [
+        ("bytes 5-9/10240", DATA[5:10]),
+        ("bytes 20-21/10240", DATA[20:22]),
+        ("bytes 10237-10239/10240", DATA[10237:]),
+    ]
 
 
 def test_conditions_on_ranges(device: requests.Session, offer: tuple[str, str]) -> None:
@@ -75,6 +102,8 @@ def test_conditions_on_ranges(device: requests.Session, offer: tuple[str, str]) 
 
     assert ask(If_Range=f'"{SHA1}"') == 206
     assert ask(If_Range='"other"') == 200
+    assert ask(If_Range="Thu, 01 Jan 1970 00:00:00 GMT") == 200
+    assert ask(If_Range="Fri, 01 Jan 2100 00:00:00 GMT") == 206
     assert ask(If_Match=f'"{SHA1}"') == 412
     assert ask(If_Match=SHA1) == 206
 
@@ -91,6 +120,16 @@ def test_only_a_download_without_range_is_noted(
     assert "DOWNLOAD" not in [entry.type for entry in server.history(offer[0])]
     assert device.get(offer[1], timeout=10).content == DATA
     assert [entry.type for entry in server.history(offer[0])][-1] == "DOWNLOAD"
+    device.get(f"{offer[1]}.MD5SUM", timeout=10)
+    assert [entry.type for entry in server.history(offer[0])].count("DOWNLOAD") == 2
+
+
+def test_a_download_without_range_meets_the_quota(
+    server: DevServer, device: requests.Session, offer: tuple[str, str]
+) -> None:
+    server.state.max_entries = 1
+    assert device.get(offer[1], timeout=10).status_code == 429
+    assert device.get(offer[1], headers={"Range": "bytes=0-"}, timeout=10).status_code == 206
 
 
 def test_files_come_only_for_an_open_action(
