@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from zlib import crc32
 
 from agent.demo import server_actions as actions
-from agent.demo import server_config, server_mgmt, server_routes, server_send
+from agent.demo import server_config, server_mgmt, server_rollouts, server_routes, server_send
 from agent.demo.server_faults import Fault, Faults
 from agent.demo.server_http import Answer, FileAnswer, Request, Seen, as_error
 from agent.demo.server_state import State
@@ -209,12 +209,18 @@ class DevServer:
         """Does what a request asks, and turns a refusal into an answer."""
         try:
             with self.lock:
-                if request.path.startswith(server_mgmt.ROOT) and self.login[1]:
-                    server_mgmt.check_login(request, *self.login)
-                    return server_mgmt.answer(self.state, request, self.login[0])
-                return server_routes.answer(self.state, self.rules, request)
+                server_rollouts.run(self.state)
+                answer = self._answer(request)
+                server_rollouts.run(self.state)
+                return answer
         except Refused as refusal:
             return as_error(refusal.status, refusal.message, refusal.code)
+
+    def _answer(self, request: Request) -> Answer | FileAnswer:
+        if request.path.startswith(server_mgmt.ROOT) and self.login[1]:
+            server_mgmt.check_login(request, *self.login)
+            return server_mgmt.answer(self.state, request, self.login[0])
+        return server_routes.answer(self.state, self.rules, request)
 
     def keep_upload(self, read: Callable[[int], bytes], length: int) -> Path:
         """Stores a large body."""

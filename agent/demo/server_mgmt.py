@@ -8,7 +8,7 @@ import hmac
 import re
 from urllib.parse import unquote
 
-from agent.demo import server_mgmt_software, server_mgmt_system, server_mgmt_targets
+from agent.demo import server_mgmt_rollouts, server_mgmt_software, server_mgmt_system, server_mgmt_targets
 from agent.demo.server_http import Answer, Request
 from agent.demo.server_mgmt_values import Call, Route
 from agent.demo.server_state import State
@@ -19,6 +19,7 @@ _ROUTES: tuple[Route, ...] = (
     *server_mgmt_system.ROUTES,
     *server_mgmt_targets.ROUTES,
     *server_mgmt_software.ROUTES,
+    *server_mgmt_rollouts.ROUTES,
 )
 
 

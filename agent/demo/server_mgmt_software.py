@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from agent.demo import server_actions as actions
+from agent.demo import server_rollouts as rollouts
 from agent.demo.server_http import Answer, as_json
 from agent.demo.server_mgmt_assign import assign_one, shown_result
 from agent.demo.server_mgmt_values import (
@@ -189,7 +190,9 @@ def _invalidate(call: Call) -> Answer:
     how = text(call.body(), "actionCancelationType")
     if how not in ("none", "soft", "force"):
         raise Refused(400, "unknown type of cancellation")
-    actions.invalidate(call.state, call.set(), how)
+    ds = call.set()
+    actions.invalidate(call.state, ds, how)
+    rollouts.recall(call.state, ds.id, how)
     return Answer(204)
 
 

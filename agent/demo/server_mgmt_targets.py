@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.demo import server_actions as actions
 from agent.demo import server_confirmation as confirmation
+from agent.demo.server_filter import parse_filter
 from agent.demo.server_http import Answer, as_json
 from agent.demo.server_mgmt_assign import assign_one, shown_result
 from agent.demo.server_mgmt_values import (
@@ -40,8 +41,10 @@ def _post_targets(call: Call) -> Answer:
 
 
 def _get_targets(call: Call) -> Answer:
-    shown = [show_target(call.state, target) for target in call.state.targets.values()]
-    return call.page(shown, "controllerId:ASC")
+    query = call.request.query.get("q")
+    fits = parse_filter(query) if query is not None else lambda _: True
+    shown = [show_target(call.state, target) for target in call.state.targets.values() if fits(target)]
+    return call.page(shown, "controllerId:ASC", filtered=True)
 
 
 def _get_target(call: Call) -> Answer:
@@ -118,19 +121,19 @@ def _deactivate_auto(call: Call) -> Answer:
 
 def _get_actions(call: Call) -> Answer:
     controller_id = call.target().controller_id
-    return call.page((show_action(action) for action in call.state.actions_of(controller_id)), "id:DESC")
+    return call.page((show_action(call.state, action) for action in call.state.actions_of(controller_id)), "id:DESC")
 
 
 def _get_all_actions(call: Call) -> Answer:
-    return call.page((show_action(action) for action in call.state.actions.values()), "id:ASC")
+    return call.page((show_action(call.state, action) for action in call.state.actions.values()), "id:ASC")
 
 
 def _get_action(call: Call) -> Answer:
-    return as_json(show_action(call.action()))
+    return as_json(show_action(call.state, call.action()))
 
 
 def _get_any_action(call: Call) -> Answer:
-    return as_json(show_action(call.state.find_action(call.names[0])))
+    return as_json(show_action(call.state, call.state.find_action(call.names[0])))
 
 
 def _get_status(call: Call) -> Answer:
@@ -143,7 +146,7 @@ def _put_action(call: Call) -> Answer:
     if text(call.body(), "forceType") != "forced":
         raise Refused(400, "only a switch to forced is possible")
     actions.force(call.state, action)
-    return as_json(show_action(action))
+    return as_json(show_action(call.state, action))
 
 
 def _put_confirmation(call: Call) -> Answer:

@@ -55,15 +55,15 @@ class Call:
         """The distribution set that the path names first."""
         return find_set(self.state, self.names[0])
 
-    def page(self, content: Iterable[Fields], default_sort: str = "id:ASC") -> Answer:
-        """A page of a list: ``offset``, ``limit`` (at most 500) and ``sort=field:DESC``."""
+    def page(self, content: Iterable[Fields], default_sort: str = "id:ASC", *, filtered: bool = False) -> Answer:
+        """A page of a list: ``offset``, ``limit`` (at most 500) and ``sort=field:DESC``; ``q`` if it has been heeded."""
         listed = list(content)
         query = self.request.query
         try:
             offset, limit = int(query.get("offset", "0")), int(query.get("limit", "50"))
         except ValueError as error:
             raise Refused(400, "offset and limit must be numbers") from error
-        if "q" in query:
+        if "q" in query and not filtered:
             raise Refused(400, "a query of this list is not part of this test double")
         field, _, direction = query.get("sort", default_sort).partition(":")
         if direction.upper() not in ("", "ASC", "DESC"):
@@ -182,7 +182,7 @@ def show_set(ds: DistributionSet) -> Fields:
     }  # fmt: skip
 
 
-def show_action(action: Action) -> Fields:
+def show_action(state: State, action: Action) -> Fields:
     """An action as an operator sees it."""
     shown: Fields = {
         "id": int(action.id),
@@ -197,6 +197,9 @@ def show_action(action: Action) -> Fields:
         shown["forceTime"] = action.force_time
     if action.last_code is not None:
         shown["lastStatusCode"] = action.last_code
+    if action.rollout:
+        shown["rollout"] = int(action.rollout)
+        shown["rolloutName"] = state.rollouts[action.rollout].name if action.rollout in state.rollouts else ""
     if action.schedule is not None:
         schedule = action.schedule
         window = {"schedule": schedule.cron, "duration": schedule.duration, "timezone": schedule.timezone}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agent.demo.server_config import Config
+from agent.demo.server_rollout_values import Rollout
 from agent.demo.server_values import Action, Artifact, DistributionSet, Entry, Module, Refused, Target, now_ms
 
 MAX_ENTRIES = 1000  # hawkBit's maxStatusEntriesPerAction; final messages are exempt
@@ -32,8 +33,11 @@ class State:
         self.modules: dict[str, Module] = {}
         self.sets: dict[str, DistributionSet] = {}
         self.actions: dict[str, Action] = {}
+        self.rollouts: dict[str, Rollout] = {}
         self.max_entries = MAX_ENTRIES
         self.quota_status = 429  # 403 up to hawkBit 0.9
+        self.changes = 0  # grows when a rollout may have to be looked at
+        self.scheduled_at = 0
         self._of_target: dict[str, list[Action]] = {}
         self._open: dict[str, dict[str, Action]] = {}
         self._last_id = 0
@@ -53,6 +57,7 @@ class State:
 
     def remove_target(self, controller_id: str) -> None:
         """Forgets a device and its actions."""
+        self.changes += 1
         self.find_target(controller_id)
         del self.targets[controller_id]
         for action in self._of_target.pop(controller_id, []):
@@ -107,6 +112,7 @@ class State:
     def change(self, action: Action, status: str) -> None:
         """Gives an action another status."""
         if action.status != status:
+            self.changes += 1
             action.status = status
             action.version += 1
             action.revision += 1

@@ -121,6 +121,7 @@ class Action:
     force_time: int = 0
     schedule: Schedule | None = None
     created: int = 0
+    rollout: str = ""
 
     @property
     def cancelling(self) -> bool:
