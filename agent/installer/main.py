@@ -14,6 +14,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -62,9 +63,10 @@ def _answer(channel: Channel, frame: Frame, restriction: str, proof: PlainProof 
         handler = handlers.get(frame.op)
         if handler is None or len(frame.fds) != 1:
             raise WireError("ipc.protocol", "the daemon asked for something unknown", details=frame.op[:60])
-        bundle = _open(channel, frame, proof)
-        proof = bundle.proof
-        reply = handler(channel, frame, bundle, permission(bundle.manifest, frame, restriction))
+        with ExitStack() as transfer:
+            bundle = _open(channel, frame, proof, transfer)
+            proof = bundle.proof
+            reply = handler(channel, frame, bundle, permission(bundle.manifest, frame, restriction))
         channel.send({**reply, "restriction": restriction})
     except WireError as error:
         if error.code == "ipc.peer-gone" and "daemon" in error.brief:
@@ -78,12 +80,14 @@ def _answer(channel: Channel, frame: Frame, restriction: str, proof: PlainProof 
     return proof
 
 
-def _open(channel: Channel, frame: Frame, proof: PlainProof | None) -> VerifiedBundle:
-    """Verifies what the daemon handed over."""
+def _open(channel: Channel, frame: Frame, proof: PlainProof | None, transfer: ExitStack) -> VerifiedBundle:
+    """Verifies what the daemon handed over; ``transfer`` hangs up on the fetcher when the work is done."""
     fd = frame.fds[0]
     source: Source
     if stat.S_ISSOCK(os.fstat(fd).st_mode):
-        remote = RemoteSource(Channel.from_fd(os.dup(fd), "fetcher"), frame.number("size"))
+        fetcher = Channel.from_fd(os.dup(fd), "fetcher")
+        transfer.callback(fetcher.close)
+        remote = RemoteSource(fetcher, frame.number("size"))
         trailer = read_trailer(remote)
         source, outer = CachedTail(remote, trailer.tail), trailer.cms
         if is_detached(outer):

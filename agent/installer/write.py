@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what runs programs costs a MiB of memory, which an ordinary
 
 _REPORT_EVERY = 0.25  # seconds
 _MAX_SLOTS = 64
+_BLOCK = 1024 * 1024  # bytes: the blocks of a squashfs are never larger, so one begins at every multiple
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ def _orders(bundle: VerifiedBundle, frame: Frame) -> list[Order]:
         slot = slots[image.slot_class]
         # Checkpoints are told by the name of the file: of one for two slots they would not say which slot they mean.
         resumable = files.count(image.filename) == 1 and _resumable(slot, image)
-        orders.append(Order(image, slot, Frame(starts).number(image.filename, 0) if resumable else 0, resumable))
+        reached = Frame(starts).number(image.filename, 0) if resumable else 0
+        orders.append(Order(image, slot, reached - reached % _BLOCK, resumable))
     return orders
 
 

@@ -123,6 +123,16 @@ def test_an_installation_goes_on_at_a_checkpoint(bench: Bench) -> None:
     assert bench.slot("rootfs").read_bytes()[: len(ROOTFS)] == ROOTFS
 
 
+@pytest.mark.req("S08")
+def test_it_goes_on_at_the_last_checkpoint_which_need_not_be_where_a_block_of_the_bundle_begins(bench: Bench) -> None:
+    assert bench.install().op == "installed"
+    reached = {frame.text("image"): frame.number("offset") for frame in bench.heard if frame.op == "checkpoint"}
+    assert len(ROOTFS) in reached.values()
+    answer = bench.install(starts=reached)
+    assert answer.op == "installed", answer.header
+    assert answer.number("written") == 0
+
+
 @pytest.mark.req("S35", "C11")
 def test_a_checkpoint_that_lies_is_found_by_reading_back(bench: Bench) -> None:
     (name,) = [image["filename"] for image in bench.ask("inspect").header["images"] if image["class"] == "rootfs"]

@@ -116,9 +116,9 @@ def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversatio
     with context.server.transfer().conversation() as talk:
         context.server.deliver(talk)
         near, far = socket.socketpair()
-        with far:
-            talk.serve(record.url, record.size, far.fileno(), step)
         with near:
+            with far:
+                talk.serve(record.url, record.size, far.fileno(), step)
             try:
                 yield near.fileno(), talk
             finally:
