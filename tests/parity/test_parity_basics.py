@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.parity import Device, configure, parity_device, run, secret
+from support.parity import Device, configure, parity_device, run, secret, words
 from support.shelf import ask_now
 
 import agent
@@ -196,7 +196,7 @@ def test_unsupported_multi_objects(device: Device, multi_object: str) -> None:
     before = world.slot_sha256("A"), world.slot_sha256("B"), world.environment()
     last = device.ended(server.assign(CONTROLLER, server.state.add_set("fw", f"9-{multi_object}", modules)))
     assert last.type == "ERROR"
-    assert last.messages[0].startswith("[ddi.unsupported-deployment] ")
+    assert words(last)[0].startswith("[ddi.unsupported-deployment] ")
     assert last.code == number("ddi.unsupported-deployment")
     assert not server.requests("/artifacts/"), "nothing was downloaded"
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.parity import Device, parity_device
+from support.parity import Device, parity_device, words
 from support.shelf import half_written
 
 from agent.demo.factory import Timing
@@ -33,7 +33,7 @@ def test_cancel_before_poll(device: Device, mode: str) -> None:
     world.board.power_on()
     last = device.ended(action_id)
     assert last.type == "CANCELED"
-    assert last.messages[0] == "nothing was installed for this action"
+    assert words(last)[0] == "nothing was installed for this action"
     assert not server.state.find_action(action_id).active
     assert len(server.requests("/artifacts/")) == requests
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before
@@ -55,7 +55,7 @@ def test_cancel_during_download(device: Device) -> None:
         server.faults.clear()
     last = device.ended(action_id)
     assert last.type == "CANCELED"
-    assert last.messages[0].startswith("the update was given up before the switch")
+    assert words(last)[0].startswith("the update was given up before the switch")
     assert not any((world.directory / "state").glob("spool-*"))
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before
 
@@ -84,6 +84,6 @@ def test_cancel_during_install(device: Device, mode: str) -> None:
     last = device.ended(action_id)
     assert last.type == "FINISHED", world.messages(action_id)
     assert server.action_status(action_id) == "FINISHED"
-    assert last.messages[0].endswith("is healthy and confirmed")
+    assert words(last)[0].endswith("is healthy and confirmed")
     assert world.running.version == bundle.name.partition("-")[0]
     assert world.slot_sha256(world.running.bootname, 8 * MIB) == sha256(device.image(bundle))

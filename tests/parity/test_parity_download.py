@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.parity import Device, configure, parity_device, run
+from support.parity import Device, configure, parity_device, run, words
 
 from agent.codes import number
 from agent.demo.factory import CONTROLLER
@@ -70,7 +70,7 @@ def test_download_unallowed_location(device: Device, tmp_path: Path) -> None:
     before = world.environment()
     last = device.ended(world.server.assign(CONTROLLER, module))
     assert last.type == "ERROR"
-    assert last.messages[0].startswith("[storage.write-failed] ")
+    assert words(last)[0].startswith("[storage.write-failed] ")
     place.rmdir()
     assert last.code == number("storage.write-failed")
     assert world.environment() == before
@@ -93,7 +93,7 @@ def test_download_partials_without_resume(device: Device) -> None:
     finally:
         device.world.server.faults.clear()
     assert last.type == "ERROR"
-    assert last.messages[0].startswith("[net.range-unsupported] ")
+    assert words(last)[0].startswith("[net.range-unsupported] ")
 
 
 @pytest.mark.timeout(120)

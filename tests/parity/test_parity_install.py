@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.parity import Device, parity_device
+from support.parity import Device, parity_device, words
 
 from agent.codes import number
 from agent.demo.factory import CONTROLLER
@@ -49,7 +49,7 @@ def test_install_success(device: Device, mode: str) -> None:
     assert world.server.action_status(action_id) == "RUNNING", "it was written, which is not yet success"
     last = device.ended(action_id)
     assert last.type == "FINISHED", world.messages(action_id)
-    assert last.messages[0].endswith(f"runs in slot {target}, is healthy and confirmed")
+    assert words(last)[0].endswith(f"runs in slot {target}, is healthy and confirmed")
     assert (world.running.bootname, world.running.version) == (target, bundle.name.partition("-")[0])
     assert world.slot_sha256(target, 8 * MIB) == sha256(device.image(bundle))
     held = world.server.target(CONTROLLER)
@@ -66,7 +66,7 @@ def test_install_failure(device: Device, mode: str) -> None:
     action_id = device.assign_now(device.bundle(mode, image=bytes(16 * MIB)))
     last = device.ended(action_id)
     assert last.type == "ERROR"
-    assert last.messages[0].startswith("[slot.too-small] ")
-    assert any(line.startswith("next: ") for line in last.messages)
+    assert words(last)[0].startswith("[slot.too-small] ")
+    assert any(line.startswith("next: ") for line in words(last))
     assert last.code == number("slot.too-small")
     assert (len(world.board.boots), world.environment()) == (boots, before)

@@ -89,6 +89,11 @@ class Device:
         self.world.board.power_on()
 
 
+def words(entry: Entry) -> list[str]:
+    """What the device itself has said in an entry."""
+    return [line for line in entry.messages if not line.startswith("Update Server: ")]
+
+
 def configure(file: Path, name: str, value: object) -> None:
     """Sets one value in a configuration of ``agent.demo.factory``."""
     section, _, key = name.rpartition(".")
