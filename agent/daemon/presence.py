@@ -143,12 +143,13 @@ class Presence:
         if isinstance(scrub, tuple) and scrub[1] == "done":
             self._scrubbing = False
             self._tell_slots()
-        offer = changes.get("Offer")
-        if isinstance(offer, dict):
-            self._offer = offer
+        properties = dict(changes)
+        offer = properties.get("Offer")
+        if isinstance(offer, dict):  # what was read of the same action stays, above all its metadata
+            same = bool(offer) and offer.get("action") == self._offer.get("action")
+            properties["Offer"] = self._offer = {**self._offer, **offer} if same else offer
         if self._service is None:
             return
-        properties = dict(changes)
         finished = properties.pop("Finished", None)
         try:
             self._service.publish(properties)

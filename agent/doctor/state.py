@@ -26,6 +26,7 @@ _DOCUMENTS = {
     "facts": None,
     "ending": None,
     "attributes": None,
+    "answers": None,
     "installed": None,
 }
 _LITTLE, _ENOUGH = (

@@ -59,6 +59,8 @@ def allowed(context: Context, record: Record, hold: Callable[[Record], Hold]) ->
     """
     watch = Watch(context, record, patient=True)
     watch.look()
+    if record.origin != "server":
+        return record
     if record.window:  # what was read before may be hours old
         watch.ask()
         record = _as_now(context, watch, record)
@@ -73,6 +75,7 @@ def allowed(context: Context, record: Record, hold: Callable[[Record], Hold]) ->
         record = _answered(context, record)
         if hold(record) is not Hold.NOTHING and not context.inbox.asked():
             watch.doze()
+    telling.offer(context, telling.remembered(record))
     return record
 
 
@@ -82,9 +85,9 @@ def _began_to_wait(context: Context, record: Record, reason: Hold) -> Record:
     record = telling.phase(context, record, number, text)
     if record is not before:
         _log.info("%s", text, extra={"OTA_ACTION_ID": record.action_id})
-        telling.offer(context, telling.remembered(record), "wanted" if reason is Hold.CONSENT else "")
         if context.server is not None:
             context.server.deliver()
+    telling.offer(context, telling.remembered(record), "wanted" if reason is Hold.CONSENT else "")
     if record is not before or record.attempts:
         record = replace(record, attempts=0)  # waiting is no failure, however often the device restarts meanwhile
         context.memory.save(record)

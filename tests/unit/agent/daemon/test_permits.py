@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from types import SimpleNamespace
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_soft_assignment_is_not_even_looked_at_before_somebody_approves() -> N
     stage.after(3, lambda: stage.here.inbox.consent(Consent("7", approved=True)))
     step = held(stage.here, step.record)
     assert (step.event, step.record.consent) == (Event.DONE, "given")
-    assert [each["consent"] for each in stage.shown] == ["", "wanted"]
+    assert [key for key, _ in groupby(each["consent"] for each in stage.shown)] == ["", "wanted", ""]
     assert stage.disk.documents["record"]["consent"] == "given", "an approval outlasts a restart"
 
 
@@ -106,6 +107,22 @@ def test_a_soft_assignment_needs_nobody_where_the_device_says_so() -> None:
     stage = Stage(soft="install", **SOFT)
     assert offered(stage.here, stage.record(State.OFFERED)).event is Event.DONE
     assert waiting(stage.here, stage.record(State.WAITING)).event is Event.DONE
+
+
+def test_a_daemon_that_starts_while_somebody_is_asked_shows_it_again() -> None:
+    stage = Stage(**SOFT)
+    record = stage.record(State.HELD)
+    stage.after(2, stage.here.inbox.stop)
+    with pytest.raises(Stopped):
+        held(stage.here, record)
+    record = stage.here.memory.record
+    stage.here.inbox._stop = False
+    stage.shown.clear()
+    stage.after(2, stage.here.inbox.stop)
+    with pytest.raises(Stopped):
+        held(stage.here, record)
+    assert stage.shown[-1]["consent"] == "wanted"
+    assert stage.codes == [120], "the server was told before"
 
 
 def test_soft_becomes_forced_while_it_waits() -> None:

@@ -186,3 +186,15 @@ def test_what_was_denied_can_still_be_approved_and_what_is_gone_cannot() -> None
     seen.entered(Record())
     with pytest.raises(PolicyError):
         seen.approve("7")
+
+
+def test_what_was_read_of_an_offer_stays_with_it_until_there_is_another_one() -> None:
+    seen = presence()
+    seen._service = BusService("none", seen)
+    seen.tell({"Offer": {"action": "7", "metadata.severity": "high", "consent": ""}})
+    seen.tell({"Offer": {"action": "7", "consent": "wanted"}})
+    assert seen._service._values["Offer"] == {"action": "7", "metadata.severity": "high", "consent": "wanted"}
+    seen.tell({"Offer": {"action": "8", "consent": ""}})
+    assert seen._service._values["Offer"] == {"action": "8", "consent": ""}
+    seen.tell({"Offer": {}})
+    assert seen._service._values["Offer"] == {}
