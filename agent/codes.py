@@ -201,6 +201,7 @@ CODES: dict[str, tuple[int, str]] = {
     "update.denied": (1706, "the update was denied on the device"),
     "ddi.feedback-refused": (1730, "the server refuses the report of how an update ended"),
     "ddi.feedback-deferred": (1731, "the server does not take a report now"),
+    "check.too-soon": (1732, "the server was asked a moment ago"),
     "server.none": (1721, "no update server is configured"),
     "state.directory": (1801, "the state directory cannot be used"),
     "state.locked": (1802, "another ota-agent is using the state directory"),

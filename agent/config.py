@@ -109,6 +109,8 @@ class ServerSettings:
     poll_min: float
     poll_max: float
     poll_first_delay: float
+    poll_splay: bool | float
+    check_interval: float
     connect_timeout: float
     read_timeout: float
     confirmation: str

@@ -223,6 +223,10 @@ def factor(low: float, high: float) -> Kind:
     return Kind(f"a number from {low:g} to {high:g}", seconds(low, high).accept)
 
 
+def _splay(raw: object, _base: Path) -> bool | float:
+    return raw if isinstance(raw, bool) else _SPLAY_SECONDS.accept(raw, _base)  # type: ignore[return-value]  # a float
+
+
 def one_of(*words: str) -> Kind:
     """One of a few words."""
 
@@ -247,6 +251,8 @@ def some_of(*words: str) -> Kind:
     return Kind("a list of " + ", ".join(f'"{word}"' for word in words[:-1]) + f' and "{words[-1]}"', accept)
 
 
+_SPLAY_SECONDS = seconds(0, 86400)
+SPLAY = Kind("true, false or a number of seconds up to 86400", _splay)
 BOOLEAN = Kind("true or false", _boolean)
 PATH = Kind("a path", _path)
 OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)

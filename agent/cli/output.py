@@ -20,7 +20,7 @@ class Exit(IntEnum):
     UNREACHABLE = 4  # the daemon does not answer
 
 
-_NOTHING_TO_DO = ("server.none", "update.none", "scrub.nothing")
+_NOTHING_TO_DO = ("server.none", "update.none", "scrub.nothing", "check.too-soon")
 
 
 def say(lines: Sequence[str] | str) -> None:

@@ -78,7 +78,7 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 METHODS: tuple[Member, ...] = (
-    Member("Check", (), "Asks the server now."),
+    Member("Check", (), "Asks the server now; `CheckTooSoon` tells when that is possible again."),
     Member("Install", (("path", "s"),), "Installs the bundle in a local file; returns when the work is accepted."),
     Member("Cancel", (), "Gives up the update under way, as long as that is still possible; or the scrub."),
     Member(

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import State, advance
 from agent.daemon.memory import Memory
 from agent.daemon.network import Network
+from agent.daemon.poll_plan import CheckLimit
 from agent.daemon.presence import Presence
 from agent.daemon.record import Record
 from agent.daemon.resume import event_after_start, lost_success
@@ -34,7 +36,7 @@ from agent.daemon.runner import Patience, Runner
 from agent.daemon.server import Server
 from agent.daemon.session import Sessions
 from agent.daemon.store import Store
-from agent.errors import EnvironmentFault, explain
+from agent.errors import EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 from agent.process import run as run_program
 
@@ -82,6 +84,7 @@ class Daemon:
         self.presence = Presence(
             self.inbox, self._device, self._knowledge, config.system.bus,
             has_server=bool(config.server.url), record=self._memory.record,
+            until_check=CheckLimit(config.server.check_interval, self._clock).take,
         )  # fmt: skip
         self._installers = Installers(spawn)
         context = Context(
@@ -128,7 +131,7 @@ class Daemon:
         worker = threading.Thread(target=work, name="worker")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.inbox.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self.inbox.check())
+        signal.signal(signal.SIGHUP, lambda *_: self._check())
         self.presence.start()
         worker.start()
         notify.notify("READY=1")
@@ -141,6 +144,10 @@ class Daemon:
             self.presence.stop()
             self._store.close()
         return 1 if self.presence.lost else status
+
+    def _check(self) -> None:
+        with suppress(OtaError):  # whoever sends a signal waits for no answer
+            self.presence.check()
 
     def _entered(self, record: Record) -> None:
         if record.state not in (State.WAITING, State.FETCHING, State.STAGING):

@@ -71,6 +71,15 @@ class Response:
     body: bytes
 
 
+class ServerRefusal(EnvironmentFault):
+    """The server answered with something else than success; ``response`` is what it said."""
+
+    def __init__(self, code: str, brief: str, response: Response, *, details: str, resolution: str) -> None:
+        retryable = response.status not in (404, 410)
+        super().__init__(code, brief, details=details, resolution=resolution, retryable=retryable)
+        self.response = response
+
+
 class Conversation:
     """One fetcher, from its start to its end.
 
@@ -151,17 +160,17 @@ def document(response: Response) -> bytes:
     """Returns the body of a successful answer.
 
     Raises:
-        EnvironmentFault: ``net.unauthorised``, ``net.not-found`` or ``net.http-status`` for anything but 2xx.
+        ServerRefusal: ``net.unauthorised``, ``net.not-found`` or ``net.http-status`` for anything but 2xx.
     """
     if 200 <= response.status < 300:
         return response.body
     codes = {401: "net.unauthorised", 403: "net.unauthorised", 404: "net.not-found", 410: "net.not-found"}
-    raise EnvironmentFault(
+    raise ServerRefusal(
         codes.get(response.status, "net.http-status"),
         "the server refused the request",
+        response,
         details=f"HTTP status {response.status}{_server_message(response.body)}",
         resolution="check the token and the controller id" if response.status in (401, 403) else "",
-        retryable=response.status not in (404, 410),
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,16 +42,26 @@ class Presence:
         bus: ``system``, ``session``, an address, or ``none``.
         has_server: whether checking makes sense.
         record: where the update stands that this start goes on with.
+        until_check: asked before each check on demand: the seconds until one is allowed; 0 allows it and counts it.
     """
 
     def __init__(
-        self, inbox: Inbox, device: Device, knowledge: Knowledge, bus: str, *, has_server: bool, record: Record
+        self,
+        inbox: Inbox,
+        device: Device,
+        knowledge: Knowledge,
+        bus: str,
+        *,
+        has_server: bool,
+        record: Record,
+        until_check: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._inbox = inbox
         self._device = device
         self._knowledge = knowledge
         self._bus = bus
         self._has_server = has_server
+        self._until_check = until_check
         self._state = record.state
         self._record = record
         self._service: BusService | None = None
@@ -163,9 +174,15 @@ class Presence:
 
         Raises:
             ConfigError: ``server.none``.
+            EnvironmentFault: ``check.too-soon``.
         """
         if not self._has_server:
             raise ConfigError("server.none", "no update server is configured", resolution="set server.url")
+        if (wait := ceil(self._until_check())) > 0:
+            raise EnvironmentFault(
+                "check.too-soon", "the server was asked a moment ago", details=f"possible again in {wait} s",
+                resolution="ota-agent status tells what the server said; server.check-interval sets the pause",
+            )  # fmt: skip
         self._inbox.check()
 
     def install(self, path: str) -> None:

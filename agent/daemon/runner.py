@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from random import random
 
 from agent.clock import Clock
 from agent.daemon.inbox import Cancelled, Inbox, Stopped
@@ -165,7 +166,8 @@ class Runner:
 
     def _pause(self, record: Record) -> None:
         tries = max(record.attempts, self._offline) - 1
-        pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(tries, 16))
+        # Up to half as much more: what stopped this device may have stopped a whole fleet in the same second.
+        pause = min(_LONGEST_PAUSE, self._patience.pause * 2 ** min(tries, 16)) * (1 + random() / 2)  # noqa: S311 - no secret
         if record.state in CANCELLABLE and self._watch is not None:
             self._watch(record)(pause)
             return

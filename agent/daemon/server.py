@@ -19,7 +19,7 @@ from agent.daemon.poll_plan import PollPlan
 from agent.daemon.spending import Spending
 from agent.daemon.store import Store
 from agent.errors import OtaError
-from agent.hawkbit import links, schedule
+from agent.hawkbit import links
 from agent.hawkbit.feedback import Feedback
 from agent.hawkbit.model import Base, Deployment, Link, parse_base, parse_deployment
 
@@ -70,7 +70,6 @@ class Server:
         Raises:
             OtaError: what stopped it; the next poll is then planned later than it would be after a success.
         """
-        asked_to_wait: float | None = None
         try:
             with self._network.conversation() as talk:
                 self._delivery.flush(talk)
@@ -78,17 +77,14 @@ class Server:
                 if self._known is not None:
                     headers["If-None-Match"] = self._known[0]
                 answer = talk.request("GET", self._base, headers=headers)
-                asked_to_wait = schedule.retry_after(
-                    answer.headers.get("retry-after", ""), answer.headers.get("date", "")
-                )
                 base = self._understood(answer)
                 self._delivery.insist(talk)
                 self._local.tell(talk)
                 self._belief.look(talk, base.installed, self.absolute)
                 wanted = self.absolute(base.config_data.href) if base.config_data is not None else ""
                 self._attributes.report(talk, wanted, self._belief.attributes())
-        except OtaError:
-            self.plan.failed(asked_to_wait)
+        except OtaError as error:
+            self.plan.failed(error)
             raise
         self.plan.worked(base.sleep_seconds)
         base = without(base, self._delivery.owes)

@@ -166,6 +166,8 @@ def write_config(
         "server.ca-file": "tls/ca.pem",
         "server.poll-min": 1,
         "server.poll-first-delay": 0,
+        "server.poll-splay": False,
+        "server.check-interval": 0,
         "server.connect-timeout": 5,
         "server.read-timeout": 10,
         "fetcher.user": fetcher_user(),

@@ -2,15 +2,82 @@
 
 Pure: the caller brings the randomness (a float from 0 up to but not including 1) and the clock. All times are seconds.
 Intervals are counted on a clock that does not jump (``CLOCK_BOOTTIME``), never on the date.
+
+Failures are answered with windows that grow: one question falls into each window, at a random moment of it. So a fleet is
+spread evenly (this is what full jitter is for), and yet a device asks no more often than there are windows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+
+from agent.http_date import seconds_since_epoch
 
 JITTER = 0.1  # a tenth more or less keeps a fleet from polling in step
-FIRST_WITHIN = 60.0
 MAX_EXPONENT = 32
+
+
+class Failure(Enum):
+    """Why a poll failed, as far as it matters for the next one."""
+
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    UNAUTHORISED = "unauthorised"
+    BUSY = "busy"
+    SERVER_ERROR = "server error"
+    UNKNOWN_TARGET = "unknown target"
+    INVALID = "invalid document"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How a class of failures slows a device down.
+
+    Args:
+        first: the first window, in multiples of the least time between two polls.
+        longest: the longest window in seconds, unless the ordinary interval is longer still.
+    """
+
+    first: int
+    longest: float
+
+
+BACKOFF: Mapping[Failure, Backoff] = {
+    Failure.UNREACHABLE: Backoff(1, 1800.0),  # passes by itself, and says nothing about the server's load
+    Failure.BUSY: Backoff(2, 1800.0),  # passes by itself, when everybody gives way
+    Failure.LOCAL: Backoff(1, 1800.0),  # no request was made
+    Failure.TLS: Backoff(2, 3600.0),  # a certificate has to be mended, or a clock
+    Failure.SERVER_ERROR: Backoff(2, 3600.0),
+    Failure.INVALID: Backoff(10, 7200.0),  # somebody has to mend the server
+    Failure.UNKNOWN_TARGET: Backoff(10, 7200.0),  # somebody has to register the device
+    Failure.UNAUTHORISED: Backoff(10, 21600.0),  # repeated, it looks like an attack
+}
+_STATUS = {
+    401: Failure.UNAUTHORISED, 403: Failure.UNAUTHORISED, 407: Failure.UNAUTHORISED,
+    404: Failure.UNKNOWN_TARGET, 410: Failure.UNKNOWN_TARGET,
+    408: Failure.BUSY, 425: Failure.BUSY, 429: Failure.BUSY, 503: Failure.BUSY,
+}  # fmt: skip
+
+
+def classify(code: str, status: int | None = None) -> Failure:
+    """The class of a failure.
+
+    Args:
+        code: of the error.
+        status: the HTTP status, when there was an answer and it was the problem.
+    """
+    if status is not None:
+        return _STATUS.get(status, Failure.SERVER_ERROR)
+    if code.startswith(("net.tls-", "net.insecure")):
+        return Failure.TLS
+    if code.startswith("net."):
+        return Failure.UNREACHABLE
+    if code == "ddi.feedback-deferred":
+        return Failure.SERVER_ERROR
+    return Failure.INVALID if code.startswith("ddi.") else Failure.LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +105,82 @@ class Limits:
         """Returns ``seconds`` moved into the bounds."""
         return min(max(seconds, self.minimum), self.maximum)
 
-
-def next_poll(limits: Limits, sleep_seconds: int | None, random: float) -> float:
-    """Returns the delay after a poll that worked: what the server asked for, in bounds, a tenth more or less."""
-    wanted = limits.clamp(limits.default if sleep_seconds is None else sleep_seconds)
-    return limits.clamp(wanted * (1 - JITTER + 2 * JITTER * random))
+    def interval(self, sleep_seconds: int | None) -> float:
+        """The time between two polls that the server wants, in bounds."""
+        return self.clamp(self.default if sleep_seconds is None else sleep_seconds)
 
 
-def first_poll(limits: Limits, random: float) -> float:
-    """Returns the delay after a start: anything up to a minute, so that a power cut does not synchronise a fleet."""
-    return random * min(FIRST_WITHIN, limits.default)
+def next_poll(limits: Limits, interval: float, random: float) -> float:
+    """Returns the delay after a poll that worked: the interval, a tenth more or less."""
+    return limits.clamp(interval * (1 - JITTER + 2 * JITTER * random))
 
 
-def after_failure(limits: Limits, failures: int, random: float, retry_after: float | None = None) -> float:
-    """Returns the delay after a poll that failed: exponential with full jitter, never before ``Retry-After``.
+def on_the_grid(limits: Limits, interval: float, now: float, phase: float, random: float, *, settled: bool) -> float:
+    """Returns the delay after a poll that worked, for a device with a fixed place in the interval.
+
+    The place is at ``phase * interval`` in each interval since the boot. So devices that booted together stay spread over
+    the interval, whatever it is; and they return to their places after an outage.
 
     Args:
-        limits: ``minimum`` is the first step, ``maximum`` the cap.
-        failures: failed polls in a row, at least 1.
-        random: the injected randomness.
-        retry_after: seconds that the server asked for, see ``retry_after``.
+        limits: the bounds.
+        interval: seconds, in the bounds.
+        now: seconds since the boot.
+        phase: the device's place, from 0 to 1.
+        random: the injected randomness; a tenth of the interval more or less.
+        settled: whether the last poll was near the device's place already. Otherwise the next one may come early, never
+            late: a server takes a device that is late for one that is lost.
     """
-    ceiling = min(limits.maximum, limits.minimum * 2.0 ** min(max(failures, 1), MAX_EXPONENT))
-    delay = limits.minimum + random * max(0.0, ceiling - limits.minimum)
-    if retry_after is not None:
-        # everyone was told the same moment, so spread behind it
-        delay = max(delay, retry_after * (1 + JITTER * random))
-    return min(delay, limits.maximum)
+    soonest = 0.5 if settled else JITTER
+    reached = (now / interval + soonest - phase) // 1 + 1
+    wanted = (reached + phase + JITTER * (2 * random - 1)) * interval - now
+    if settled:
+        wanted = max(wanted, (1 - JITTER) * interval)
+    return limits.clamp(min(wanted, (1 + JITTER) * interval))
+
+
+def window(limits: Limits, failure: Failure, failures: int, interval: float) -> float:
+    """The length of the window for the next question.
+
+    Args:
+        limits: the bounds.
+        failure: what happened last.
+        failures: failed polls in a row, at least 1.
+        interval: the ordinary one in seconds; windows grow to it, so that a return is no herd for a server that is made
+            for it.
+    """
+    backoff = BACKOFF[failure]
+    first = backoff.first * limits.minimum
+    longest = max(backoff.longest, interval, first)
+    grown = min(longest, first * 2.0 ** min(failures - 1, MAX_EXPONENT))
+    # From any moment of a window to the end of the next one takes no longer than the maximum.
+    return max(limits.minimum, min(limits.maximum / 2, grown))
+
+
+def after_failure(limits: Limits, length: float, now: float, begins: float, random: float) -> tuple[float, float]:
+    """Chooses a moment in the next window.
+
+    Args:
+        limits: the bounds.
+        length: of the window.
+        now: seconds since the boot.
+        begins: when the window may begin: at the end of the last one, or when the server wants to be asked again.
+        random: the injected randomness.
+
+    Returns:
+        When to ask, and when this window ends, in seconds since the boot.
+    """
+    begins = max(now, min(begins, now + limits.maximum - length))  # still spread when the server asks for too much
+    moment = max(begins + random * length, now + limits.minimum)
+    return min(moment, now + limits.maximum), begins + length
+
+
+def most_polls(limits: Limits, failure: Failure, interval: float, seconds: float) -> int:
+    """How many polls fail at most in an outage of ``seconds``: the first one, and one for each window that begins."""
+    count, begins = 1, 0.0
+    while begins < seconds:
+        begins += window(limits, failure, count, interval)
+        count += 1
+    return count
 
 
 def retry_after(value: str, date: str = "") -> float | None:
@@ -80,11 +196,5 @@ def retry_after(value: str, date: str = "") -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit() and len(value) <= 9:
         return float(value)
-    if not value or not date:
-        return None
-    from email.utils import parsedate_to_datetime  # almost a MiB that an idle daemon has no use for
-
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+    then, now = seconds_since_epoch(value), seconds_since_epoch(date)
+    return None if then is None or now is None else max(0.0, float(then - now))

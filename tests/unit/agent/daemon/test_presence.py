@@ -198,3 +198,24 @@ def test_what_was_read_of_an_offer_stays_with_it_until_there_is_another_one() ->
     assert seen._service._values["Offer"] == {"action": "8", "consent": ""}
     seen.tell({"Offer": {}})
     assert seen._service._values["Offer"] == {}
+
+
+def test_a_check_too_soon_after_the_last_one_tells_when_it_is_possible() -> None:
+    waits = iter([0.0, 12.2])
+    inbox = Inbox()
+    knowledge = Knowledge(Disk())  # type: ignore[arg-type]  # the same interface
+    seen = Presence(
+        inbox,
+        device(Environment()),
+        knowledge,
+        "none",
+        has_server=True,
+        record=Record(),
+        until_check=lambda: next(waits),
+    )
+    seen.check()
+    assert inbox.take_check()
+    with pytest.raises(EnvironmentFault) as caught:
+        seen.check()
+    assert (caught.value.code, caught.value.details) == ("check.too-soon", "possible again in 13 s")
+    assert not inbox.take_check()

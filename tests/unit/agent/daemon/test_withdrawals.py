@@ -134,7 +134,7 @@ def test_the_server_can_cancel_in_the_pause_between_two_tries(code: str) -> None
 def test_a_pause_asks_the_server_no_more_often_than_a_running_update_does() -> None:
     stage = Stage()
     runner(stage, EnvironmentFault("net.timeout", "not now")).turn(OURS)
-    assert 15 <= stage.hawkbit.polls <= 21
+    assert 15 <= stage.hawkbit.polls <= 31  # of 300 to 450 seconds
 
 
 @pytest.mark.req("S08")
