@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.codes import CODES
+from agent.config_table import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
@@ -157,3 +158,22 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.req("S10", "C10")
+def test_nothing_that_is_shipped_can_switch_the_verification_of_servers_off() -> None:
+    """No mode without it, no option that would need one, no look at a variable that could ask for one."""
+    forbidden = re.compile(
+        r"CERT_NONE|CERT_OPTIONAL|check_hostname\s*=\s*False|verify\s*=\s*False|_create_unverified_context"
+        r"|disable_warnings|assert_hostname|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|insecure[-_](tls|ssl)|trust_env\s*=\s*True"
+    )
+    shipped = [path for path in SOURCES if path.is_relative_to(ROOT / "agent") and "demo" not in path.parts]
+    assert len(shipped) > 100
+    found = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in shipped
+        for line in path.read_text().splitlines()
+        if forbidden.search(line)
+    }
+    assert found == set()
+    assert [row.key for row in SETTINGS if re.search("verif|insecure|trust-all|hostname", row.key)] == []

@@ -115,7 +115,7 @@ class TlsAdapter(HTTPAdapter):
     """Connects with our context.
 
     ``HTTPAdapter.cert_verify`` would add the certificates of ``certifi`` to any context it finds, and so trust two hundred
-    authorities besides the configured one; and it would turn verification off when told ``verify=False``.
+    authorities besides the configured one; and it would turn verification off when asked to.
 
     Args:
         context: for the servers.

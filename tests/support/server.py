@@ -98,11 +98,11 @@ class Fetcher:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask({"op": "request", "method": method, "url": url, "headers": named, "max_body": max_body}, body)
 
-    def serve(self, url: str, size: int) -> RemoteSource:
+    def serve(self, url: str, size: int, report: int = 0) -> RemoteSource:
         """Starts to serve a file; the returned source reads it. Close ``source_channel`` to end."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self.channel.send({"op": "serve", "url": url, "size": size}, fds=[theirs.fileno()])
+            self.channel.send({"op": "serve", "url": url, "size": size, "report": report}, fds=[theirs.fileno()])
         self.source_channel = Channel(ours, "fetcher")
         self._sources.append(self.source_channel)
         return RemoteSource(self.source_channel, size)

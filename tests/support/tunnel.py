@@ -7,7 +7,6 @@ import contextlib
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +27,10 @@ class Between:
         seen: every byte that it was sent by clients, and could read.
         down: bytes that came from servers and were passed on to clients.
         connections: how many there were.
+        ended: how many of them are over.
+        server: the far end of a line.
+        after: bytes after which a connection of it is cut.
+        cuts: how many there were.
     """
 
     url: str = ""
@@ -35,6 +38,10 @@ class Between:
     seen: bytearray = field(default_factory=bytearray)
     down: int = 0
     connections: int = 0
+    ended: int = 0
+    server: str = ""
+    after: int = 0
+    cuts: int = 0
 
 
 @contextmanager
@@ -100,32 +107,32 @@ def http_proxy(login: str = "", *, tls: Tls | None = None, answer: bytes = b"") 
 
 
 @contextmanager
-def cut_line(server: str, *, after: int, seconds: float = 0.0) -> Iterator[Between]:
-    """A line to ``server`` whose connections are cut (RST) after so many bytes from the server, or after a time.
+def cut_line(*, after: int) -> Iterator[Between]:
+    """A line to an https server, named later, whose connections are cut (RST) after so many bytes from the server.
 
     Args:
-        server: address of the server; the line has the same scheme.
         after: bytes; the connections differ a little, so that the cuts do not fall on borders of anything.
-        seconds: after which a connection is cut, too; 0 for never.
     """
-    state = Between()
-    parts = urlsplit(server)
+    state = Between(after=after)
 
     def talk(client: socket.socket) -> None:
-        end = after + 977 * state.connections
-        limit = time.monotonic() + seconds if seconds else float("inf")
-        came = 0
+        # What the cut finds in the send buffer was never on the line, but would be counted.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PIECE)
+        parts, end, came = urlsplit(state.server), state.after + 977 * state.connections, 0
 
         def goes_on(size: int) -> bool:
             nonlocal came
             came += size
-            return came < end and time.monotonic() < limit
+            if came < end:
+                return True
+            state.cuts += 1
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
+            return False
 
-        with socket.create_connection((str(parts.hostname), parts.port or 443), 5) as far:
+        with socket.create_connection((str(parts.hostname), parts.port), 5) as far:
             _join(client, far, state, goes_on)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with RST
 
-    with _listening(state, talk, parts.scheme):
+    with _listening(state, talk, "https"):
         yield state
 
 
@@ -139,12 +146,18 @@ def _join(client: socket.socket, server: socket.socket, state: Between, goes_on:
                 server.sendall(piece)
             server.shutdown(socket.SHUT_WR)
 
-    threading.Thread(target=up, daemon=True).start()
-    while piece := server.recv(PIECE):
-        client.sendall(piece)
-        state.down += len(piece)
-        if not goes_on(len(piece)):
-            return
+    thread = threading.Thread(target=up, daemon=True)
+    thread.start()
+    try:
+        while piece := server.recv(PIECE):
+            client.sendall(piece)
+            state.down += len(piece)
+            if not goes_on(len(piece)):
+                break
+    finally:
+        with contextlib.suppress(OSError):  # a socket that a thread still reads from would not be closed
+            client.shutdown(socket.SHUT_RD)
+        thread.join()
 
 
 @contextmanager
@@ -155,6 +168,7 @@ def _listening(state: Between, talk: Callable[[socket.socket], None], scheme: st
     def converse(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
             talk(client)
+        state.ended += 1
 
     def accept() -> None:
         with contextlib.suppress(OSError):

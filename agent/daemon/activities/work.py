@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.clock import built, verification_time
@@ -16,7 +17,7 @@ from agent.daemon.device import variant_of
 from agent.daemon.inbox import HasFileno
 from agent.daemon.network import Conversation
 from agent.daemon.record import Record
-from agent.errors import BundleError, ConfigError, EnvironmentFault, from_explained
+from agent.errors import BundleError, ConfigError, EnvironmentFault, OtaError, from_explained
 from agent.wire import Frame
 from slots.device import resolve
 from slots.errors import SlotError
@@ -67,7 +68,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
                 if frame.op not in ("progress", "checkpoint", "said"):
                     return frame
                 hear(frame)
-            elif talk is not None and talk.child in ready and _fetcher_spoke(talk, context):
+            if talk is not None and talk.child in ready and _all_said(talk, context):
                 talk = None
             watch.look()
 
@@ -82,6 +83,14 @@ def _fetcher_spoke(talk: Conversation, context: Context) -> bool:
     if frame.op not in ("served", "spent"):
         raise EnvironmentFault("ipc.protocol", "the fetcher said something unexpected", details=frame.op[:60])
     return frame.op == "served"
+
+
+def _all_said(talk: Conversation, context: Context) -> bool:
+    """Hears everything that the fetcher has said by now; returns whether it has served everything."""
+    while select.select([talk.child], [], [], 0)[0]:
+        if _fetcher_spoke(talk, context):
+            return True
+    return False
 
 
 def _hanging() -> EnvironmentFault:
@@ -122,6 +131,8 @@ def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversatio
             try:
                 yield near.fileno(), talk
             finally:
+                with suppress(OtaError):  # it counts, but that it is too much does not matter any more
+                    _all_said(talk, context)
                 spending.end()
 
 

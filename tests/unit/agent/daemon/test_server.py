@@ -50,10 +50,10 @@ def disk() -> Disk:
     return Disk()
 
 
-def server(wire: Wire, disk: Disk, clock: Clock | None = None, **changes: float) -> Server:
-    changes = {"rebase_links": False, **changes}
+def server(wire: Wire, disk: Disk, clock: Clock | None = None, **changes: Any) -> Server:
+    changes = {"url": "https://server", "rebase_links": False, **changes}
     settings = SimpleNamespace(
-        url="https://server", tenant="DEFAULT", controller_id="dev", poll_min=30.0, poll_max=86400.0,
+        tenant="DEFAULT", controller_id="dev", poll_min=30.0, poll_max=86400.0,
         poll_first_delay=0.0, poll_splay=False, **changes,
     )  # fmt: skip
     return Server(settings, wire, disk, clock or Clock(), lambda: {"version": "1"})  # type: ignore[arg-type]  # same shape
@@ -127,6 +127,17 @@ def test_attributes_are_sent_when_they_change_and_when_they_are_wanted(wire: Wir
     wire.base["_links"]["configData"] = {"href": f"{BASE}/configData"}
     asking.poll()
     assert [method for method, _, _ in wire.sent[3:]] == ["GET", "PUT"]
+
+
+@pytest.mark.parametrize("link", ["http://10.0.0.7:8080/a/b?c=1", "https://inner/a/b?c=1", "/a/b?c=1"])
+def test_links_are_led_back_to_the_configured_origin_only_when_that_is_asked_for(
+    wire: Wire, disk: Disk, link: str
+) -> None:
+    assert (
+        server(wire, disk, rebase_links=True, url="https://outer:8443/x").absolute(link) == "https://outer:8443/a/b?c=1"
+    )
+    as_it_is = link if "://" in link else f"https://server{link}"
+    assert server(wire, disk).absolute(link) == as_it_is
 
 
 def test_it_is_known_whether_a_success_still_waits(wire: Wire, disk: Disk) -> None:
