@@ -55,9 +55,10 @@ class Delivery:
             each.action_id == action_id and each.finished == "success" and each.kind == "deployment" for each in waiting
         )
 
-    def owes(self, action_id: str) -> bool:
-        """Whether the server has yet to hear how an action ended: what it still offers is over here."""
-        return self._outbox.owes(action_id)
+    @property
+    def owed(self) -> frozenset[str]:
+        """The actions whose end the server has yet to hear: what it still offers is over here."""
+        return self._outbox.owed
 
     @property
     def problem(self) -> EnvironmentFault | None:
@@ -82,37 +83,45 @@ class Delivery:
             return True
         try:
             if talk is not None:
-                self.flush(talk)
+                self._round(talk, stuck=False)
             else:
                 with self._network.conversation() as own:
-                    self.flush(own)
+                    self._round(own, stuck=False)
         except OtaError as error:
             _log.warning("the server cannot be told yet: %s", error, extra={"OTA_ERROR_CODE": error.code})
         return not self._outbox.entries
 
     def flush(self, talk: Asks) -> None:
-        """Sends what waits, first things first; what the server does not take holds up its own action only.
+        """Sends everything before a poll, first things first; what the server does not take holds up its own action only.
+
+        If it has refused something too often to be waited for, everything is left to ``insist``.
 
         Raises:
             OtaError: the server cannot be reached or takes nothing now, or something must arrive before it is asked for
                 work (``ddi.feedback-deferred``).
         """
-        self._round(talk, stuck=False)
-        if self._outbox.blocked:
-            raise EnvironmentFault(
-                "ddi.feedback-deferred", "the server does not take a report now",
-                details=f"{len(self._outbox.entries)} wait", resolution="it is sent again; look at the server's log",
-            )  # fmt: skip
+        if not self._outbox.stuck:
+            self._round(talk, stuck=False)
+            self._stop_if(self._outbox.blocked)
+        self._stop_if(self._outbox.overloaded)
 
     def insist(self, talk: Asks) -> None:
-        """Tries what has been refused too often to be waited for; the server has just answered something else.
+        """Sends what still waits, in order, when the server has just answered a poll: so it is not the server as a whole.
 
         An intermediate message that it does not take even now is given up: it must not keep the terminal one back.
 
         Raises:
-            OtaError: the server cannot be reached any more.
+            OtaError: as ``flush``.
         """
         self._round(talk, stuck=True)
+        self._stop_if(self._outbox.blocked)
+
+    def _stop_if(self, blocked: bool) -> None:
+        if blocked:
+            raise EnvironmentFault(
+                "ddi.feedback-deferred", "the server does not take a report now",
+                details=f"{len(self._outbox.entries)} wait", resolution="it is sent again; look at the server's log",
+            )  # fmt: skip
 
     def _round(self, talk: Asks, *, stuck: bool) -> None:
         passed: set[str] = set()

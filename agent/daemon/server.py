@@ -6,7 +6,7 @@ until then the server's picture of this device is old.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from agent.clock import Clock
@@ -73,6 +73,7 @@ class Server:
         try:
             with self._network.conversation() as talk:
                 self._delivery.flush(talk)
+                owed = self._delivery.owed
                 headers = {"Accept": "application/hal+json"}
                 if self._known is not None:
                     headers["If-None-Match"] = self._known[0]
@@ -87,7 +88,7 @@ class Server:
             self.plan.failed(error)
             raise
         self.plan.worked(base.sleep_seconds)
-        base = without(base, self._delivery.owes)
+        base = without(base, owed)
         self.heard = base
         return base
 
@@ -159,11 +160,11 @@ class Server:
         return base
 
 
-def without(base: Base, over: Callable[[str], bool]) -> Base:
+def without(base: Base, over: Collection[str]) -> Base:
     """The answer to a poll without the actions that are over here: the server would not offer them if it had heard."""
 
     def open_here(link: Link | None) -> Link | None:
-        return None if link is not None and over(link.action_id) else link
+        return None if link is not None and link.action_id in over else link
 
     return replace(
         base,

@@ -138,12 +138,22 @@ class Outbox:
     @property
     def blocked(self) -> bool:
         """Whether more must arrive before the server is asked for work: its picture of this device is old."""
-        owed = sum(entry.feedback.terminal for entry in self.entries)
-        return self.next() is not None or owed > MAX_OWED
+        return self.next() is not None or self.overloaded
 
-    def owes(self, action_id: str) -> bool:
-        """Whether the server has yet to hear how an action ended."""
-        return any(e.feedback.action_id == action_id and ends_action(e.feedback) for e in self.entries)
+    @property
+    def overloaded(self) -> bool:
+        """Whether the server has left so many ends unheard that it can give no more work."""
+        return sum(entry.feedback.terminal for entry in self.entries) > MAX_OWED
+
+    @property
+    def stuck(self) -> bool:
+        """Whether something has been refused too often to be waited for."""
+        return any(entry.stuck for entry in self.entries)
+
+    @property
+    def owed(self) -> frozenset[str]:
+        """The actions that have ended here without the server's having heard of it."""
+        return frozenset(e.feedback.action_id for e in self.entries if ends_action(e.feedback))
 
     def repeated(self, entry: Entry) -> Outbox:
         """Returns the outbox before a message is sent that may have been sent before, by a process that has died since."""

@@ -78,11 +78,11 @@ def test_a_verdict_that_is_never_taken_stops_blocking_polls_and_is_still_tried()
     before = desk.requests
     poll(one, desk)
     assert desk.requests == before + 1
-    assert one.owes("1"), "so its action is not begun anew"
+    assert one.owed == {"1"}, "so its action is not begun anew"
     desk.refuses = lambda *_: 0
     poll(one, desk)
     assert desk.words("1") == ["why"]
-    assert not one.owes("1")
+    assert not one.owed
 
 
 def test_a_message_that_is_never_taken_is_given_up_for_the_verdict_behind_it() -> None:

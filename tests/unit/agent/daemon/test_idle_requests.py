@@ -10,6 +10,7 @@ from support.pretend import Disk, Environment, Plan, context
 from agent.daemon.activities.idle import Idle
 from agent.daemon.inbox import Inbox, Stopped
 from agent.daemon.record import Record
+from agent.errors import EnvironmentFault
 from agent.hawkbit.model import Base
 
 
@@ -19,7 +20,7 @@ class Asked:
     def __init__(self, inbox: Inbox, arrive: Callable[[], None]) -> None:
         self.plan = Plan()
         self.polls = 0
-        self.problem = None
+        self.problem: EnvironmentFault | None = None
         self._inbox = inbox
         self._arrive = arrive
 
@@ -49,3 +50,17 @@ def test_an_installation_asked_for_during_a_poll_begins() -> None:
     server = Asked(inbox, lambda: inbox.install("/tmp/update.raucb"))
     step = Idle(context(Disk(), Environment(), inbox=inbox, server=server), lambda: None)(Record())  # type: ignore[arg-type]
     assert (step.record.origin, step.record.url) == ("local", "/tmp/update.raucb")
+
+
+@pytest.mark.timeout(10)
+def test_a_report_that_the_server_refuses_as_malformed_is_shown_to_people() -> None:
+    inbox = Inbox()
+    server = Asked(inbox, inbox.check)
+    server.problem = EnvironmentFault("ddi.feedback-refused", "it is refused", resolution="close it by hand")
+    told: list[object] = []
+    here = context(
+        Disk(), Environment(), inbox=inbox, server=server, tell=lambda changes: told.append(changes.get("LastError"))
+    )
+    with pytest.raises(Stopped):
+        Idle(here, lambda: None)(Record())  # type: ignore[arg-type]  # a settling that does nothing
+    assert ("ddi.feedback-refused", "it is refused", "close it by hand") in told

@@ -155,7 +155,7 @@ def test_after_enough_refusals_a_verdict_waits_without_blocking(answer: Answer) 
     outbox = refused(outbox, 1, answer)
     assert not outbox.blocked
     assert outbox.next() is None
-    assert outbox.owes("1")
+    assert outbox.owed == {"1"}
     assert first(outbox).feedback.action_id == "1", "it is still tried"
 
 
