@@ -6,30 +6,27 @@ can be told to misbehave (``faults``).
 
 from __future__ import annotations
 
-import re
-import socket
 import ssl
-import struct
 import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
-from zlib import crc32
+
+from cryptography import x509
 
 from agent.demo import server_actions as actions
-from agent.demo import server_config, server_mgmt, server_rollouts, server_routes, server_send
-from agent.demo.server_faults import Fault, Faults
+from agent.demo import server_config, server_controls, server_lies, server_mgmt, server_rollouts, server_routes
+from agent.demo.server_elsewhere import Elsewhere
+from agent.demo.server_faults import NO_FAULT, Fault, Faults
+from agent.demo.server_handler import Http
 from agent.demo.server_http import Answer, FileAnswer, Request, Seen, as_error
 from agent.demo.server_state import State
+from agent.demo.server_tls import Tls, name_hash
 from agent.demo.server_values import DistributionSet, Entry, Module, Refused, Target, Terms
 
 BANNER = "TEST DOUBLE of a hawkBit server: in memory, NOT FOR PRODUCTION"
-MAX_BODY = 1 << 20
-MAX_UPLOAD = 1 << 30  # hawkBit's default for artifacts
-_UPLOAD = re.compile(r"/rest/v1/softwaremodules/[^/]+/artifacts")
 
 
 class DevServer:
@@ -46,6 +43,10 @@ class DevServer:
         password: of the operator; empty switches the Management API off.
         name: host name in ``url``; empty takes the address.
         configure: called with the TLS context before use, for odd protocol versions.
+        client_ca: PEM file with the authorities of devices' certificates. A device is then who its certificate names,
+            as with a proxy in front of hawkBit; headers that only such a proxy may set are not looked at.
+        client_certs: ``required``, or ``optional`` to accept tokens of devices without a certificate as well.
+        variants: other certificates to present on demand (``present``).
     """
 
     def __init__(
@@ -62,6 +63,9 @@ class DevServer:
         password: str = "",
         name: str = "",
         configure: Callable[[ssl.SSLContext], None] | None = None,
+        client_ca: Path | None = None,
+        client_certs: str = "required",
+        variants: Mapping[str, Tls] | None = None,
     ) -> None:
         config = server_config.Config(least_polling=1)
         config.set(server_config.POLLING, sleep)
@@ -79,15 +83,23 @@ class DevServer:
         self._target_token = target_token
         self._uploads = tempfile.TemporaryDirectory(prefix="ota-devserver-")
         self.secure = cert is not None
-        self._http = _Http(address, _Handler, self)
-        self._tls: ssl.SSLContext | None = None
-        if cert is not None:
-            context = self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(cert, key)
+        self.checks_clients = client_ca is not None
+        self.variants = dict(variants or {})
+        self._elsewhere: Elsewhere | None = None
+        self._address = address
+        self._http = Http(address, self)
+        self._tls = _context(cert, key, client_ca, client_certs) if cert is not None else None
+        if self._tls is not None:
             if configure is not None:
-                configure(context)
+                configure(self._tls)
             # without this the handshake of one slow client would keep the others waiting
-            self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
+            self._http.socket = self._tls.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
+        if client_ca is not None:
+            known = x509.load_pem_x509_certificates(client_ca.read_bytes())
+            config.set(server_config.BY_HEADER, True)
+            config.set(server_config.AUTHORITY, ",".join(name_hash(authority.subject) for authority in known))
         self._name = name or address[0]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="devserver", daemon=True)
 
@@ -107,6 +119,30 @@ class DevServer:
             raise ValueError("a server without TLS has no certificate")
         self._tls.load_cert_chain(cert, key)
 
+    def present(self, variant: str) -> None:
+        """Presents one of ``variants`` from the next connection on; ``old`` also speaks nothing newer than TLS 1.1."""
+        if self._tls is None:
+            raise ValueError("a server without TLS has no certificate")
+        if variant not in (*self.variants, "old"):
+            raise ValueError(f"there is no certificate {variant}")
+        oldest, newest = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.MAXIMUM_SUPPORTED
+        if variant == "old":
+            self._tls.set_ciphers("ALL:@SECLEVEL=0")
+            oldest, newest = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that they are old is why they are wanted
+            self._tls.minimum_version, self._tls.maximum_version = oldest, newest
+        if shown := self.variants.get("good" if variant == "old" else variant):
+            self.show_certificate(shown.cert, shown.key)
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """The second listener, which begins when it is first wanted."""
+        with self.lock:
+            if self._elsewhere is None:
+                self._elsewhere = Elsewhere(self._address[0], self.stopping)
+            return self._elsewhere
+
     def start(self) -> DevServer:
         """Begins to answer."""
         self._thread.start()
@@ -118,6 +154,8 @@ class DevServer:
         if self._thread.is_alive():
             self._http.shutdown()
         self._http.server_close()
+        if self._elsewhere is not None:
+            self._elsewhere.stop()
         self._uploads.cleanup()
 
     def __enter__(self) -> DevServer:
@@ -205,22 +243,39 @@ class DevServer:
         """The requests whose path contains ``path``, oldest first."""
         return [seen for seen in list(self.seen) if path in seen.path]
 
-    def answer(self, request: Request) -> Answer | FileAnswer:
+    def fault_for(self, method: str, path: str) -> Fault:
+        """The fault that strikes a request; operators are spared."""
+        if path.startswith((server_mgmt.ROOT, server_controls.ROOT)):
+            return NO_FAULT
+        return self.faults.take(method, path)
+
+    def answer(self, request: Request, fault: Fault = NO_FAULT) -> Answer | FileAnswer:
         """Does what a request asks, and turns a refusal into an answer."""
         try:
             with self.lock:
                 server_rollouts.run(self.state)
-                answer = self._answer(request)
+                answer = self._answer(server_lies.bend_request(request, fault))
                 server_rollouts.run(self.state)
-                return answer
         except Refused as refusal:
             return as_error(refusal.status, refusal.message, refusal.code)
+        if isinstance(answer, Answer):
+            return server_lies.bend_answer(answer, fault)
+        if fault.elsewhere:
+            return Answer(302, headers={"Location": self.elsewhere.offer(answer)})
+        return answer
 
     def _answer(self, request: Request) -> Answer | FileAnswer:
-        if request.path.startswith(server_mgmt.ROOT) and self.login[1]:
-            server_mgmt.check_login(request, *self.login)
-            return server_mgmt.answer(self.state, request, self.login[0])
+        for root, operate in ((server_mgmt.ROOT, self._manage), (server_controls.ROOT, self._control)):
+            if request.path.startswith(root) and self.login[1]:
+                server_mgmt.check_login(request, *self.login)
+                return operate(request)
         return server_routes.answer(self.state, self.rules, request)
+
+    def _manage(self, request: Request) -> Answer:
+        return server_mgmt.answer(self.state, request, self.login[0])
+
+    def _control(self, request: Request) -> Answer:
+        return server_controls.answer(self, request)
 
     def keep_upload(self, read: Callable[[int], bytes], length: int) -> Path:
         """Stores a large body."""
@@ -233,114 +288,13 @@ class DevServer:
         return path
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], server: DevServer) -> None:
-        self.dev = server
-        super().__init__(address, handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that vanish and handshakes that fail are what tests provoke."""
-        self.dev.problems.append(repr(client_address))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-    server: _Http
-
-    def setup(self) -> None:
-        """Answers go out at once: Nagle's algorithm would hold small ones back."""
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def do_GET(self) -> None:
-        """See http.server."""
-        self._exchange()
-
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815  as above
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are kept in ``DevServer.seen`` instead."""
-
-    def version_string(self) -> str:
-        """Says what it is in every answer."""
-        return "ota-agent-devserver (test double)"
-
-    def _exchange(self) -> None:
-        dev = self.server.dev
-        request = self._request()
-        seen = Seen(self.command, self.path, _lower(self.headers.items()))
-        dev.seen.append(seen)
-        fault = dev.faults.take(self.command, self.path)
-        if fault.delay:
-            dev.stopping.wait(fault.delay)
-        try:
-            if fault.status:
-                seen.status, seen.sent = self._send(Answer(fault.status, fault.body, "", fault.headers))
-            else:
-                answer = dev.answer(request) if request is not None else as_error(413, "the body is too long")
-                if isinstance(answer, FileAnswer):
-                    seen.status, seen.sent = server_send.send_file(self, answer, fault, dev.stopping)
-                else:
-                    seen.status, seen.sent = self._send(answer, fault)
-        except server_send.Dropped as dropped:
-            seen.status, seen.sent = -1, dropped.sent
-            self._hang_up(fault)
-        except OSError as error:  # the client has left
-            dev.problems.append(type(error).__name__)
-            seen.status, self.close_connection = -1, True
-
-    def _request(self) -> Request | None:
-        length = int(self.headers.get("Content-Length") or 0)
-        parts = urlsplit(self.path)
-        upload, body = None, b""
-        if self.command == "POST" and _UPLOAD.fullmatch(parts.path) and 0 < length <= MAX_UPLOAD:
-            upload = self.server.dev.keep_upload(self.rfile.read, length)
-        elif length > MAX_BODY:
-            self.close_connection = True
-            return None
-        else:
-            body = self.rfile.read(length)
-        root = f"{'https' if self.server.dev.secure else 'http'}://{self.headers.get('Host', '')}"
-        query = dict(parse_qsl(parts.query))
-        client = f"http://{self.client_address[0]}"
-        return Request(self.command, parts.path, query, _lower(self.headers.items()), body, root, upload, client)
-
-    def _send(self, answer: Answer, fault: Fault | None = None) -> tuple[int, int]:
-        headers = {**answer.headers, **(fault.headers if fault else {})}
-        status, body = answer.status, answer.body
-        if answer.cacheable and status == 200:
-            etag = f'"{crc32(body):08x}"'
-            headers["ETag"] = etag
-            if self.headers.get("If-None-Match") == etag:
-                status, body = 304, b""
-        if answer.content_type and status != 304:
-            headers["Content-Type"] = answer.content_type
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status not in (204, 304) and "Content-Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD" and body:
-            if fault is not None and fault.drop_after is not None:
-                self.wfile.write(body[: fault.drop_after])
-                raise server_send.Dropped(fault.drop_after)
-            self.wfile.write(body)
-        return status, len(body)
-
-    def _hang_up(self, fault: Fault) -> None:
-        self.close_connection = True
-        if fault.reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def _lower(pairs: object) -> dict[str, str]:
-    return {str(name).lower(): str(value) for name, value in pairs} if hasattr(pairs, "__iter__") else {}
+def _context(cert: Path, key: Path | None, client_ca: Path | None, client_certs: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL}[client_certs]
+    return context
 
 
 if __name__ == "__main__":

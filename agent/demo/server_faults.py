@@ -29,6 +29,14 @@ class Fault:
         flip_at: offset in the file of a byte to change.
         size_delta: lie about the size of the file by so many bytes.
         etag: this entity tag instead of the true one.
+        lose_answer: do what is asked, and close the connection without an answer.
+        twice: do what is asked twice, as when a proxy repeats a request; the second answer is sent.
+        header_pause: seconds after each octet of the status line and the headers.
+        date_skew: seconds by which the ``Date`` of the answer is wrong.
+        link_root: scheme and authority of the links in documents instead of the true ones.
+        false_hash: tell wrong digests of files.
+        false_size: tell sizes of files that are wrong by so many bytes.
+        elsewhere: send a download to a second listener, which refuses every ``Authorization``.
     """
 
     path: str = "/artifacts/"
@@ -47,6 +55,14 @@ class Fault:
     flip_at: int | None = None
     size_delta: int = 0
     etag: str = ""
+    lose_answer: bool = False
+    twice: bool = False
+    header_pause: float = 0.0
+    date_skew: float = 0.0
+    link_root: str = ""
+    false_hash: bool = False
+    false_size: int = 0
+    elsewhere: bool = False
 
 
 NO_FAULT = Fault(times=0)
@@ -73,8 +89,12 @@ class Faults:
     @property
     def left(self) -> int:
         """How many strikes have not happened yet."""
+        return sum(times for _, times in self.waiting())
+
+    def waiting(self) -> list[tuple[Fault, int]]:
+        """The faults and how often each still strikes."""
         with self._lock:
-            return sum(times for _, times in self._waiting)
+            return list(self._waiting)
 
     def take(self, method: str, path: str) -> Fault:
         """Returns the fault that strikes this request, or one that does nothing."""
@@ -109,6 +129,10 @@ class Faults:
     def throttle(self, bytes_per_second: int, *, times: int = 1000, path: str = "/artifacts/") -> None:
         """Sends the body slowly."""
         self.add(Fault(path=path, times=times, bytes_per_second=bytes_per_second))
+
+    def lose_answer(self, *, times: int = 1, path: str = "/feedback", reset: bool = False) -> None:
+        """Does what is asked, and says nothing."""
+        self.add(Fault(path=path, times=times, lose_answer=True, reset=reset))
 
     def corrupt(self, offset: int, *, times: int = 1000, path: str = "/artifacts/") -> None:
         """Changes one byte of the file."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
@@ -83,14 +84,16 @@ def send_file(
     try:
         spans = wanted_ranges(header, size)
     except ValueError:
-        return _head(handler, 416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"}, fault), 0
+        send_head(handler, 416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"}, fault, stop)
+        return 416, 0
     if len(spans) > 1:
         return _send_parts(handler, answer, fault, spans, headers, stop)
     first, last = spans[0] if spans else (0, size - 1)
     if spans:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers |= {"Transfer-Encoding": "chunked"} if fault.endless else {"Content-Length": str(last - first + 1)}
-    status = _head(handler, 206 if spans else 200, headers, fault)
+    status = 206 if spans else 200
+    send_head(handler, status, headers, fault, stop)
     if handler.command == "HEAD":
         return status, 0
     return status, _send_body(handler, answer, fault, first, last + 1, stop)
@@ -117,7 +120,7 @@ def _send_parts(
     """Several ranges; like hawkBit's answer it has no length and ends with the connection."""
     headers |= {"Content-Type": f"multipart/byteranges; boundary={_BOUNDARY}", "Connection": "close"}
     handler.close_connection = True
-    status = _head(handler, 206, headers, fault)
+    send_head(handler, 206, headers, fault, stop)
     sent = 0
     for number, (first, last) in enumerate(spans):
         begin = "" if number == 0 else "\r\n"
@@ -128,16 +131,42 @@ def _send_parts(
         handler.wfile.write(part)
         sent += len(part) + _send_body(handler, answer, fault, first, last + 1, stop)
     handler.wfile.write(f"\r\n--{_BOUNDARY}--".encode())
-    return status, sent
+    return 206, sent
 
 
-def _head(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], fault: Fault) -> int:
+def send_head(
+    handler: BaseHTTPRequestHandler, status: int, headers: Mapping[str, str], fault: Fault, stop: threading.Event
+) -> None:
+    """Sends the status line and the headers; octet by octet when the fault wants them slow.
+
+    Raises:
+        Dropped: when the server is stopped meanwhile.
+    """
     handler.send_response(status)
     for name, value in {**headers, **fault.headers}.items():
         handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.flush()
-    return status
+    out = handler.wfile
+    if fault.header_pause:
+        handler.wfile = _Slow(out, fault.header_pause, stop)
+    try:
+        handler.end_headers()
+        handler.wfile.flush()
+    finally:
+        handler.wfile = out
+
+
+class _Slow(io.BufferedIOBase):
+    """Writes octet by octet."""
+
+    def __init__(self, out: io.BufferedIOBase, pause: float, stop: threading.Event) -> None:
+        self._out, self._pause, self._stop = out, pause, stop
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # Buffer is of Python 3.12
+        for octet in bytes(data):
+            self._out.write(bytes((octet,)))
+            if self._stop.wait(self._pause):
+                raise Dropped(0)
+        return len(bytes(data))
 
 
 def _send_body(
