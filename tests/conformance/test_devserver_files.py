@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import email
 import hashlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,29 +155,3 @@ def test_faults_strike_as_often_as_told(server: DevServer, device: requests.Sess
     server.faults.drop(10)
     with pytest.raises(requests.RequestException):
         device.get(offer[1], timeout=10)
-
-
-def test_it_says_that_it_is_a_test_double(server: DevServer) -> None:
-    command = [sys.executable, "-m", "agent.demo.server", "--help"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    assert "NOT FOR PRODUCTION" in printed
-    with requests.Session() as session:
-        session.trust_env = False
-        assert "test double" in session.get(server.url, timeout=10).headers["Server"]
-
-
-def test_curl_can_operate_it_standing_alone(tmp_path: Path) -> None:
-    command = [sys.executable, "-u", "-m", "agent.demo.server", "--listen", "127.0.0.1:0", "--password", "pw"]
-    process = subprocess.Popen(
-        [*command, "--tls", str(tmp_path / "tls"), "--target", "dev9=t9"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
-        url = lines[2].split()[-1]
-        curl = ["curl", "-fsS", "--cacert", str(tmp_path / "tls" / "ca.pem"), "-u", "admin:pw", url]
-        assert '"dev9"' in subprocess.run(curl, capture_output=True, text=True, check=True, timeout=30).stdout
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
-    assert process.returncode == 0
