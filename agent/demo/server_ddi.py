@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 from zlib import crc32
 
 from agent.demo import server_actions as actions
@@ -107,7 +108,7 @@ def artifact_list(module: Module, root: str) -> Sequence[object]:
     """The files of a module. Like hawkBit's default, only the ``-http`` relations exist, whatever the scheme is."""
     documents = []
     for artifact in module.artifacts:
-        href = f"{root}/softwaremodules/{module.id}/artifacts/{artifact.filename}"
+        href = f"{root}/softwaremodules/{module.id}/artifacts/{quote(artifact.filename)}"
         hashes = {"sha1": artifact.sha1, "md5": artifact.md5, "sha256": artifact.sha256}
         links = {"download-http": _link(href), "md5sum-http": _link(f"{href}.MD5SUM")}
         documents.append({"filename": artifact.filename, "hashes": hashes, "size": artifact.size, "_links": links})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from agent.demo import server_actions as actions
 from agent.demo import server_confirmation as confirmation
@@ -16,6 +17,7 @@ from agent.demo.server_state import State
 from agent.demo.server_values import SERVER, Action, Refused, Target, now_ms
 
 _BASE = re.compile(r"/([^/]+)/controller/v1/([^/]+)(/.*)?")
+_FIREWALL = re.compile(r"//|[;\\]|%(?:2f|5c|3b|25|00)", re.IGNORECASE)  # what Spring's StrictHttpFirewall rejects
 _AUTO = {"activateAutoConfirm": True, "deactivateAutoConfirm": False}
 _FALLBACK_REMARK = "Initiated using the Device Direct Integration API without providing a remark."
 
@@ -63,12 +65,14 @@ def answer(state: State, rules: Rules, request: Request) -> Answer | FileAnswer:
     Raises:
         Refused: with the status that hawkBit answers.
     """
+    if _FIREWALL.search(request.path):
+        raise Refused(400, "the address is rejected")
     found = _BASE.fullmatch(request.path)
     if found is None or found[1].upper() != rules.tenant.upper():
         raise Refused(404, "no such tenant")
-    controller_id = found[2]
+    controller_id = unquote(found[2])
     check_device(state, request, controller_id)
-    root = f"{request.root}/{found[1]}/controller/v1/{controller_id}"
+    root = f"{request.root}/{found[1]}/controller/v1/{found[2]}"
     call = _Call(state, request, controller_id, root)
     rest = found[3] or ""
     if rest == "":
@@ -81,7 +85,7 @@ def answer(state: State, rules: Rules, request: Request) -> Answer | FileAnswer:
         return Answer()
     if part := re.fullmatch(r"/softwaremodules/([^/]+)/artifacts(?:/([^/]+))?", rest):
         call.only("GET", "HEAD")
-        return _artifacts(call, part[1], part[2])
+        return _artifacts(call, part[1], unquote(part[2]) if part[2] else None)
     if rest == "/installedBase":
         return _put_installed(call)
     if rest == "/confirmationBase":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from support.ddi import TOKEN, Device, kinds, links
+from support.ddi import TOKEN, Device, kinds, links, small_file
 from support.management import Management
 
 from agent.demo.server import DevServer
@@ -247,3 +249,23 @@ def test_module_types_have_their_older_names_for_devices(office: Management, dev
     action = office.assign(office.distribution("d", "1", modules), "dev1")
     chunks = device.get(f"/deploymentBase/{action}").json()["deployment"]["chunks"]
     assert [chunk["part"] for chunk in chunks] == ["os", "bApp", "jvm"]
+
+
+def test_names_are_encoded_in_links(server: DevServer, office: Management, tmp_path: Path) -> None:
+    module = office.module("m", "1")
+    office.artifact(module, small_file(tmp_path), "a b.raucb")
+    office.target("dev@1", token=TOKEN)
+    device = Device(server, "dev@1")
+    action = office.assign(office.distribution("d", "1", [module]), "dev@1")
+    found = device.get(f"/deploymentBase/{action}").json()["deployment"]["chunks"][0]["artifacts"][0]
+    assert found["filename"] == "a b.raucb"
+    assert device.get(found["_links"]["download-http"]["href"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["//deploymentBase/1", "/configData;a=1", "/softwaremodules/1/artifacts/..%2Fx", "/a\\b"]
+)
+def test_addresses_that_springs_firewall_rejects(server: DevServer, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        raw.sendall(f"GET /DEFAULT/controller/v1/dev1{path} HTTP/1.0\r\n\r\n".encode())
+        assert raw.recv(12) == b"HTTP/1.1 400"
