@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(files or None)
     if arguments[:1] == ["demo"]:  # it has its own arguments and its own --help
+        if find_spec("agent.demo") is None:  # packages for devices leave it out
+            print("ota-agent: this installation has no demo", file=sys.stderr)
+            return 2
         from agent.demo.play import main as play
 
         return play(arguments[1:])

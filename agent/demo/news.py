@@ -10,7 +10,9 @@ from agent.demo.server import DevServer
 
 _STATES: Mapping[str, str] = {
     "offered": "an update is offered: what is it?",
+    "held": "nothing may be fetched yet",
     "inspecting": "signature, kind of device and version are checked before a byte is written",
+    "fetching": "only to be downloaded: every byte is fetched and verified",
     "staging": "verified blocks go into slot {target}; slot {fallback} keeps running",
     "staged": "slot {target} was read back from the medium; a last look at the server",
     "activating": "one write to the boot environment: slot {target} first, slot {fallback} behind it",
@@ -22,7 +24,7 @@ _STATES: Mapping[str, str] = {
 }
 _PATH = (
     "idle",
-    *(state for state in _STATES if state != "reverting"),
+    *(state for state in _STATES if state not in ("reverting", "held", "fetching")),
 )  # of an update that goes well, without "waiting"
 
 
