@@ -34,6 +34,7 @@ from fleet.turns import Alone, DeviceClock, Turns
 
 _QUIET_POLLS = 2  # polls in a row without an offer: the server has nothing more to say
 _MOST_WAITS = 4000
+_OFFERS = {"deploymentBase", "cancelAction", "confirmationBase"}
 _here = threading.local()
 
 
@@ -52,15 +53,21 @@ class Seen:
     Attributes:
         words: final messages about an action: the resource, the result, and the truth at that moment: the running
             version, and whether its trial was over.
-        requests: by method and kind of resource.
+        requests: to the server.
+        polls: answered.
         states: that were entered, in order.
         quiet: polls in a row without an offer.
+        offered_at: when an update was first offered, on the clock of the fleet.
+        told_at: when the last final message was sent.
     """
 
     words: list[tuple[str, str, str, bool]] = field(default_factory=list)
     requests: int = 0
+    polls: int = 0
     states: list[str] = field(default_factory=list)
     quiet: int = 0
+    offered_at: float = 0.0
+    told_at: float = 0.0
 
 
 class Device:
@@ -93,15 +100,16 @@ class Device:
         overrides: Mapping[str, object] | None = None,
     ) -> None:
         home.mkdir(parents=True)
-        self.home, self.controller_id, self.seen = home, controller_id, Seen()
+        self.home, self.controller_id, self.seen, self.factory = home, controller_id, Seen(), system.version
         self.moments = moments or Moments()
         self._time, self.rests = time, rests
         self.clock = DeviceClock(time, synchronised=synchronised)
-        self.board = Board(home, controller_id, system, time.wait)
+        self.board = Board(home, system, time.wait)
         self.state = State.IDLE
         self.on_state: Callable[[State], None] = lambda _: None
         self._children: list[NotedChild] = []
         self._waits = 0
+        self._offered = False
         _write(home, controller_id, auth, overrides or {})
         loaded = settings.load([home / "device.toml"])
         # A shipped configuration takes https only; a hawkBit on loopback has no certificate.
@@ -165,15 +173,25 @@ class Device:
             self.seen.requests += 1
             if path.endswith("/feedback"):
                 self._word(path, json.loads(body)["status"])
-        elif method == "GET" and path.endswith(f"/{self.controller_id}") and answer.header.get("status") == 200:
-            offered = {"deploymentBase", "cancelAction", "confirmationBase"} & set(links_of(answer))
-            self.seen.quiet = 0 if offered or self.state is not State.IDLE else self.seen.quiet + 1
+        elif method == "GET" and path.endswith(f"/{self.controller_id}"):
+            self._polled(answer)
+
+    def _polled(self, answer: Frame) -> None:
+        status = answer.header.get("status")
+        if status == 200:
+            self._offered = bool(_OFFERS & set(links_of(answer)))
+            if self._offered and not self.seen.offered_at:
+                self.seen.offered_at = self._time.now
+        if status in (200, 304):  # not modified
+            self.seen.polls += 1
+            self.seen.quiet = 0 if self._offered or self.state is not State.IDLE else self.seen.quiet + 1
 
     def _word(self, path: str, status: Mapping[str, Any]) -> None:
         final = status["execution"] == "closed" or (status["execution"], "success") == ("downloaded", "success")
         if final:
             resource, result = path.split("/")[-3], f"{status['execution']} {status['result']['finished']}"
             over = "OTA_TRIAL" not in self.board.variables
+            self.seen.told_at = self._time.now
             self.seen.words.append((resource, result, self.board.system.version, over))
 
     def _spawn(self, kind: str) -> Any:
@@ -219,8 +237,8 @@ class _Probe:
     name: str = "probe"
 
     def run(self) -> CheckResult:
-        sick = self.device.board.system.health_on(self.device.controller_id) != GOOD
-        return red(self.name, "told to fail") if sick else green(self.name)
+        board = self.device.board
+        return green(self.name) if board.health(board.system) == GOOD else red(self.name, "told to fail")
 
 
 def _suite(_settings: object, contact: Callable[[], None] | None) -> Suite:

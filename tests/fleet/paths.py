@@ -71,6 +71,6 @@ PATHS = (
     # Closing the update wins over the wish to cancel it, when that was not heard in time.
     Path_("cancelled", GOOD, {OLD: "CANCELED", NEW: "FINISHED"}, prepare=_cancel_at(State.INSPECTING)),
     Path_("cancelled-late", GOOD, {OLD: "CANCELED", NEW: "FINISHED"}, prepare=_cancel_at(State.STAGED)),
-    Path_("refused", GOOD, {OLD: "ERROR"}, ("bundle.certificate-expired",), signer="expired"),
+    Path_("refused", GOOD, {OLD: "ERROR"}, ("bundle.signature-untrusted",), signer="other"),
     Path_("storage-fails", GOOD, {OLD: "ERROR"}, ("slot.missing",), prepare=_slot_vanishes),
 )

@@ -25,21 +25,15 @@ class System:
     Args:
         version: of the system.
         health: GOOD, SICK or DEAD.
-        only_on: how it turns out on these devices; on the others it is good. Empty: on all.
     """
 
     version: str
     health: str = GOOD
-    only_on: tuple[str, ...] = ()
 
     def image(self) -> bytes:
         """The bytes of the image; of the same system they are always the same."""
-        head = json.dumps({"version": self.version, "health": self.health, "only_on": self.only_on}).encode() + b"\n"
+        head = json.dumps({"version": self.version, "health": self.health}).encode() + b"\n"
         return head + random.Random(head).randbytes(IMAGE_SIZE - len(head))
-
-    def health_on(self, controller_id: str) -> str:
-        """How it turns out on this device."""
-        return self.health if not self.only_on or controller_id in self.only_on else GOOD
 
 
 def system_in(slot: Path) -> System | None:
@@ -47,7 +41,7 @@ def system_in(slot: Path) -> System | None:
     data = slot.read_bytes()[:IMAGE_SIZE]
     try:
         head = json.loads(data.partition(b"\n")[0])
-        found = System(head["version"], head["health"], tuple(head["only_on"]))
+        found = System(head["version"], head["health"])
     except (ValueError, KeyError, TypeError):
         return None
     return found if found.image() == data else None
