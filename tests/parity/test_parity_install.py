@@ -12,6 +12,7 @@ from agent.demo.factory import CONTROLLER
 from agent.demo.images import MIB
 from agent.demo.world import sha256
 
+LOOK = 512 * 1024  # bytes: signature, manifest and the beginning of the hash tree, for each look at a bundle
 MODES = pytest.mark.parametrize("mode", ["download", "streaming"])
 
 
@@ -21,7 +22,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield device
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @MODES
 def test_install_bundle_no_dbus_iface(device: Device, mode: str) -> None:
     """There RAUC is called over D-Bus, and without it every update fails. Here no bus is needed."""
@@ -37,7 +38,7 @@ def test_install_bundle_no_dbus_iface(device: Device, mode: str) -> None:
     assert device.says("ok")["CurrentVersion"] == bundle.name.partition("-")[0]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @MODES
 def test_install_success(device: Device, mode: str) -> None:
     """There *success* is said when RAUC has written the slot. Here only after the new system booted and is healthy."""
@@ -46,7 +47,7 @@ def test_install_success(device: Device, mode: str) -> None:
     bundle = device.bundle(mode)
     action_id = device.assign_now(bundle)
     world.wait_for(lambda: len(world.board.boots) > boots, 30, "the new system boots")
-    assert world.server.action_status(action_id) == "RUNNING", "it was written, which is not yet success"
+    assert world.server.state.find_action(action_id).active, "it was written, which is not yet success"
     last = device.ended(action_id)
     assert last.type == "FINISHED", world.messages(action_id)
     assert words(last)[0].endswith(f"runs in slot {target}, is healthy and confirmed")
@@ -57,7 +58,7 @@ def test_install_success(device: Device, mode: str) -> None:
     assert (held.installed.version, held.update_status) == (world.running.version, "IN_SYNC")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @MODES
 def test_install_failure(device: Device, mode: str) -> None:
     """There RAUC says that it failed; here the image is larger than its slot. The server gets a code and advice with it."""
@@ -70,3 +71,29 @@ def test_install_failure(device: Device, mode: str) -> None:
     assert any(line.startswith("next: ") for line in words(last))
     assert last.code == number("slot.too-small")
     assert (len(world.board.boots), world.environment()) == (boots, before)
+
+
+@pytest.mark.timeout(180)
+@MODES
+def test_install_maintenance_window(device: Device, mode: str) -> None:
+    """The same: nothing is installed before the window opens, and then nothing is fetched twice."""
+    world = device.world
+    boots, before = len(world.board.boots), (world.slot_sha256("A"), world.slot_sha256("B"), world.environment())
+    bundle = device.bundle(mode)
+    action_id = device.assign(bundle, window="unavailable")
+    world.wait_for(lambda: world.state == "waiting", 30, "the bundle was looked at, and the window is closed")
+    polls = world.server.target(CONTROLLER).polls
+    world.wait_for(lambda: world.server.target(CONTROLLER).polls > polls + 1, 30, "the device has asked again")
+    assert world.state == "waiting"
+    assert (len(world.board.boots), world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == (
+        boots,
+        *before,
+    )
+    size, sent = bundle.stat().st_size, device.sent(bundle)
+    assert sent >= size if mode == "download" else sent < size // 4
+
+    world.server.set_window(action_id, "available")
+    last = device.ended(action_id)
+    assert last.type == "FINISHED", last.messages
+    assert world.running.version == bundle.name.partition("-")[0]
+    assert device.sent(bundle) <= size + LOOK

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import agent
+from agent.demo import server_config
 from agent.demo.factory import CONTROLLER
 from agent.demo.server_state import Entry
 from agent.demo.world import World
@@ -76,6 +77,10 @@ class Device:
         assert final[0] is world.history(action_id)[-1]
         return final[0]
 
+    def sent(self, bundle: Path) -> int:
+        """Bytes of a bundle that the server has sent."""
+        return sum(request.sent for request in self.world.server.requests(f"/artifacts/{bundle.name}"))
+
     def says(self, state: str) -> Mapping[str, object]:
         """Waits until the device says this of its server, and returns everything that it says."""
         self.world.wait_for(lambda: self.world.properties().get("ServerState") == state, 30, f"the device says {state}")
@@ -87,6 +92,12 @@ class Device:
         for name, value in (settings or {}).items():
             configure(self.world.board.config, name, value)
         self.world.board.power_on()
+
+
+def accept_gateway_token(world: World, token: str) -> None:
+    """Any controller id is welcome with this token."""
+    world.server.state.config.set(server_config.BY_GATEWAY, True)
+    world.server.state.config.set(server_config.GATEWAY_KEY, token)
 
 
 def words(entry: Entry) -> list[str]:
