@@ -21,6 +21,23 @@ def seconds_since_epoch(text: str) -> int | None:
     return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
+def retry_after(value: str, date: str = "") -> float | None:
+    """Reads a ``Retry-After`` header (RFC 9110, section 10.2.3).
+
+    Args:
+        value: the header; delta seconds or a date.
+        date: the ``Date`` header of the same answer; the server's own clock, the only one a date can be compared with.
+
+    Returns:
+        Seconds, at least 0; None when it says nothing usable.
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return float(value)
+    then, now = seconds_since_epoch(value), seconds_since_epoch(date)
+    return None if then is None or now is None else max(0.0, float(then - now))
+
+
 def _days(year: int, month: int) -> int:
     """Days from 1970-01-01 to the first of a month; the year is taken to begin in March, so that it ends with the leap day."""
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)

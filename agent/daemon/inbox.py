@@ -9,6 +9,9 @@ import weakref
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+# poll(2) does not count the time for which the device was suspended. Who waits for longer looks at CLOCK_BOOTTIME in between.
+_LONGEST_WAIT = 600.0  # seconds
+
 
 class Stopped(Exception):
     """The daemon was told to stop; the work under way is resumed by the next start."""
@@ -89,7 +92,7 @@ class Inbox:
         self._ring()
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
-        """Waits until something is readable, a request arrives, or the time is over.
+        """Waits until something is readable, a request arrives, or the time is over; at most ten minutes unless for ever.
 
         Args:
             seconds: None waits for ever.
@@ -107,7 +110,7 @@ class Inbox:
         poll = select.poll()
         for item in (self, *wanted):
             poll.register(item.fileno(), select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(None if seconds is None else max(0.0, seconds) * 1000)}
+        ready = {fd for fd, _ in poll.poll(None if seconds is None else min(max(0.0, seconds), _LONGEST_WAIT) * 1000)}
         if self._event in ready:
             os.eventfd_read(self._event)
         if self._stop:

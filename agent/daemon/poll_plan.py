@@ -10,6 +10,7 @@ from agent.config import ServerSettings
 from agent.daemon.network import ServerRefusal
 from agent.errors import OtaError
 from agent.hawkbit import schedule
+from agent.http_date import retry_after
 
 _WATCH = 15.0  # seconds: how often a running update looks whether it was cancelled, and up to twice that
 _INTERVAL = 300.0  # seconds: hawkBit's own default, until the server has said what it wants
@@ -85,7 +86,7 @@ class PollPlan:
         refusal = error.response if isinstance(error, ServerRefusal) else None
         asked = None
         if refusal is not None:
-            asked = schedule.retry_after(refusal.headers.get("retry-after", ""), refusal.headers.get("date", ""))
+            asked = retry_after(refusal.headers.get("retry-after", ""), refusal.headers.get("date", ""))
         earliest = now + (asked or 0.0)
         if self._failures and now < self.next_poll and earliest <= self.next_poll:
             return

@@ -13,7 +13,6 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 import requests
 import urllib3.exceptions
@@ -24,6 +23,7 @@ from agent.fetcher.failures import short_body
 from agent.fetcher.pace import Account, Pace
 from agent.fetcher.patience import LONGEST_RETRY_AFTER, Attempts, Meter
 from agent.fetcher.session import Session
+from agent.http_date import retry_after
 from agent.wire import Channel, Frame, WireError
 
 FRAME = 256 * 1024  # bytes per message
@@ -143,7 +143,9 @@ class Transfer:
             return ranges.expect(self._version, response.status_code, response.headers, position, end - 1, where)
         except EnvironmentFault as fault:
             if fault.code == "net.http-status" and response.status_code in ranges.RETRIED:
-                raise _Refused(fault, _retry_after(response)) from fault
+                headers = response.headers
+                asked = retry_after(headers.get("Retry-After", ""), headers.get("Date", ""))
+                raise _Refused(fault, asked) from fault
             raise
 
     def _pieces(self, response: requests.Response, left: int) -> Iterator[bytes]:
@@ -209,18 +211,6 @@ def _worth_another(fault: EnvironmentFault) -> float | None:
     if fault.code not in _RETRIED:
         raise fault
     return None
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds from ``Retry-After`` (RFC 9110, section 10.2.3); a date is compared with the server's own clock."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit() and len(value) <= 9:
-        return float(value)
-    try:
-        date = parsedate_to_datetime(response.headers.get("Date", ""))
-        return max(0.0, (parsedate_to_datetime(value) - date).total_seconds())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def _too_slow(meter: Meter) -> EnvironmentFault:

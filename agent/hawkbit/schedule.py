@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from agent.http_date import seconds_since_epoch
-
 JITTER = 0.1  # a tenth more or less keeps a fleet from polling in step
 MAX_EXPONENT = 32
 
@@ -181,20 +179,3 @@ def most_polls(limits: Limits, failure: Failure, interval: float, seconds: float
         begins += window(limits, failure, count, interval)
         count += 1
     return count
-
-
-def retry_after(value: str, date: str = "") -> float | None:
-    """Reads a ``Retry-After`` header (RFC 9110, section 10.2.3).
-
-    Args:
-        value: the header; delta seconds or a date.
-        date: the ``Date`` header of the same answer; the server's own clock, the only one a date can be compared with.
-
-    Returns:
-        Seconds, at least 0; None when it says nothing usable.
-    """
-    value = value.strip()
-    if value.isascii() and value.isdigit() and len(value) <= 9:
-        return float(value)
-    then, now = seconds_since_epoch(value), seconds_since_epoch(date)
-    return None if then is None or now is None else max(0.0, float(then - now))

@@ -80,3 +80,21 @@ def test_a_request_that_arrives_while_another_is_taken_is_not_lost() -> None:
     while asking.is_alive():
         taken += bool(inbox.take_install())
     assert taken + bool(inbox.take_install()) == 2000
+
+
+def test_a_device_that_was_suspended_looks_at_its_clock_within_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    class Poll:
+        def register(self, *_: int) -> None:
+            pass
+
+        def poll(self, milliseconds: float | None) -> list[tuple[int, int]]:
+            waits.append(milliseconds)
+            return []
+
+    monkeypatch.setattr("agent.daemon.inbox.select.poll", Poll)
+    inbox = Inbox()
+    for seconds in (86400.0, 5.0, -1.0, None):
+        inbox.wait(seconds)
+    assert waits == [600_000, 5000, 0, None]

@@ -142,33 +142,6 @@ def test_the_promised_numbers_for_a_day() -> None:
     assert most.keys() == BACKOFF.keys()
 
 
-@pytest.mark.parametrize(
-    ("value", "date", "seconds"),
-    [
-        ("120", "", 120.0),
-        (" 0 ", "", 0.0),
-        ("Wed, 21 Oct 2026 07:28:30 GMT", "Wed, 21 Oct 2026 07:28:00 GMT", 30.0),
-        ("Fri, 01 Mar 2024 00:00:10 GMT", "Thu, 29 Feb 2024 23:59:50 GMT", 20.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:00 GMT", 0.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", "", None),
-        ("-5", "", None),
-        ("9" * 30, "", None),
-        ("soon", "Wed, 21 Oct 2026 07:29:00 GMT", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_against_the_servers_own_date(
-    value: str, date: str, seconds: float | None
-) -> None:
-    assert schedule.retry_after(value, date) == seconds
-
-
-@settings(deadline=None)
-@given(st.text(), st.text())
-def test_any_retry_after_is_read_or_ignored(value: str, date: str) -> None:
-    found = schedule.retry_after(value, date)
-    assert found is None or found >= 0
-
-
 @pytest.mark.parametrize("bounds", [(0, 10, 5), (10, 5, 7), (10, 20, 30), (-1, 2, 1)])
 def test_impossible_bounds_are_refused(bounds: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError):
