@@ -12,6 +12,7 @@ from agent.daemon.network import Session
 from agent.errors import BundleError, ConfigError
 
 SOON = 30 * 86400.0  # seconds before the end of our certificate from which on it is warned of
+MAX_AUTHORITIES = 28 * 1024  # bytes; with a chain and a key of 16 KiB each it fits into one message to the fetcher
 _AGAIN = 86400.0  # seconds from one warning to the next
 
 _log = logging.getLogger(__name__)
@@ -102,10 +103,17 @@ def expiry(chain: str) -> float | None:
 def _authorities(path: Path | None) -> str:
     if path is None:
         return ""
+    hint = "set server.ca-file to a PEM file, or leave it out to use the system's CAs"
     try:
-        return path.read_text("ascii")
+        with path.open("rb") as file:
+            pem = file.read(MAX_AUTHORITIES + 1).decode("ascii")
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "config.ca-file", "the server's CA file cannot be read", details=str(error),
-            resolution="set server.ca-file to a PEM file, or leave it out to use the system's CAs",
-        ) from error  # fmt: skip
+            "config.ca-file", "the server's CA file cannot be read", details=str(error), resolution=hint
+        ) from error
+    if len(pem) > MAX_AUTHORITIES:
+        raise ConfigError(
+            "config.ca-file", "the server's CA file is too large", details=f"{path} has more than {MAX_AUTHORITIES} bytes",
+            resolution=f"put only the server's own authorities into it; {hint}",
+        )  # fmt: skip
+    return pem

@@ -88,9 +88,9 @@ def _of_the_proxy(causes: list[BaseException], where: str) -> EnvironmentFault |
 
 def proxy_status(status: int, where: str) -> EnvironmentFault:
     """The error for an answer of the proxy itself."""
-    if status == 407:
+    if status in (401, 407):  # tinyproxy answers 401 when the password is wrong
         hint = "put user:password for the proxy into server.proxy-auth-file"
-        return _fault("net.proxy-login", "the proxy does not accept our login", where, "407 from the proxy", hint)
+        return _fault("net.proxy-login", "the proxy does not accept our login", where, f"{status} from the proxy", hint)
     hint = "check that the proxy may connect to the server, and that the server is there"
     return _fault("net.proxy", "the proxy does not connect us to the server", where, f"{status} from the proxy", hint)
 

@@ -82,6 +82,7 @@ def test_the_login_for_the_proxy_is_not_sent_to_the_server_behind_it_nor_the_cer
     [
         ("device:wrong", b"", "net.proxy-login", "407 from the proxy"),
         ("", b"", "net.proxy-login", "407 from the proxy"),
+        (LOGIN, b"HTTP/1.1 401 Unauthorized\r\n\r\n", "net.proxy-login", "401 from the proxy"),
         (LOGIN, b"HTTP/1.1 403 Forbidden\r\n\r\n", "net.proxy", "403 from the proxy"),
         (LOGIN, b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "net.proxy", "502 from the proxy"),
         (LOGIN, b"220 mail.example.org ESMTP\r\n", "net.protocol", "BadStatusLine"),

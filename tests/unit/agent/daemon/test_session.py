@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from support.identities import Factory
 
-from agent.daemon.session import Sessions, expiry
+from agent.credentials import MAX_PEM
+from agent.daemon.session import MAX_AUTHORITIES, Sessions, expiry
 from agent.errors import ConfigError
 from agent.fetcher.terms import parse_terms
+from agent.wire import pair
 
 DAY = 86400
 FACTORY = Factory()
@@ -70,6 +72,25 @@ def test_a_certificate_that_ends_soon_is_told_of_once_a_day(
     now += DAY + 1
     make()
     assert len(caplog.records) == 2
+
+
+def test_the_largest_files_fit_into_one_message_and_larger_ones_are_refused(tmp_path: Path) -> None:
+    authorities, line = tmp_path / "ca.pem", "x" * 63 + "\n"
+    authorities.write_text(line * (MAX_AUTHORITIES // 64))
+    make = sessions(tmp_path, ca_file=authorities)
+    (tmp_path / "device.pem").write_text("-----BEGIN CERTIFICATE-----\n" + line * (MAX_PEM // 64 - 1))
+    (tmp_path / "device.key").write_text("-----BEGIN PRIVATE KEY-----\n" + line * (MAX_PEM // 64 - 1))
+    near, far = pair("daemon", "fetcher")
+    near.send(make().opening())
+    frame = far.recv(5)
+    assert frame is not None
+    assert frame.op == "session"
+    near.close()
+    far.close()
+    with authorities.open("a") as file:
+        file.write("x")
+    with pytest.raises(ConfigError, match=r"config\.ca-file"):
+        make()
 
 
 def test_a_certificate_that_is_valid_for_long_is_not_worth_a_word(
