@@ -68,7 +68,13 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "server", "max-rate", kind.BYTES, 0, "A download takes no more than so many bytes per second; 0: no limit."
     ),
-    Setting("server", "slow-rate", kind.BYTES, 1024, "A connection that brings fewer bytes per second is given up."),
+    Setting(
+        "server",
+        "slow-rate",
+        kind.BYTES,
+        1024,
+        "A connection that brings fewer bytes per second is given up; 0: none is.",
+    ),
     Setting("server", "slow-time", kind.seconds(0.1, 3600), 30, "The seconds over which `slow-rate` is averaged."),
     Setting(
         "server",

@@ -23,6 +23,7 @@ _UNIT = re.compile(
     r"[A-Za-z0-9:_.@\\-]{1,255}\.(service|socket|target|mount|path|timer|device|swap|automount|slice|scope)"
 )
 _BYTES = re.compile(r"([0-9]{1,18})([KMGT]?)")
+_HOST = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5}")
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -180,7 +181,7 @@ def _proxy(raw: object, _base: Path) -> str:
     if not text:
         return ""
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or "@" in parts.netloc:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _HOST.fullmatch(parts.netloc):
         raise ValueError
     if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.port:
         raise ValueError

@@ -13,7 +13,7 @@ from agent.wire import WireError
 
 MAX_TIMEOUT = 3600.0  # seconds
 _TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
-_PROXY = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,255}:[0-9]{1,5}")
+_PROXY = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5}")
 _LOGIN = re.compile(r"[^\x00-\x1f\x7f:]{1,255}:[^\x00-\x1f\x7f]{0,255}")
 
 
@@ -67,7 +67,7 @@ class Terms:
         user: whom to run as; empty leaves it as it is.
         connect_timeout: seconds.
         read_timeout: seconds of silence that are tolerated.
-        slow_rate: bytes per second; a download below it,
+        slow_rate: bytes per second; a download below it (0: none),
         slow_time: averaged over so many seconds, is given up.
         max_rate: bytes per second that a download may take at most; 0: any number.
     """
@@ -101,12 +101,12 @@ def parse_terms(message: Mapping[str, object]) -> Terms:
         user=_text(message, "user"),
         connect_timeout=_seconds(message, "connect_timeout", defaults.connect_timeout),
         read_timeout=_seconds(message, "read_timeout", defaults.read_timeout),
-        slow_rate=_seconds(message, "slow_rate", defaults.slow_rate, most=1e9),
+        slow_rate=_rate(message, "slow_rate", defaults.slow_rate),
         slow_time=_seconds(message, "slow_time", defaults.slow_time),
         identity=_identity(message.get("identity")),
         proxy=_proxy(message),
         download_auth=message.get("download_auth", True) is not False,
-        max_rate=_rate(message),
+        max_rate=_rate(message, "max_rate", defaults.max_rate),
     )
 
 
@@ -124,8 +124,9 @@ def _seconds(message: Mapping[str, object], key: str, default: float, *, most: f
     return float(value)
 
 
-def _rate(message: Mapping[str, object]) -> float:
-    return 0.0 if message.get("max_rate", 0) == 0 else _seconds(message, "max_rate", 0.0, most=1e15)
+def _rate(message: Mapping[str, object], key: str, default: float) -> float:
+    """Bytes per second; 0 stands for no limit."""
+    return 0.0 if message.get(key, default) == 0 else _seconds(message, key, default, most=2.0**63)
 
 
 def _identity(value: object) -> Identity | None:

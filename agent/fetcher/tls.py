@@ -57,14 +57,16 @@ def _present(context: ssl.SSLContext, identity: Identity) -> None:
             context.load_cert_chain(chain, key, password=_no_password)
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = str(getattr(error, "reason", "") or "")
+        mismatch = reason == "KEY_VALUES_MISMATCH"
         hint = "set server.client-cert to the device's certificate, those above it after it, and server.client-key to its key"
-        if reason == "KEY_VALUES_MISMATCH":
+        if mismatch:
             hint = "the first certificate of server.client-cert must be the one that was issued for server.client-key"
         raise ConfigError(
             "net.client-cert",
             "the client certificate and its key cannot be used",
-            details="the key does not belong to the certificate" if reason == "KEY_VALUES_MISMATCH" else reason,
+            details="the key does not belong to the certificate" if mismatch else reason,
             resolution=hint,
+            retryable=mismatch,  # just now one of the two files may have been replaced, and the other not yet
         ) from None
 
 

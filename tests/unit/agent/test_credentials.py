@@ -186,6 +186,7 @@ def test_paths_and_credentials_come_from_the_configuration(tmp_path: Path) -> No
         ('target-token-file="t"\nproxy-auth-file="p"', "server.proxy: expected a value because server.proxy-auth-file"),
         ('target-token-file="t"\nproxy="http://me:pass@p:1"', "without user and password"),
         ('target-token-file="t"\nproxy="socks5://p:1"', "http://host:port or https://host:port"),
+        ('target-token-file="t"\nproxy="http://p\u00e4:1"', "http://host:port"),
         ('target-token-file="t"\nproxy="http://p"', "http://host:port"),
         ('target-token-file="t"\nproxy="http://p:1/path"', "http://host:port"),
         ('target-token-file="t"\nbudget-factor=0.5', "expected a number from 1 to 1000, got 0.5"),

@@ -15,6 +15,7 @@ from agent.demo.server_tls import make_tls
 from agent.errors import ConfigError, EnvironmentFault
 from agent.fetcher import privileges
 from agent.fetcher.failures import explain_failure
+from agent.fetcher.patience import Meter
 from agent.fetcher.terms import parse_terms
 from agent.fetcher.tls import TlsAdapter, make_context
 from agent.wire import WireError
@@ -35,6 +36,20 @@ def test_terms_are_read() -> None:
     assert terms.credentials is not None
     assert terms.credentials.header == "GatewayToken s3cret"
     assert (terms.slow_rate, terms.slow_time) == (1024.0, 30.0)
+
+
+def test_rates_of_nothing_are_no_limits_and_the_largest_of_the_configuration_are_taken() -> None:
+    assert (parse_terms({**GOOD, "slow_rate": 0}).slow_rate, parse_terms({**GOOD, "max_rate": 0}).max_rate) == (0, 0)
+    assert parse_terms({**GOOD, "slow_rate": 2**63 - 1, "max_rate": 2**63 - 1}).max_rate == 2.0**63
+    assert not Meter(0, 0.1).count(0, 5.0)
+
+
+def test_a_login_for_the_proxy_and_a_key_do_not_show_in_a_representation() -> None:
+    identity = {"chain": "c", "key": "s3cret"}
+    terms = parse_terms({**GOOD, "proxy": "http://my_proxy:1", "proxy_login": "me:s3cret", "identity": identity})
+    assert terms.proxy is not None
+    assert terms.proxy.headers == {"Proxy-Authorization": "Basic bWU6czNjcmV0"}
+    assert "s3cret" not in repr(terms)
 
 
 def test_no_credentials_are_allowed() -> None:
@@ -63,6 +78,14 @@ def test_a_token_does_not_show_in_a_representation() -> None:
         {"read_timeout": float("nan")},
         {"read_timeout": True},
         {"slow_time": -1},
+        {"max_rate": -1},
+        {"slow_rate": "s3cret"},
+        {"proxy": "http://me:s3cret@p:1"},
+        {"proxy": "socks5://p:1"},
+        {"proxy": "http://p:1", "proxy_login": "s3cret"},
+        {"proxy": "http://p:1", "proxy_login": "me:s3cret\r\nX: y"},
+        {"identity": "s3cret"},
+        {"identity": {"chain": "c", "key": 5}},
     ],
 )
 def test_other_terms_are_refused_without_quoting_them(change: dict[str, Any]) -> None:
