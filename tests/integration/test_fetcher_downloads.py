@@ -154,3 +154,22 @@ def test_a_link_without_encryption_names_the_setting_that_helps(tls: Tls, tmp_pa
         error = error_of(fetcher.get(running.server.url.replace("https", "http")))
         assert error["code"] == "net.insecure"
         assert "server.rebase-links" in error["resolution"]
+
+
+@pytest.mark.req("T16")
+@pytest.mark.parametrize(("before", "code"), [(False, "net.wrong-length"), (True, "net.changed")])
+def test_a_range_that_the_server_does_not_have_is_told_as_what_it_means(
+    tls: Tls, tmp_path: Path, fetcher: Fetcher, before: bool, code: str
+) -> None:
+    with running_server(tmp_path, tls=tls) as running:
+        data = random_file(tmp_path / "b.raucb", 1000)
+        _, url = running.offer(tmp_path / "b.raucb")
+        assert fetcher.ask(running.session()).op == "ok"
+        source = fetcher.serve(url, 1000)
+        if before:
+            assert source.read_at(0, 10) == data[:10]
+        running.server.faults.respond(416, path="/artifacts/", headers={"Content-Range": "bytes */500"})
+        with pytest.raises(RemoteError) as caught:
+            source.read_at(900, 100)
+        assert caught.value.code == code
+        assert served(fetcher)["op"] == "error"
