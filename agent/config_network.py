@@ -88,7 +88,7 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
         "budget-factor",
         kind.factor(1, 1000),
         3,
-        "How many times the size of its bundle an update may download.",
+        "How many times the size of its bundle (and 1 MiB) an update may download.",
     ),
     Setting(
         "server",

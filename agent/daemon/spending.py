@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _NAME = "spent"
 _SMALL = 64 * 1024  # bytes
 _STEP = 1024 * 1024
+_OPENINGS = 1024 * 1024  # bytes; opening a bundle several times costs less, however small it is
 _PARTS = 20  # writes for a bundle that comes without interruption
 _RETRIES = 20  # interruptions from one write to the next
 
@@ -127,7 +128,7 @@ class Spending:
 
     def _refuse_too_much(self) -> None:
         spent, settings = self._spent, self._settings
-        most = int(settings.budget_factor * self._size)
+        most = int(settings.budget_factor * self._size) + _OPENINGS
         if spent.bytes > most:
             raise _exhausted(
                 "net.budget-bytes", "the update has downloaded more than it may",

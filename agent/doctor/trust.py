@@ -89,7 +89,7 @@ def _secrets(subject: Subject) -> Iterator[Finding]:
         yield from _readable("server.token", lambda: read_token(settings), "the token")
     else:
         yield from _readable("server.client-key", lambda: read_identity(settings), "the client key")
-        yield from _pem("server.client-cert", settings.client_cert, _now(subject), soon=_SOON_CLIENT)
+        yield from _pem("server.client-cert", settings.client_cert, _now(subject), _SOON_CLIENT, needed=1)
     if settings.proxy_auth_file is not None:
         yield from _readable("server.proxy", lambda: read_proxy_login(settings), "the login for the proxy")
 
@@ -106,7 +106,10 @@ def _readable(row: str, read: Callable[[], object], what: str) -> Iterator[Findi
         yield ok(row, f"{what} can be read by its owner only")
 
 
-def _pem(row: str, path: Path, now: datetime.datetime, *, soon: datetime.timedelta) -> Iterator[Finding]:
+def _pem(
+    row: str, path: Path, now: datetime.datetime, soon: datetime.timedelta = _SOON, *, needed: int | None = None
+) -> Iterator[Finding]:
+    """Certificates in a file, of which one must be valid: any of them, or of the first ``needed``."""
     from cryptography import x509
 
     try:
@@ -114,13 +117,13 @@ def _pem(row: str, path: Path, now: datetime.datetime, *, soon: datetime.timedel
     except (OSError, ValueError) as problem:
         yield error(row, f"{path} cannot be read: {problem}"[:300])
     else:
-        yield from _certificates(row, found, found[:1] if soon == _SOON_CLIENT else found, now, soon)
+        yield from _certificates(row, found, found[:needed], now, soon)
 
 
 def _authorities(subject: Subject) -> Iterator[Finding]:
     path = subject.config.server.ca_file
     if path is not None:
-        yield from _pem("server.ca-file", path, _now(subject), soon=_SOON)
+        yield from _pem("server.ca-file", path, _now(subject))
 
 
 def _certificates(

@@ -14,6 +14,7 @@ from agent.daemon.record import Record
 from agent.daemon.spending import Spending
 from agent.errors import EnvironmentFault
 
+MIB = 1024 * 1024
 SIZE = 100_000_000
 RECORD = Record(state=State.STAGING, action_id="7", sha256="ab", size=SIZE, boot_id="one", origin="server")
 
@@ -51,14 +52,22 @@ def test_bytes_are_counted_over_fetchers_and_restarts_of_the_daemon() -> None:
         spending.end()
     spending = desk.daemon()
     spending.begin(RECORD)
-    spending.count(3000, 0)
-    error = refusal(spending.count, 3001, 0)
+    spending.count(3000 + MIB, 0)
+    error = refusal(spending.count, 3001 + MIB, 0)
     assert error.code == "net.budget-bytes"
-    assert "300000001 bytes for a bundle of 100000000, 300000000 are allowed" in error.details
+    assert "301048577 bytes for a bundle of 100000000, 301048576 are allowed" in error.details
     assert refusal(desk.daemon().begin, RECORD).code == "net.budget-bytes"
 
 
 @pytest.mark.req("T22")
+def test_a_tiny_bundle_may_be_opened_several_times() -> None:
+    spending = Desk(budget_factor=1.0).daemon()
+    for _ in range(4):
+        spending.begin(replace(RECORD, size=20_000))
+        spending.count(20_000, 0)
+        spending.end()
+
+
 def test_a_kill_forgets_no_more_than_a_twentieth_part() -> None:
     desk = Desk()
     for _ in range(4):
