@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(files or None)
     if arguments[:1] == ["demo"]:  # it has its own arguments and its own --help
-        if find_spec("agent.demo") is None:  # packages for devices leave it out
+        if find_spec(".demo", "agent") is None:  # packages for devices leave it out
             print("ota-agent: this installation has no demo", file=sys.stderr)
             return 2
         from agent.demo.play import main as play
