@@ -16,7 +16,7 @@ CRASH_SEED ?= 1
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography lint format bench crash fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-hawkbit lint format bench crash fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -33,6 +33,9 @@ test: setup  ## every test; nothing is skipped
 
 test-cryptography: setup  ## the tests of bundles with the oldest supported cryptography, and with one between
 	@for version in $(CRYPTOGRAPHY); do $(AS_ROOT) tools/with-cryptography $$version $(BUNDLE_TESTS) || exit 1; done
+
+test-hawkbit: setup  ## the promises of tests/hawkbit asked of real servers: hawkBit old and new, goosebit (docs/testing-hawkbit.md)
+	@$(AS_ROOT) $(PY) -m tools.hawkbit_servers
 
 lint: setup  ## ruff, mypy --strict, import contracts, generated documents
 	@.venv/bin/ruff check .

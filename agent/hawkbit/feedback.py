@@ -84,6 +84,10 @@ class Feedback:
             status["code"] = self.code
         status["details"] = list(self.details)
         document: dict[str, object] = {"status": status}
+        if self.action_id.isascii() and self.action_id.isdigit():
+            document["id"] = int(
+                self.action_id
+            )  # hawkBit up to 0.3.0M7 refuses feedback without it, later ones ignore it
         if timestamp_ms is not None and not minimal:
             document["timestamp"] = timestamp_ms
         return json.dumps(document, separators=(",", ":")).encode("ascii")

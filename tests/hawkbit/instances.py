@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from support.management import Management
 
 from agent.demo.server import DevServer
 from agent.demo.server_tls import make_tls
+from hawkbit import java
+from hawkbit.features import features_of
 
 GATEWAY = "a-gateway-token-for-tests"
 PASSWORD = "admin"
@@ -29,6 +32,7 @@ class Instance:
         gateway_token: lets any device in; empty when there is none.
         ca: PEM file of its authority when it speaks TLS.
         server: the object itself where it runs in this process.
+        version: of hawkBit, where it is hawkBit.
     """
 
     kind: str
@@ -38,6 +42,7 @@ class Instance:
     gateway_token: str = ""
     ca: Path | None = None
     server: DevServer | None = None
+    version: str = ""
 
     def controller_url(self, controller_id: str, tenant: str = "DEFAULT") -> str:
         """The address that a device polls."""
@@ -55,14 +60,42 @@ def _development(directory: Path, *, plain: bool = True, **options: Any) -> Iter
             "development",
             server.url,
             management,
-            frozenset(),
+            features_of("development"),
             options["gateway_token"],
             tls.ca if tls else None,
             server,
         )
 
 
-_KINDS: Mapping[str, Callable[..., AbstractContextManager[Instance]]] = {"development": _development}
+def _hawkbit(kind: str) -> Callable[..., AbstractContextManager[Instance]]:
+    @contextmanager
+    def run(directory: Path, *, properties: Mapping[str, str] | None = None) -> Iterator[Instance]:
+        which = kind.removeprefix("hawkbit-").upper()
+        if given := os.environ.get(f"HAWKBIT_URL_{which}"):
+            yield _prepared(kind, given, os.environ.get(f"HAWKBIT_VERSION_{which}", "1.1.0"))
+            return
+        program = java.find(kind)
+        with java.running_java(program, directory, properties) as url:
+            yield _prepared(kind, url, program.version)
+
+    return run
+
+
+def _prepared(kind: str, url: str, version: str) -> Instance:
+    """hawkBit lets nobody in before it is told how devices prove who they are."""
+    user, _, password = os.environ.get("HAWKBIT_LOGIN", f"admin:{PASSWORD}").partition(":")
+    management = Management(url, user, password)
+    management.configure("authentication.targettoken.enabled", True)
+    management.configure("authentication.gatewaytoken.enabled", True)
+    management.configure("authentication.gatewaytoken.key", GATEWAY)
+    return Instance(kind, url, management, features_of(kind, version), GATEWAY, version=version)
+
+
+_KINDS: Mapping[str, Callable[..., AbstractContextManager[Instance]]] = {
+    "development": _development,
+    "hawkbit-old": _hawkbit("hawkbit-old"),
+    "hawkbit-new": _hawkbit("hawkbit-new"),
+}
 
 
 @contextmanager
@@ -72,7 +105,11 @@ def running(kind: str, directory: Path, **options: Any) -> Iterator[Instance]:
     Args:
         kind: which one.
         directory: an existing folder for its files and its log.
-        options: of that kind; for ``development`` those of DevServer, and ``plain`` (HTTP, the default) or TLS.
+        options: of that kind; for ``development`` those of DevServer, and ``plain`` (HTTP, the default) or TLS;
+            for hawkBit ``properties``, its settings.
+
+    Raises:
+        java.Unavailable: hawkBit is not on this machine; the message says why.
     """
     with _KINDS[kind](directory, **options) as instance:
         yield instance

@@ -17,6 +17,7 @@ def test_success_is_closed_and_terminal() -> None:
     assert sent.terminal
     assert sent.path == "deploymentBase/8/feedback"
     assert json.loads(sent.body(1627997501890)) == {
+        "id": 8,
         "timestamp": 1627997501890,
         "status": {"execution": "closed", "result": {"finished": "success"}, "code": 0, "details": ["booted"]},
     }
@@ -28,7 +29,11 @@ def test_without_a_synchronised_clock_there_is_no_timestamp() -> None:
 
 def test_the_minimal_body_has_no_optional_field_but_the_details() -> None:
     body = json.loads(feedback.failure("8", "why", code=7).body(1, minimal=True))
-    assert body == {"status": {"execution": "closed", "result": {"finished": "failure"}, "details": ["why"]}}
+    assert body == {"id": 8, "status": {"execution": "closed", "result": {"finished": "failure"}, "details": ["why"]}}
+
+
+def test_an_id_that_is_no_number_is_left_out() -> None:
+    assert "id" not in json.loads(feedback.failure("a-name").body())
 
 
 @pytest.mark.parametrize(

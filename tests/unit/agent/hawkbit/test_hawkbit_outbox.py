@@ -105,7 +105,8 @@ def test_a_malformed_message_is_sent_once_more_without_what_is_optional(status: 
     assert json.loads(entry.body())["timestamp"] == 1000
     outbox = outbox.settle(entry, Answer(status))
     assert json.loads(first(outbox).body()) == {
-        "status": {"execution": "proceeding", "result": {"finished": "none"}, "details": ["why"]}
+        "id": 1,
+        "status": {"execution": "proceeding", "result": {"finished": "none"}, "details": ["why"]},
     }
     assert outbox.settle(first(outbox), Answer(status)).entries == ()
 
