@@ -90,7 +90,7 @@ class NotedChild(ThreadChild):
             self._hear(*self._asked, None)
         else:
             self._asked = ("", header["op"], b"")
-        if header["op"] != "session":
+        if header["op"] not in ("session", "serve"):  # neither is an exchange with the server
             self._tell(f"before {self._what}")
 
     @property
@@ -101,7 +101,7 @@ class NotedChild(ThreadChild):
 
     def receive(self, timeout: float | None) -> Frame:
         frame = super().receive(timeout)
-        if frame.op in ("ok", "progress", "checkpoint", "said"):
+        if self._asked[1] in ("session", "serve") or frame.op in ("progress", "checkpoint", "said"):
             return frame
         if frame.op == "response":
             self._hear(*self._asked, frame)

@@ -22,7 +22,8 @@ def lies(device: Device, said: Word, truth: Mapping[str, str], codes: tuple[str,
     wanted = truth.get(running)
     if wanted is None:
         found.append(f"version {running} runs")
-    if said.final != (wanted,) or said.active:
+    # More than once is the truth too: a word whose answer was lost is said again, and hawkBit notes it again.
+    if set(said.final) != {wanted} or said.active:
         found.append(
             f"the server heard {said.final or 'nothing'}{', and waits' if said.active else ''}; {wanted} is true"
         )

@@ -21,7 +21,7 @@ NAMES = ("canary", "r10", "r50", "r100")
 # Per cent of all devices; up to hawkBit 0.4 of those that the groups before have left. In the end 1, 10, 50, 100 have it.
 OF_ALL, OF_THE_REST = (1, 9, 40, 50), (1, 100 * 9 / 99, 100 * 40 / 90, 100)
 TOKEN, GATEWAY = "a-token-of-the-fleet", "a-gateway-token-for-tests"
-LOOK = 10.0  # seconds of the devices between two looks of the operator
+LOOK = 20.0  # seconds of the devices between two looks of the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Fleet:
         Half of them have tokens of their own, half the gateway's; a third has no clock that can be believed.
         """
         operator.accept_tokens(self.management, GATEWAY)
-        self.management.configure("pollingTime", "00:00:30")
+        self.management.configure("pollingTime", "00:05:00")
         names = [f"{self.prefix}-{number:03}" for number in range(self.size)]
         operator.register(self.management, names[::2], TOKEN)
         for number, name in enumerate(names):
@@ -89,8 +89,8 @@ class Fleet:
                 self.directory / name, name, self.url, auth, self.turns, System(version), synchronised=number % 3 > 0
             )
             self.devices.append(device)
-            self.turns.add(device.live, after=number * 30.0 / self.size)
-        self.turns.run(lambda: all(device.seen.quiet for device in self.devices), LOOK, 900)
+            self.turns.add(device.live, after=number * 60.0 / self.size)
+        self.turns.run(lambda: all(device.seen.quiet for device in self.devices), LOOK, 1800)
 
     def roll_out(self, system: System, *, success: int = 100, failure: int = 2) -> int:
         """Uploads a system and makes a rollout of it over all devices, ready to start; returns its id.
@@ -121,7 +121,7 @@ class Fleet:
         """How the server says that a rollout is."""
         return str(self.management.rollout_status(rollout)["status"]).lower()
 
-    def run(self, rollout: int, ended: str, most: float = 3600.0) -> Figures:
+    def run(self, rollout: int, ended: str, most: float = 14400.0) -> Figures:
         """Starts a rollout and lets the devices live until it has this status, and no device has anything to do."""
         requests, polls, own, began = self._requests(), self._polls(), self.turns.now, time.monotonic()
         self.management.start(rollout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,21 +22,21 @@ class Lost(BaseException):
     """An answer was given, and did not arrive."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Strike:
     """One blow at one moment.
 
     Args:
-        at: number of the moment; none with -1.
+        at: name of the moment, with the number of its occurrence; empty for none.
         kind: ``kill`` takes the daemon, ``power`` the device, ``lose`` only the answer that just came.
     """
 
-    at: int = -1
+    at: str = ""
     kind: Kind = "kill"
 
 
 class Moments:
-    """Counts the moments of one device, and strikes at one of them.
+    """Names the moments of one device, and strikes at one of them.
 
     Args:
         strike: where.
@@ -43,26 +44,25 @@ class Moments:
 
     def __init__(self, strike: Strike | None = None) -> None:
         self.names: list[str] = []
-        self.answers: list[int] = []  # the moments at which an answer can be lost
-        self.struck = ""
-        self.open = False  # the first boot, before there is an update, is not what is looked at
+        self.answers: list[str] = []  # the moments at which an answer can be lost
+        self.struck = False
+        self._seen: Counter[str] = Counter()
         self._strike = strike or Strike()
 
-    def pass_by(self, name: str, *, answer: bool = False) -> None:
+    def pass_by(self, what: str, *, answer: bool = False) -> None:
         """It is this moment.
 
         Raises:
             Killed, PowerCut, Lost: the blow falls.
         """
-        if not self.open:
-            return
-        number = len(self.names)
+        self._seen[what] += 1
+        name = f"{what} ({self._seen[what]})"
         self.names.append(name)
         if answer:
-            self.answers.append(number)
-        if number != self._strike.at:
+            self.answers.append(name)
+        if name != self._strike.at or (self._strike.kind == "lose" and not answer):
             return
-        self.struck = f"{self._strike.kind} at {number}: {name}"
+        self.struck = True
         if self._strike.kind == "lose":
             raise Lost
         raise Killed if self._strike.kind == "kill" else PowerCut

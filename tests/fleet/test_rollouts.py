@@ -1,0 +1,35 @@
+"""A rollout in stages of 1, 10, 50 and 100 % over 200 devices ends as it must, and the server knows the truth of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fleet import stages
+from fleet.conftest import QUICK
+from fleet.rollouts import Figures, Fleet
+from fleet.server import Place
+from fleet.systems import DEAD, SICK
+
+Story = Callable[[Fleet], Figures]
+STORIES: dict[str, Story] = {
+    "good": stages.good_version_reaches_everybody,
+    "sick": lambda fleet: stages.bad_version_stops_at_the_canaries(fleet, SICK),
+    "too-many": stages.too_many_failures_stop_it_where_they_show,
+}
+MORE: dict[str, Story] = {
+    "dead": lambda fleet: stages.bad_version_stops_at_the_canaries(fleet, DEAD),
+    "some": stages.some_failures_are_borne,
+}
+TOLD = STORIES if QUICK else {**STORIES, **MORE}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.req("S02", "S06")
+@pytest.mark.parametrize("story", TOLD.values(), ids=TOLD)
+def test_the_rollout_ends_as_it_must(server: Place, story: Story) -> None:
+    with server.fleet() as fleet:
+        fleet.switch_on(stages.OLD)
+        print(server.kind, server.version, story(fleet))  # noqa: T201  for docs/fleet.md
