@@ -13,10 +13,11 @@ FUZZ_ENGINE ?= atheris
 CRASH_STATES ?= 12000
 CRASH_SECONDS ?= 285
 CRASH_SEED ?= 1
+FLEET ?=
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography test-hawkbit lint format bench crash fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-hawkbit lint format bench crash fleet fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,6 +54,9 @@ bench: setup  ## idle memory, and installation beside rauc: ratios measured in o
 
 crash: setup  ## the power fails at every moment of recorded updates, and once more while the device recovers: docs/crash.md
 	@PYTHONPATH=tests $(PY) -m crash --states $(CRASH_STATES) --seconds $(CRASH_SECONDS) --seed $(CRASH_SEED)
+
+fleet: setup  ## 200 simulated devices in staged rollouts, and kills at every moment: docs/fleet.md; SERVER=http://... is asked
+	@$(AS_ROOT) env PYTHONPATH=tests $(PY) -m fleet $(if $(SERVER),--server $(SERVER)) $(FLEET)
 
 fuzz: setup  ## every parser against hostile input for FUZZ_SECONDS (900): docs/fuzzing.md
 	@PYTHONPATH=tests $(PY) -m fuzz all --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --engine $(FUZZ_ENGINE)
