@@ -114,7 +114,10 @@ class Handler(BaseHTTPRequestHandler):
             return None
         else:
             body = self.rfile.read(length)
-        root = f"{'https' if self.server.dev.secure else 'http'}://{self.headers.get('Host', '')}"
+        # as hawkBit behind a TLS proxy with server.forward-headers-strategy=NATIVE, which it needs there
+        forwarded = self.headers.get("X-Forwarded-Proto", "")
+        scheme = forwarded if forwarded in ("http", "https") else "https" if self.server.dev.secure else "http"
+        root = f"{scheme}://{self.headers.get('Host', '')}"
         query = dict(parse_qsl(parts.query))
         client = f"http://{self.client_address[0]}"
         headers = _lower(self.headers.items())

@@ -23,7 +23,7 @@ from agent.demo.server_mgmt_values import (
     show_target,
     text,
 )
-from agent.demo.server_values import Artifact, Refused
+from agent.demo.server_values import Artifact, Module, Refused
 
 _DIGESTS = {"md5sum": "md5", "sha1sum": "sha1", "sha256sum": "sha256"}
 
@@ -41,12 +41,20 @@ def _get_modules(call: Call) -> Answer:
 
 
 def _get_module(call: Call) -> Answer:
-    return as_json(show_module(call.module()))
+    return as_json(show_module(_also_deleted(call)))
 
 
 def _delete_module(call: Call) -> Answer:
-    call.module().deleted = True
+    _also_deleted(call).deleted = True
     return Answer(204)
+
+
+def _also_deleted(call: Call) -> Module:
+    """A deleted module that is in a set is kept, and found by its id (JpaSoftwareModuleManagement, 1.0.4)."""
+    module = call.state.modules.get(call.names[0])
+    if module is not None and any(module in ds.modules for ds in call.state.sets.values()):
+        return module
+    return call.module()
 
 
 def _post_module_metadata(call: Call) -> Answer:

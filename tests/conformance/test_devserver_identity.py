@@ -107,6 +107,17 @@ def test_a_server_behind_a_proxy_believes_its_headers() -> None:
         assert ask("dev1", X_Controller_Id="dev1", X_Authority="acme") == 401
 
 
+def test_behind_a_proxy_the_links_are_those_that_the_device_can_follow() -> None:
+    with DevServer() as server:
+        server.add_target("dev1", TOKEN)
+        device = Device(server, "dev1")
+        seen = {"Host": "updates.example.org", "X-Forwarded-Proto": "https"}
+        link = device.session.get(server.controller_url("dev1"), headers=seen, timeout=10).json()["_links"][
+            "configData"
+        ]
+        assert link["href"] == "https://updates.example.org/DEFAULT/controller/v1/dev1/configData"
+
+
 def test_the_issuers_hash_is_that_of_openssl(tmp_path: Path) -> None:
     subject = "/C=DE/O=Acme  Ünit GmbH/OU= Devices /CN=Root CA/emailAddress=Ca@Example.org"
     command = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "9", "-utf8", "-subj", subject]

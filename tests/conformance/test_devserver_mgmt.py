@@ -160,7 +160,12 @@ def test_what_was_assigned_is_locked_and_what_was_deleted_is_gone(office: Manage
     office.call("DELETE", f"/distributionsets/{ds}")
     office.call("DELETE", f"/softwaremodules/{module}")
     office.call("GET", f"/distributionsets/{ds}", expect=(404,))
-    office.call("GET", f"/softwaremodules/{module}", expect=(404,))
+    office.call("DELETE", f"/softwaremodules/{module}")
+    assert office.call("GET", f"/softwaremodules/{module}")["deleted"] is True, "what was in a set is only marked"
+    assert office.call("GET", "/softwaremodules")["content"] == []
+    loose = office.module("n", "1")
+    office.call("DELETE", f"/softwaremodules/{loose}")
+    office.call("GET", f"/softwaremodules/{loose}", expect=(404,))
     office.call("POST", f"/distributionsets/{ds}/assignedTargets", [{"id": "dev1"}], expect=(404,))
     assert [found["id"] for found in office.call("GET", "/distributionsets")["content"]] == []
 
