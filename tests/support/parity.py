@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import agent
 from agent.demo import server_config
 from agent.demo.factory import CONTROLLER
+from agent.demo.server import DevServer
 from agent.demo.server_state import Entry
 from agent.demo.world import World
 from support.shelf import Shelf, ask_now, trust
@@ -122,16 +123,25 @@ def secret(path: Path, text: str) -> None:
 
 
 @contextmanager
-def parity_device(directory: Path, overrides: Mapping[str, object] | None = None, **how: Any) -> Iterator[Device]:
+def parity_device(
+    directory: Path,
+    overrides: Mapping[str, object] | None = None,
+    server: Callable[[World], DevServer] | None = None,
+    **how: Any,
+) -> Iterator[Device]:
     """A device that runs 1.0.0, is settled, and has heard from its server once.
 
     Args:
         directory: an empty folder.
         overrides: of settings.
+        server: makes another server for it than the demo has.
         how: further arguments of ``World``.
     """
     settings = {"update.attempts": 2, "update.retry-delay": 0.05, "server.read-timeout": 3, **(overrides or {})}
     world = World(directory / "world", size=8, overrides=settings, bus=True, **how)
+    if server is not None:
+        world.server.stop()
+        world.server = server(world)
     with trust(world):
         device = Device(world, Shelf(directory / "shelf"))
         world.wait_settled()
