@@ -176,6 +176,10 @@ class Inbox:
         """Whether a check, an installation, a scrub or somebody's consent is waiting to be taken."""
         return self._check or bool(self._install) or self._scrub is not None or self._consent is not None
 
+    def spoken_to(self) -> bool:
+        """Whether a check, a cancellation or somebody's consent is waiting: what an update that waits can be told."""
+        return self._check or self._cancel or self._consent is not None
+
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""
         return bool(self._install)

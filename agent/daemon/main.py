@@ -18,6 +18,7 @@ from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
 from agent.daemon import children, notify
 from agent.daemon.activities import activities
+from agent.daemon.activities.holdings import installed_by
 from agent.daemon.activities.watch import Watch
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
@@ -181,9 +182,7 @@ class Daemon:
         return lost_success(ending, booted=booted, others=others, manifest_hash=held.manifest_hash)
 
     def _confirmed(self) -> str:
-        ending = self._knowledge.ending()
-        stays = ending.outcome == "success" and ending.target == self._device.booted.bootname
-        return ending.action_id if stays else ""
+        return installed_by(self._knowledge, self._device)
 
     def _attributes(self) -> Mapping[str, str | None]:
         held = self._knowledge.content(self._device.booted.bootname)

@@ -79,7 +79,7 @@ class Confirmations:
     def _decide(self, question: _Question) -> None:
         given = self._context.knowledge.answer_to(question.identity)
         rule = self._context.config.server.confirmation
-        if given:
+        if given and not (given == "confirmed" and rule == "ask"):  # the server has taken it, and asks once more
             telling.offer(self._context, question.facts, given)
         elif question.refusal is not None:
             error = question.refusal

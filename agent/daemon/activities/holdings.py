@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.daemon.context import Context
+from agent.daemon.device import Device
+from agent.daemon.knowledge import Knowledge
 from agent.daemon.record import Record
 from agent.daemon.slot_status import MAX_TEXT, Content, Holdings, SlotStatus
 from agent.errors import EnvironmentFault
@@ -104,6 +106,19 @@ def given_up(context: Context, record: Record) -> None:
         context.knowledge.change_holdings(change)
     except EnvironmentFault as error:
         _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
+
+
+def installed_by(knowledge: Knowledge, device: Device) -> str:
+    """The id of the server's action whose confirmed system runs; empty when it is not known, or was no action's."""
+    now = knowledge.holdings()
+    held = now.group(device.booted.bootname)
+    if held.state != "confirmed":
+        return ""
+    for slot in device.booted.slots:
+        action_id, _, manifest_hash = now.slot(slot.name).installed_transaction.partition(" ")
+        if manifest_hash == held.manifest_hash and action_id != "-":
+            return action_id
+    return ""
 
 
 def note_use(context: Context) -> None:

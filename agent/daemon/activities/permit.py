@@ -73,7 +73,7 @@ def allowed(context: Context, record: Record, hold: Callable[[Record], Hold]) ->
             watch.look()
         record = _as_now(context, watch, record)
         record = _answered(context, record)
-        if hold(record) is not Hold.NOTHING and not context.inbox.asked():
+        if hold(record) is not Hold.NOTHING and not context.inbox.spoken_to():
             watch.doze()
     telling.offer(context, telling.remembered(record))
     return record

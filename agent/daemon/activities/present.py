@@ -1,12 +1,13 @@
 """Does what was just inspected run already, installed by this very action? Then it is not installed once more.
 
 Reasons for a server to offer such an action again are a record that was lost here, an answer that was lost on the way,
-and a server that was restored from a backup. What decides is what the device knows of the slot that runs; that the
-action is the same one is said by how it ended here, or by what the server remembers of our messages (ADR 20).
+and a server that was restored from a backup. What decides is what the device knows of the slot that runs; that it is
+this action's work is noted with the slot, or is said by what the server remembers of our messages (ADR 20).
 """
 
 from __future__ import annotations
 
+from agent.daemon.activities.holdings import installed_by
 from agent.daemon.context import Context
 from agent.daemon.record import Record
 
@@ -24,9 +25,6 @@ def runs_already(context: Context, record: Record) -> bool:
         return False
     if context.device.env.read().trial:
         return False
-    ending = context.knowledge.ending()
-    told_here = (
-        (ending.outcome, ending.target) == ("success", booted)
-        and (ending.action_id, ending.artifact) == (record.action_id, record.artifact)
-    )  # fmt: skip
-    return told_here or record.switched == record.manifest_hash[:16]
+    return installed_by(context.knowledge, context.device) == record.action_id or (
+        record.switched == record.manifest_hash[:16]
+    )

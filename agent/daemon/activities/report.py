@@ -6,6 +6,7 @@ import logging
 
 from agent.codes import number
 from agent.daemon.activities import holdings
+from agent.daemon.activities.watch import answer_cancel
 from agent.daemon.activities.work import programs_directory, spools
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Ending
@@ -60,17 +61,18 @@ def reporting(context: Context, record: Record) -> Step:
 
 def _tell_server(context: Context, server: Server, record: Record) -> None:
     if record.origin == "server" and record.action_id not in ("", "-"):
-        message = last_word(record)
-        if message is not None:
-            server.say(message)
+        if record.outcome == "cancelled" and record.reason is None:
+            answer_cancel(context, record.action_id, record.manifest_hash)
+        elif record.outcome != "vanished":  # the server does not know that action any more
+            server.say(last_word(record))
         server.deliver()
     if record.outcome == "success":  # of a set that was told before, another one takes the place
         name = context.config.server.report_installed if record.origin == "local" else ""
         server.installed(name, record.version)
 
 
-def last_word(record: Record) -> feedback.Feedback | None:
-    """The terminal message for the server; None when the server does not know the action any more."""
+def last_word(record: Record) -> feedback.Feedback:
+    """The terminal message about the deployment."""
     reason = record.reason or _NO_REASON
     if record.outcome == "success":
         return feedback.success(
@@ -81,14 +83,6 @@ def last_word(record: Record) -> feedback.Feedback | None:
     if record.outcome == "downloaded":
         text = f"all of version {record.version} was fetched and verified; it is not installed"
         return feedback.downloaded(record.action_id, text, code=Phase.DOWNLOADED)
-    if record.outcome == "vanished":
-        return None
-    if record.outcome == "cancelled" and record.reason is None:
-        return feedback.cancel_accepted(
-            record.action_id,
-            "the update was given up before the switch; the running system is unchanged",
-            code=Phase.CANCELLED,
-        )
     lines = [
         f"[{reason.code}] {reason.brief}",
         reason.details,

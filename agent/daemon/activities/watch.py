@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from agent.daemon.activities import holdings
 from agent.daemon.context import Context
 from agent.daemon.inbox import Cancelled
 from agent.daemon.record import Record
@@ -107,20 +108,25 @@ def withdrawn(record: Record, base: Base) -> str:
     return "" if ours else "vanished"
 
 
-def answer_cancel(context: Context, action_id: str) -> None:
-    """Answers the wish to cancel an action that is not under way here.
+def answer_cancel(context: Context, action_id: str, manifest_hash: str = "") -> None:
+    """Answers the wish to cancel an action for which nothing has been switched.
 
-    Nothing has been changed for it, so it can be given up; unless it has ended as a success, and its system runs. Then
-    the server takes it back into the open actions, and hears once more how it ended.
+    It can be given up; unless its system runs already, confirmed, because an earlier end of it was not heard. Then the
+    server takes it back into the open actions, and hears once more how it ended.
+
+    Args:
+        context: the collaborators.
+        action_id: of the action.
+        manifest_hash: of its bundle, if that is known: the same number with another bundle is another action.
     """
     server = context.server
     if server is None:
         return
-    ending = context.knowledge.ending()
-    runs = ending.outcome == "success" and ending.target == context.device.booted.bootname
-    if runs and ending.action_id == action_id:
-        text = f"version {ending.version} of this action is installed, runs and was confirmed"
+    held = context.knowledge.content(context.device.booted.bootname)
+    same = holdings.installed_by(context.knowledge, context.device) == action_id
+    if same and manifest_hash in ("", held.manifest_hash):
+        text = f"version {held.version} of this action is installed, runs and was confirmed"
         server.say(feedback.cancel_rejected(action_id, text, code=Phase.TOO_LATE))
     else:
-        text = "nothing is installed for this action"
+        text = "the update was given up before the switch; the running system is unchanged"
         server.say(feedback.cancel_accepted(action_id, text, code=Phase.CANCELLED))

@@ -99,6 +99,20 @@ def test_somebody_is_asked_and_may_change_their_mind() -> None:
     assert [word for _, word, _ in stage.answers] == ["denied", "confirmed"]
 
 
+@pytest.mark.parametrize(("rule", "answers", "shown"), [("ask", 1, "wanted"), ("confirm", 1, "confirmed")])
+def test_a_confirmation_that_was_revoked_is_asked_about_again_and_never_given_again_by_rule(
+    rule: str, answers: int, shown: str
+) -> None:
+    stage = Stage(rule)
+    if rule == "ask":
+        stage.run(1)
+        stage.here.inbox.consent(Consent("7", approved=True))
+    assert stage.run(3) is not None
+    stage.hawkbit.change("7", status="WAIT_FOR_CONFIRMATION")
+    assert stage.run(4) is None
+    assert (len(stage.answers), stage.shown[-1]["consent"]) == (answers, shown)
+
+
 def test_what_is_asked_about_is_shown_with_what_the_server_says_of_it() -> None:
     action = Action("7", status="WAIT_FOR_CONFIRMATION", chunks=(chunk(**{"cra.severity": "critical"}),))
     stage = Stage("ask", action=action)

@@ -12,7 +12,6 @@ from agent.daemon.activities import stage as staging_file
 from agent.daemon.activities.offer import as_offered, offered
 from agent.daemon.activities.stage import Quarters, inspecting
 from agent.daemon.context import Context
-from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event, State
 from agent.daemon.record import Record
 from agent.daemon.slot_status import Content
@@ -100,22 +99,15 @@ def test_without_a_word_of_this_action_about_it_the_same_bundle_is_installed(
     assert stage.inspect()[0] is Event.DONE
 
 
-@pytest.mark.parametrize(
-    ("ending", "event"),
-    [
-        (Ending("success", action_id="7", target="A", artifact="a" * 64), Event.PRESENT),
-        (Ending("success", action_id="7", target="A", artifact="b" * 64), Event.DONE),
-        (Ending("success", action_id="6", target="A", artifact="a" * 64), Event.DONE),
-        (Ending("failure", action_id="7", target="A", artifact="a" * 64), Event.DONE),
-        (Ending("success", action_id="7", target="B", artifact="a" * 64), Event.DONE),
-    ],
-)
-def test_how_the_action_ended_here_is_as_good_as_the_servers_memory(
-    ending: Ending, event: Event, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("by", "event"), [("7", Event.PRESENT), ("6", Event.DONE), ("-", Event.DONE)])
+def test_what_is_noted_with_the_slot_is_as_good_as_the_servers_memory(
+    by: str, event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage(Action("7"), monkeypatch)
     stage.holds()
-    stage.here.knowledge.set_ending(ending)
+    known = stage.here.knowledge.holdings().slot("rootfs.0")
+    noted = replace(known, installed_transaction=f"{by} {HASH}")
+    stage.here.knowledge.change_holdings(lambda now: now.with_slots({"rootfs.0": noted}))
     assert stage.inspect()[0] is event
 
 
