@@ -89,7 +89,8 @@ class Post(Hawkbit):
         return super().poll()
 
     def has_yet_to_hear(self, action_id: str) -> bool:
-        return self.outbox.owes(action_id)
+        waiting = [entry.feedback for entry in self.outbox.entries]
+        return any((m.action_id, m.kind, m.finished) == (action_id, "deployment", "success") for m in waiting)
 
 
 class Life(RuleBasedStateMachine):
