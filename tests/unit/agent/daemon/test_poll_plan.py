@@ -139,6 +139,17 @@ def test_retry_after_is_kept_and_the_fleet_spread_behind_it(status: int, headers
     assert len(set(waits)) == 50
 
 
+def test_a_server_that_asks_for_too_much_patience_does_not_gather_the_fleet_at_the_maximum() -> None:
+    waits = []
+    for seed in range(50):
+        clock = Clock()
+        asking = started(clock, seed=seed, poll_max=7200.0)
+        asking.failed(refused(503, retry_after="999999999"))
+        waits.append(asking.next_poll - clock.now)
+    assert max(waits) <= 7200
+    assert max(waits) - min(waits) >= 200
+
+
 def test_a_failed_check_on_demand_does_not_put_the_plan_off() -> None:
     clock = Clock()
     asking = started(clock)

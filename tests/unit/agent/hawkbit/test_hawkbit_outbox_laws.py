@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.hawkbit import feedback, outbox_form
@@ -86,6 +86,9 @@ def _laws(outbox: Outbox, owed: dict[tuple[str, str], feedback.Feedback]) -> Non
         max_size=400,
     )
 )
+@example(["say", *["lost", "read"] * 150])
+@example(["say", *["lost", "restart", "read"] * 90])
+@example(["say", "ok", "read"] * 120)
 def test_an_action_never_gets_more_than_a_hundred_entries(history: list[str]) -> None:
     """Against a server that counts as hawkBit does: each message, and RETRIEVED for a document read after another entry."""
     entries: list[str] = []
