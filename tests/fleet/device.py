@@ -171,7 +171,7 @@ class Device:
         """A request is made (no answer yet), or was answered."""
         if answer is None:
             self.seen.requests += 1
-            if path.endswith("/feedback"):
+            if path.endswith("/feedback") and "/confirmationBase/" not in path:
                 self._word(path, json.loads(body)["status"])
         elif method == "GET" and path.endswith(f"/{self.controller_id}"):
             self._polled(answer)
