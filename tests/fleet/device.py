@@ -20,7 +20,7 @@ from agent.daemon import main as daemon_main
 from agent.daemon.inbox import HasFileno, Inbox, Stopped
 from agent.daemon.machine import State
 from agent.daemon.record import Record
-from agent.errors import ConfigError
+from agent.errors import EnvironmentFault
 from agent.fetcher import session as fetcher_session
 from agent.health.result import CheckResult, green, red
 from agent.health.server import ServerCheck
@@ -108,6 +108,7 @@ class Device:
         self.state = State.IDLE
         self.on_state: Callable[[State], None] = lambda _: None
         self._children: list[NotedChild] = []
+        self.offline = False
         self._waits = 0
         self._offered = False
         _write(home, controller_id, auth, overrides or {})
@@ -170,6 +171,8 @@ class Device:
     def heard(self, method: str, path: str, body: bytes, answer: Frame | None) -> None:
         """A request is made (no answer yet), or was answered."""
         if answer is None:
+            if self.offline:
+                raise EnvironmentFault("net.connect", "the connection to the server failed")
             self.seen.requests += 1
             if path.endswith("/feedback") and "/confirmationBase/" not in path:
                 self._word(path, json.loads(body)["status"])
@@ -329,4 +332,4 @@ def _write(home: Path, controller_id: str, auth: tuple[str, str], overrides: Map
     (home / "device.toml").write_text(text)
 
 
-__all__ = ["ConfigError", "Device", "Reset", "Restless", "Seen", "surroundings"]
+__all__ = ["Device", "Reset", "Restless", "Seen", "surroundings"]

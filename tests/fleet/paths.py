@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.daemon.machine import State
 from fleet.device import Device
+from fleet.strikes import PowerCut
 from fleet.systems import DEAD, GOOD, SICK, System, bundle_of
 
 OLD, NEW = "1.0.0", "1.1.0"
@@ -64,13 +65,37 @@ def _slot_vanishes(device: Device, _cancel: Cancel) -> None:
     _once(device, State.STAGING, device.board.slots["B"].unlink)
 
 
+def _gone(device: Device, _cancel: Cancel) -> None:
+    """The new system is confirmed; before anybody is told, it is lost, and the bootloader goes back."""
+    _once(device, State.REPORTING, lambda: _loses_the_new_system(device))
+
+
+def _gone_untold(device: Device, _cancel: Cancel) -> None:
+    """As before, but the success waits in the outbox already, because there was no network."""
+
+    def offline() -> None:
+        device.offline = True
+        _once(device, State.IDLE, lambda: _loses_the_new_system(device))
+
+    _once(device, State.REPORTING, offline)
+
+
+def _loses_the_new_system(device: Device) -> None:
+    device.offline = False
+    device.board.fates[NEW] = DEAD
+    raise PowerCut
+
+
 PATHS = (
     Path_("good", GOOD, {NEW: "FINISHED"}),
     Path_("sick", SICK, {OLD: "ERROR"}, ("health.failed", "boot.fallback")),
     Path_("dead", DEAD, {OLD: "ERROR"}, ("boot.fallback",)),
+    Path_("gone", GOOD, {OLD: "ERROR"}, ("boot.fallback",), prepare=_gone),
+    Path_("gone-untold", GOOD, {OLD: "ERROR"}, ("boot.fallback",), prepare=_gone_untold),
     # Closing the update wins over the wish to cancel it, when that was not heard in time.
     Path_("cancelled", GOOD, {OLD: "CANCELED", NEW: "FINISHED"}, prepare=_cancel_at(State.INSPECTING)),
     Path_("cancelled-late", GOOD, {OLD: "CANCELED", NEW: "FINISHED"}, prepare=_cancel_at(State.STAGED)),
+    Path_("download-only", GOOD, {OLD: "DOWNLOADED"}, type="downloadonly"),
     Path_("refused", GOOD, {OLD: "ERROR"}, ("bundle.signature-untrusted",), signer="other"),
     Path_("storage-fails", GOOD, {OLD: "ERROR"}, ("slot.missing",), prepare=_slot_vanishes),
 )
