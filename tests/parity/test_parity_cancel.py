@@ -60,6 +60,7 @@ def test_cancel_during_download(device: Device) -> None:
     assert (world.slot_sha256("A"), world.slot_sha256("B"), world.environment()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["download", "streaming"])
 def test_cancel_during_install(device: Device, mode: str) -> None:

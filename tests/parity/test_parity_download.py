@@ -79,7 +79,9 @@ def test_download_unallowed_location(device: Device, tmp_path: Path) -> None:
     assert world.environment() == before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
+@pytest.mark.req("S09")
 def test_download_too_slow(device: Device) -> None:
     """The same; a slow connection is made anew some times before the update is given up."""
     bundle = device.bundle("download")
@@ -97,7 +99,9 @@ def test_download_too_slow(device: Device) -> None:
     device.says("ok")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
+@pytest.mark.req("S09")
 def test_download_partials_without_resume(device: Device) -> None:
     """There a transfer that breaks off fails unless ``resume_downloads`` is set. Here nothing needs to be set; only a server
     that cannot send parts at all is refused.
@@ -118,13 +122,14 @@ def test_download_partials_without_resume(device: Device) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.req("S09")
 def test_download_partials_with_resume(device: Device) -> None:
     """The same; what had arrived is not asked for again."""
     bundle = device.bundle("download")
     size = bundle.stat().st_size
     device.world.server.faults.add(Fault(path=f"{bundle.name}$", times=2, drop_after=size // 3))
-    ended = device.ended(device.assign_now(bundle))
-    assert ended.type == "FINISHED", ended.messages
+    ended = device.ended(device.assign_now(bundle, force="downloadonly"))
+    assert ended.type == "DOWNLOADED", ended.messages
     broken = [request for request in downloads(device, bundle) if request.status == -1]
     assert broken
     offsets = [offset(request) for request in downloads(device, bundle)]
@@ -133,17 +138,18 @@ def test_download_partials_with_resume(device: Device) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.req("S09")
 def test_download_slow_with_resume(device: Device) -> None:
     """The same: the slow connection is left, and the next one goes on where it stopped."""
     bundle = device.bundle("download")
     device.restart({"server.slow-rate": 50_000, "server.slow-time": 0.5})
     device.world.server.faults.throttle(20_000, times=2, path=f"{bundle.name}$")
     try:
-        last = device.ended(device.assign_now(bundle))
+        last = device.ended(device.assign_now(bundle, force="downloadonly"))
     finally:
         device.world.server.faults.clear()
         device.restart({"server.slow-rate": 1024, "server.slow-time": 30})
-    assert last.type == "FINISHED", last.messages
+    assert last.type == "DOWNLOADED", last.messages
     left = [request for request in downloads(device, bundle) if request.status == -1]
     assert left
     assert offset(downloads(device, bundle)[downloads(device, bundle).index(left[-1]) + 1]) > offset(left[-1])
@@ -180,6 +186,7 @@ class Storage(DevServer):
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.req("T06")
 def test_download_only_with_auth_header(device: Device) -> None:
     """There a storage that refuses the token makes the update fail. Here the token never goes to another origin; only a refusal
     by the server itself counts.

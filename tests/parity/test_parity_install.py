@@ -22,6 +22,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield device
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @MODES
 def test_install_bundle_no_dbus_iface(device: Device, mode: str) -> None:
@@ -39,6 +40,7 @@ def test_install_bundle_no_dbus_iface(device: Device, mode: str) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.req("S01")
 @MODES
 def test_install_success(device: Device, mode: str) -> None:
     """There *success* is said when RAUC has written the slot. Here only after the new system booted and is healthy."""
@@ -73,6 +75,7 @@ def test_install_failure(device: Device, mode: str) -> None:
     assert (len(world.board.boots), world.environment()) == (boots, before)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @MODES
 def test_install_maintenance_window(device: Device, mode: str) -> None:

@@ -38,6 +38,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.req("S01", "T07")
 @pytest.mark.parametrize("mode", ["download", "streaming"])
 def test_install_success_mtls(device: Device, mode: str) -> None:
     """There the server's certificate was not checked. Here it always is; and with a certificate no token is sent."""
