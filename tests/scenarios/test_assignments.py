@@ -11,6 +11,7 @@ from support.stage import installed, stage
 
 from agent.cli.main import main
 from agent.demo.factory import CONTROLLER
+from agent.demo.server_config import CONFIRMATION
 from agent.demo.world import World
 
 
@@ -61,6 +62,31 @@ def test_a_soft_assignment_waits_for_somebody_who_denies_one_and_approves_the_ne
         assert main(["approve", "--json", "--bus", world.bus]) == 0
         assert world.wait_ended(second) == "FINISHED"
         assert world.running.version == "1.1.1"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.req("S01", "S08")
+def test_a_confirmation_is_denied_once_which_outlasts_a_crash_and_given_later(tmp_path: Path) -> None:
+    with stage(tmp_path, bus=True) as world:
+        world.wait_for(world.properties, 30, "the daemon is on the bus")
+        with world.server.lock:
+            world.server.state.config.set(CONFIRMATION, True)
+        action = assigned(world, "1.1.0", "forced")
+        world.wait_for(lambda: _consent(world) == "wanted", 30, "somebody is asked")
+        assert main(["deny", "--reason", "not today", "--bus", world.bus]) == 0
+        world.wait_for(lambda: "not today" in world.messages(action), 30, "the server knows")
+        world.wait_for(lambda: not world.board.document("outbox").get("entries"), 30, "the device knows that it does")
+        os.kill(world.board.daemon_pid, signal.SIGKILL)
+        world.wait_for(lambda: not world.properties(), 30, "the daemon is gone")
+        world.wait_for(lambda: _consent(world) == "denied", 30, "it is still denied after a crash")
+        assert status(world, action) == "WAIT_FOR_CONFIRMATION"
+        assert world.messages(action).count("not today") == 1
+        assert not world.server.requests(".raucb")
+
+        assert main(["approve", action, "--bus", world.bus]) == 0
+        assert world.wait_ended(action) == "FINISHED"
+        assert world.running.version == "1.1.0"
 
 
 def _consent(world: World) -> str:
