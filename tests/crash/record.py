@@ -157,9 +157,9 @@ class _Session:
         world.board.flash = Noted(world.board.flash, self._saves.append)
         answer = world.server.answer
 
-        def noted(request):  # type: ignore[no-untyped-def]  # passed through
+        def noted(*request):  # type: ignore[no-untyped-def]  # passed through
             with world.server.lock:
-                given = answer(request)
+                given = answer(*request)
                 self._note()
             return given
 
