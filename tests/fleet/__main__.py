@@ -20,7 +20,7 @@ from fleet.device import surroundings
 from fleet.kills import prove
 from fleet.paths import PATHS
 from fleet.rollouts import GATEWAY
-from fleet.server import Place, place
+from fleet.server import Place, development, place
 from fleet.strikes import KINDS
 from fleet.test_rollouts import MORE, STORIES
 
@@ -30,7 +30,7 @@ RUNNING = "running"
 @contextmanager
 def _chosen(url: str, login: str, directory: Path) -> Iterator[Place]:
     if not url:
-        with place("development", directory) as found:
+        with development(directory) as instance, place(instance, directory) as found:
             yield found
         return
     user, _, password = login.partition(":")

@@ -18,8 +18,7 @@ from fleet.systems import System, bundle_of
 from fleet.turns import Turns
 
 NAMES = ("canary", "r10", "r50", "r100")
-# Per cent of all devices; up to hawkBit 0.4 of those that the groups before have left. In the end 1, 10, 50, 100 have it.
-OF_ALL, OF_THE_REST = (1, 9, 40, 50), (1, 100 * 9 / 99, 100 * 40 / 90, 100)
+SHARES = (1, 9, 40, 50)  # per cent of all devices, so that 1, 10, 50, 100 have it in the end
 TOKEN, GATEWAY = "a-token-of-the-fleet", "a-gateway-token-for-tests"
 LOOK = 20.0  # seconds of the devices between two looks of the operator
 
@@ -61,7 +60,6 @@ class Fleet:
         directory: for disks and bundles.
         turns: the clock of the devices.
         size: how many there are.
-        shares: of the groups of a rollout, in per cent.
         prefix: of the devices' names, for the filter of a rollout.
     """
 
@@ -70,7 +68,6 @@ class Fleet:
     directory: Path
     turns: Turns
     size: int = 200
-    shares: Sequence[float] = OF_ALL
     prefix: str = field(default_factory=lambda: operator.unique("fleet"))
     devices: list[Device] = field(default_factory=list)
 
@@ -110,7 +107,7 @@ class Fleet:
                 "errorCondition": {"condition": "THRESHOLD", "expression": str(failure)},
                 "errorAction": {"action": "PAUSE", "expression": ""},
             }
-            for name, share in zip(NAMES, self.shares, strict=True)
+            for name, share in zip(NAMES, SHARES, strict=True)
         ]
         query, name = f"controllerId=={self.prefix}-*", operator.unique("rollout")
         rollout = self.management.rollout(name, distribution, query, groups, type="forced")

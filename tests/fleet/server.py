@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hawkbit.instances import running
+from hawkbit.instances import Instance, running
 from support.management import Management
 
 from fleet.device import surroundings
-from fleet.rollouts import OF_ALL, OF_THE_REST, Fleet
+from fleet.rollouts import Fleet
 from fleet.turns import Turns
 
 KINDS = ("development", "hawkbit-old", "hawkbit-new")
@@ -34,23 +34,27 @@ class Place:
         """200 devices, not switched on yet."""
         real = self.kind != "development"
         turns = Turns(_REAL_PACE, _REAL_AT_ONCE) if real else Turns()
-        shares = OF_THE_REST if self.version.startswith("0.3.") else OF_ALL
         try:
-            yield Fleet(self.management, self.url, self.directory, turns, shares=shares)
+            yield Fleet(self.management, self.url, self.directory, turns)
         finally:
             turns.end()
 
 
 @contextmanager
-def place(kind: str, directory: Path) -> Iterator[Place]:
-    """Runs a server of this kind, or uses the one that runs (see ``hawkbit.instances``).
+def place(instance: Instance, directory: Path) -> Iterator[Place]:
+    """Puts devices beside a running server.
 
     Args:
-        kind: one of KINDS.
-        directory: for its files and those of the devices.
+        instance: a server of one of KINDS.
+        directory: for the disks of the devices.
     """
-    options = {"sleep": "00:01:00"} if kind == "development" else {}
-    with running(kind, directory, **options) as instance, surroundings():
-        assert instance.management is not None
-        version = getattr(instance, "version", "")
-        yield Place(kind, instance.url, instance.management, directory, version)
+    assert instance.management is not None
+    with surroundings():
+        yield Place(instance.kind, instance.url, instance.management, directory, instance.version)
+
+
+@contextmanager
+def development(directory: Path) -> Iterator[Instance]:
+    """The development server; it asks for a poll each minute."""
+    with running("development", directory, sleep="00:01:00") as instance:
+        yield instance
