@@ -263,7 +263,8 @@ def _leave_trial(config: Config) -> bool:
             return False
         _log.critical("this system is on trial and its agent cannot work: restarting")
         reset(config.system.reboot_command)
-    except Exception:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
-        _log.exception("it is not known whether this system is on trial")
+    except Exception as error:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
+        _log.error("it is not known whether this system is on trial: %s", explain(error)["brief"])
+        _log.debug("%s", error, exc_info=True)
         return False
     return True
