@@ -62,7 +62,7 @@ def reporting(context: Context, record: Record) -> Step:
 def _tell_server(context: Context, server: Server, record: Record) -> None:
     if record.origin == "server" and record.action_id not in ("", "-"):
         if record.outcome == "cancelled" and record.reason is None:
-            answer_cancel(context, record.action_id, record.manifest_hash)
+            answer_cancel(context, record.action_id, record.manifest_hash, begun=True)
         elif record.outcome != "vanished":  # the server does not know that action any more
             server.say(last_word(record))
         server.deliver()

@@ -14,6 +14,7 @@ from agent.hawkbit.model import Base
 from agent.hawkbit.phases import Phase
 
 _log = logging.getLogger(__name__)
+_GIVEN_UP = "the update was given up before the switch; the running system is unchanged"
 _SHORTEST = 0.01  # seconds of one wait
 
 
@@ -108,7 +109,7 @@ def withdrawn(record: Record, base: Base) -> str:
     return "" if ours else "vanished"
 
 
-def answer_cancel(context: Context, action_id: str, manifest_hash: str = "") -> None:
+def answer_cancel(context: Context, action_id: str, manifest_hash: str = "", *, begun: bool = False) -> None:
     """Answers the wish to cancel an action for which nothing has been switched.
 
     It can be given up; unless its system runs already, confirmed, because an earlier end of it was not heard. Then the
@@ -118,6 +119,7 @@ def answer_cancel(context: Context, action_id: str, manifest_hash: str = "") -> 
         context: the collaborators.
         action_id: of the action.
         manifest_hash: of its bundle, if that is known: the same number with another bundle is another action.
+        begun: it was under way.
     """
     server = context.server
     if server is None:
@@ -128,5 +130,5 @@ def answer_cancel(context: Context, action_id: str, manifest_hash: str = "") -> 
         text = f"version {held.version} of this action is installed, runs and was confirmed"
         server.say(feedback.cancel_rejected(action_id, text, code=Phase.TOO_LATE))
     else:
-        text = "the update was given up before the switch; the running system is unchanged"
+        text = _GIVEN_UP if begun else "nothing is installed for this action"
         server.say(feedback.cancel_accepted(action_id, text, code=Phase.CANCELLED))
