@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -91,6 +93,8 @@ class Child:
         self._answer = answer
         self._said: deque[Frame] = deque()
         self.channel = SimpleNamespace(send=self._send, fileno=lambda: -1)
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._bell)
 
     @property
     def ready(self) -> bool:
@@ -105,7 +109,13 @@ class Child:
         return self._said.popleft()
 
     def fileno(self) -> int:
-        return -1
+        """Readable while something was said."""
+        if self._said:
+            os.eventfd_write(self._bell, 1)
+        else:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+        return self._bell
 
     def alive(self) -> bool:
         return True
