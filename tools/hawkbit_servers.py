@@ -16,9 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = ROOT / "build" / "hawkbit"
-KINDS = ("hawkbit-old", "hawkbit-new", "goosebit", "development")
+KINDS = ("hawkbit-old", "hawkbit-new", "development")
 NEW = ("1.1.0", "1.0.4")
-GOOSEBIT = "0.2.12"
 
 
 class Missing(Exception):
@@ -138,26 +137,8 @@ def _prepare_new() -> None:
     raise Missing("; ".join(reasons))
 
 
-def _prepare_goosebit() -> None:
-    """goosebit in an environment of its own."""
-    target = ROOT / "build" / "goosebit"
-    if (target / "ready").exists():
-        return
-    print("setup: goosebit (once)")
-    shutil.rmtree(target, ignore_errors=True)
-    for command in (
-        [sys.executable, "-m", "venv", str(target)],
-        [str(target / "bin" / "pip"), "--disable-pip-version-check", "-q", "install", f"goosebit=={GOOSEBIT}"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Missing((done.stderr.strip().splitlines() or ["pip failed"])[-1][:200])
-    (target / "ready").touch()
-
-
 _PREPARE = {
     "development": lambda: None,
-    "goosebit": _prepare_goosebit,
     "hawkbit-old": _prepare_old,
     "hawkbit-new": _prepare_new,
 }

@@ -1,1 +1,1 @@
-"""One set of promises for every server: the development server, goosebit, and hawkBit itself, old and new."""
+"""One set of promises for every server: the development server, and hawkBit itself, old and new."""

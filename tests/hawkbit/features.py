@@ -17,20 +17,15 @@ class Feature:
     Args:
         since: the first version of hawkBit that has it; empty: all.
         before: the first version of hawkBit that has it no more; empty: none.
-        goosebit: whether goosebit has it.
         development: whether the development server has it; it follows the newest hawkBit.
     """
 
     since: str = ""
     before: str = ""
-    goosebit: bool = False
     development: bool = True
 
 
 FEATURES: dict[str, Feature] = {
-    "poll": Feature(goosebit=True),
-    "deployment": Feature(goosebit=True),
-    "ranges": Feature(goosebit=True),
     "management": Feature(),  # hawkBit's Management API, and everything that is seen only through it
     "installed-base": Feature(since="0.3.0M8"),
     "confirmation": Feature(since="0.3.0M8"),
@@ -41,11 +36,8 @@ FEATURES: dict[str, Feature] = {
     "quota-429": Feature(since="0.10.0"),
     "closed-file-gone": Feature(since="0.3.0M8"),  # before, the file of any earlier action could be loaded
     "quota-403": Feature(before="0.10.0", development=False),
-    "iso-sleep": Feature(since="0.10.0"),
-    "long-polling-time": Feature(since="0.10.0"),
     "next-group": Feature(since="0.3.0M9"),
     "group-percent-of-all": Feature(since="0.5.0"),
-    "group-percent-of-rest": Feature(before="0.5.0", development=False),
     "rollouts": Feature(),
     "pause-after-success": Feature(since="0.3.0M9"),
     "feedback-without-id": Feature(since="0.3.0M8"),
@@ -75,8 +67,6 @@ def features_of(kind: str, version: str = "") -> frozenset[str]:
     """The names of all features of a server; ``version`` is hawkBit's, for kinds that are one."""
     if kind == "development":
         return frozenset(name for name, feature in FEATURES.items() if feature.development)
-    if kind == "goosebit":
-        return frozenset(name for name, feature in FEATURES.items() if feature.goosebit)
     ours = number(version)
     return frozenset(
         name

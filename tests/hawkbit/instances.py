@@ -25,7 +25,7 @@ class Instance:
     """A server.
 
     Args:
-        kind: ``development``, ``goosebit``, ``hawkbit-old`` or ``hawkbit-new``.
+        kind: ``development``, ``hawkbit-old`` or ``hawkbit-new``.
         url: scheme, host and port.
         management: its Management API, if it has hawkBit's.
         features: what it can do (``features.py``).
