@@ -79,10 +79,8 @@ def _maven(*arguments: str) -> None:
     done = subprocess.run(["mvn", "-B", "-q", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        found = re.search(r"Could not find artifact (\S+)|was not found|ERROR\] (.*)", text)
-        raise Missing(
-            f"Maven does not serve {found[1]}" if found and found[1] else (text.strip()[:200] or "Maven failed")
-        )
+        found = re.search(r"Could not find artifact (\S+)|(\S+) was not found in", text)
+        raise Missing(f"Maven does not serve {found[1] or found[2]}" if found else text.strip()[:200] or "Maven failed")
 
 
 def _install(*packages: str) -> None:
