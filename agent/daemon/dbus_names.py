@@ -89,7 +89,8 @@ METHODS: tuple[Member, ...] = (
     Member(
         "Deny",
         (("action", "s"), ("reason", "s")),
-        "Does not let it begin. The server is told the reason, and the device does not ask again; `Approve` still works.",
+        "Does not let it begin. The server is told the reason, and the device does not ask again; `Approve` still works. "
+        "An update that still waits, for its window say, ends as a failure.",
     ),
     Member(
         "Scrub",

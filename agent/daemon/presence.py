@@ -224,12 +224,13 @@ class Presence:
         self._inbox.consent(Consent(self._asked_about(action_id), approved=True))
 
     def deny(self, action_id: str, reason: str) -> None:
-        """Does not let it begin; the server is told the reason. Otherwise as ``approve``."""
-        self._inbox.consent(Consent(self._asked_about(action_id), approved=False, reason=reason))
+        """Does not let it begin, nor go on while it still waits; the server is told the reason. Otherwise as ``approve``."""
+        waits = self._state in (State.HELD, State.WAITING)
+        self._inbox.consent(Consent(self._asked_about(action_id, waits), approved=False, reason=reason))
 
-    def _asked_about(self, action_id: str) -> str:
+    def _asked_about(self, action_id: str, waits: bool = False) -> str:
         offer = self._offer
-        if offer.get("consent") and action_id in ("", offer.get("action")):
+        if (offer.get("consent") or (waits and offer.get("action"))) and action_id in ("", offer.get("action")):
             return str(offer.get("action"))
         raise PolicyError(
             "consent.none", "nothing waits for consent", details=f"action {action_id}" if action_id else "",

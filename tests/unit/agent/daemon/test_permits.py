@@ -140,6 +140,14 @@ def test_a_denied_soft_assignment_ends_with_the_reason() -> None:
     assert (caught.value.code, caught.value.details) == ("update.denied", "the machine is in use")
 
 
+def test_what_was_confirmed_and_waits_for_its_window_can_still_be_denied() -> None:
+    stage = Stage(**CLOSED)
+    stage.after(3, lambda: stage.here.inbox.consent(Consent("7", approved=False, reason="not any more")))
+    with pytest.raises(PolicyError) as caught:
+        waiting(stage.here, stage.record(State.WAITING))
+    assert (caught.value.code, caught.value.details) == ("update.denied", "not any more")
+
+
 def test_what_was_said_about_another_action_is_void() -> None:
     stage = Stage(**SOFT)
     stage.here.inbox.consent(Consent("6", approved=True))

@@ -178,6 +178,21 @@ def test_consent_is_taken_only_for_what_is_offered_and_waits_for_it() -> None:
     assert seen._inbox.take_consent() is None
 
 
+@pytest.mark.parametrize("state", [State.HELD, State.WAITING])
+def test_what_was_approved_can_be_denied_while_it_still_waits(state: State) -> None:
+    seen = presence()
+    seen.entered(Record(state=state, origin="server", action_id="7"))
+    seen.tell({"Offer": {"action": "7", "consent": ""}})
+    for refused in (lambda: seen.deny("6", ""), lambda: seen.approve("7")):
+        with pytest.raises(PolicyError, match="nothing waits for consent"):
+            refused()
+    seen.deny("7", "not now")
+    assert seen._inbox.take_consent() == ("7", False, "not now")
+    seen.entered(Record(state=State.STAGING, origin="server", action_id="7"))
+    with pytest.raises(PolicyError, match="nothing waits for consent"):
+        seen.deny("7", "")
+
+
 def test_what_was_denied_can_still_be_approved_and_what_is_gone_cannot() -> None:
     seen = presence()
     seen.tell({"Offer": {"action": "7", "consent": "denied"}})
