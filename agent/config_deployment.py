@@ -18,10 +18,10 @@ DEPLOYMENT_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "server",
         "confirmation",
-        kind.one_of("ask", "confirm", "deny"),
+        kind.one_of("ask", "confirm", "deny", "auto"),
         "ask",
         "What is answered when the server wants an assignment to be confirmed: whatever somebody on the device says (`ask`), "
-        "or always the same.",
+        "or always the same; with `auto` the server is told once to confirm by itself. See [hawkBit](hawkbit.md).",
     ),
     Setting(
         "server",

@@ -12,6 +12,7 @@ from dataclasses import replace
 from agent.clock import Clock
 from agent.config import ServerSettings
 from agent.daemon.attributes import Attributes
+from agent.daemon.auto_confirm import AutoConfirm
 from agent.daemon.delivery import Delivery
 from agent.daemon.installed_base import Belief, LocalInstalls
 from agent.daemon.network import Conversation, Network, Response, document
@@ -57,6 +58,9 @@ class Server:
         self._attributes = Attributes(f"{self._base}/configData", store, attributes)
         self._belief = Belief(lambda: attributes().get("version") or "", confirmed)
         self._local = LocalInstalls(f"{self._base}/installedBase", store)
+        self._auto_confirm = AutoConfirm(
+            f"{self._base}/confirmationBase", store, wanted=settings.confirmation == "auto"
+        )
         self._delivery = Delivery(self._base, network, store, clock)
         self._known: tuple[str, Base] | None = None  # the last answer and its ETag
         self._rebase = settings.url if settings.rebase_links else ""
@@ -84,10 +88,14 @@ class Server:
                 self._belief.look(talk, base.installed, self.absolute)
                 wanted = self.absolute(base.config_data.href) if base.config_data is not None else ""
                 self._attributes.report(talk, wanted, self._belief.attributes())
+                confirms = self._auto_confirm.settle(talk, self.absolute)
         except OtaError as error:
             self.plan.failed(error)
             raise
         self.plan.worked(base.sleep_seconds)
+        if confirms and base.confirmation is not None:  # with that it was confirmed, and the deployment is offered now
+            base = replace(base, confirmation=None)
+            self.plan.at_once()
         base = without(base, owed)
         self.heard = base
         return base

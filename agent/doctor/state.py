@@ -28,6 +28,7 @@ _DOCUMENTS = {
     "attributes": None,
     "answers": None,
     "installed": None,
+    "auto_confirm": None,
 }
 _LITTLE, _ENOUGH = (
     1 << 20,

@@ -268,7 +268,12 @@ def _handling(body: Object, key: str) -> Handling:
     return cast("Handling", value)
 
 
-def _href(parent: Object, name: str) -> str | None:
+def href_of(parent: Object, name: str) -> str | None:
+    """The address of a link, as the server wrote it; None when there is no such link.
+
+    Raises:
+        EnvironmentFault: ``ddi.invalid-document``.
+    """
     entries = objects(parent, name, MAX_LINKS)
     if not entries:
         return None
@@ -279,7 +284,7 @@ def _href(parent: Object, name: str) -> str | None:
 
 
 def _link(links: Object, name: str, *, about_action: bool = True) -> Link | None:
-    href = _href(links, name)
+    href = href_of(links, name)
     if href is None or not about_action:
         return None if href is None else Link(href, "")
     try:
@@ -310,7 +315,7 @@ def _artifact(entry: Object) -> Artifact:
         raise invalid("an artifact has too many links")
     links: dict[str, str] = {}
     for name in relations:
-        href = _href(relations, clean(name, "a link's name", MAX_RELATION))
+        href = href_of(relations, clean(name, "a link's name", MAX_RELATION))
         if href is not None:
             links[name] = href
     return Artifact(

@@ -66,11 +66,13 @@ class Own:
         self.confirmed = ""
 
 
-def server(wire: Wire, disk: Disk, own: Own | None = None, clock: Clock | None = None) -> Server:
+def server(
+    wire: Wire, disk: Disk, own: Own | None = None, clock: Clock | None = None, confirmation: str = "ask"
+) -> Server:
     """A server whose network and medium are in the hands of a test."""
     own = own or Own()
     settings = SimpleNamespace(
         url="https://server", tenant="DEFAULT", controller_id="dev", poll_min=30.0, poll_max=86400.0,
-        poll_first_delay=0.0, poll_splay=0.0, check_interval=0.0, rebase_links=False,
+        poll_first_delay=0.0, poll_splay=0.0, check_interval=0.0, rebase_links=False, confirmation=confirmation,
     )  # fmt: skip
     return Server(settings, wire, disk, clock or Clock(), lambda: own.values, lambda: own.confirmed)  # type: ignore[arg-type]  # same shape

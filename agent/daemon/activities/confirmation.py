@@ -84,7 +84,7 @@ class Confirmations:
         elif question.refusal is not None:
             error = question.refusal
             self._answer(question, "denied", f"[{error.code}] {error.brief}: {error.details}", number(error.code))
-        elif rule == "confirm":
+        elif rule in ("confirm", "auto"):  # with auto a server asks that does not confirm by itself, or not yet
             self._answer(question, "confirmed", "confirmed by the device's configuration", Phase.CONFIRMED)
         elif rule == "deny":
             self._answer(question, "denied", "denied by the device's configuration", Phase.DENIED)

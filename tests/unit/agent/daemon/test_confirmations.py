@@ -55,8 +55,9 @@ class Stage:
         return [(m.action_id, m.execution, m.code) for m in self.hawkbit.said if m.kind == "confirmation"]
 
 
-def test_by_rule_it_is_confirmed_and_the_deployment_is_taken_up_at_once() -> None:
-    stage = Stage("confirm")
+@pytest.mark.parametrize("rule", ["confirm", "auto"])  # with auto, a server that does not confirm by itself asks
+def test_by_rule_it_is_confirmed_and_the_deployment_is_taken_up_at_once(rule: str) -> None:
+    stage = Stage(rule)
     began = stage.clock.now
     record = stage.run(5)
     assert record is not None

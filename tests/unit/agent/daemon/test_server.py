@@ -51,7 +51,7 @@ def disk() -> Disk:
 
 
 def server(wire: Wire, disk: Disk, clock: Clock | None = None, **changes: Any) -> Server:
-    changes = {"url": "https://server", "rebase_links": False, **changes}
+    changes = {"url": "https://server", "rebase_links": False, "confirmation": "ask", **changes}
     settings = SimpleNamespace(
         tenant="DEFAULT", controller_id="dev", poll_min=30.0, poll_max=86400.0,
         poll_first_delay=0.0, poll_splay=False, **changes,
