@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+import agent
+from agent.daemon.knowledge import Ending
 from agent.daemon.network import Conversation
 from agent.daemon.store import Store
 from agent.errors import OtaError
@@ -17,6 +19,34 @@ from agent.hawkbit import config_data
 _log = logging.getLogger(__name__)
 _DOCUMENT = "attributes"
 _LATER = (401, 403, 408, 409, 425, 429)  # of 4xx: the request may be right, only not now
+
+
+def own_attributes(
+    *, version: str, slot: str, compatible: str, manifest_hash: str, ending: Ending, configured: Mapping[str, str]
+) -> Mapping[str, str | None]:
+    """What a device tells about itself, in order of importance. Pure.
+
+    The version has two names: ``sw_version`` is SWUpdate's, and goosebit offers an update for as long as its value is not
+    the update's version. A text in the configuration would stay the old one, and the update would be offered for ever.
+
+    Args:
+        version: of the running system.
+        slot: boot name of the running slot.
+        compatible: which bundles are for this device.
+        manifest_hash: identity of the bundle that runs; empty when it is not known.
+        ending: how the last update ended.
+        configured: ``[server.attributes]``; replaces others of the same name.
+    """
+    return {
+        "version": version,
+        "sw_version": version,
+        "slot": slot,
+        "compatible": compatible,
+        "manifest_hash": manifest_hash,
+        "agent_version": agent.__version__,
+        **({"last_result": f"{ending.outcome} {ending.version} {ending.code}"} if ending.outcome else {}),
+        **configured,
+    }
 
 
 class Attributes:

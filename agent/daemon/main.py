@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import agent
 from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
 from agent.daemon import children, notify
 from agent.daemon.activities import activities
 from agent.daemon.activities.holdings import installed_by
 from agent.daemon.activities.watch import Watch
+from agent.daemon.attributes import own_attributes
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
 from agent.daemon.healing import read_or_heal
@@ -186,16 +186,14 @@ class Daemon:
 
     def _attributes(self) -> Mapping[str, str | None]:
         held = self._knowledge.content(self._device.booted.bootname)
-        ending = self._knowledge.ending()
-        return {
-            "version": held.version or self._device.version,
-            "slot": self._device.booted.bootname,
-            "compatible": self._device.compatible,
-            "manifest_hash": held.manifest_hash,
-            "agent_version": agent.__version__,
-            **({"last_result": f"{ending.outcome} {ending.version} {ending.code}"} if ending.outcome else {}),
-            **self.config.server.attributes,
-        }
+        return own_attributes(
+            version=held.version or self._device.version,
+            slot=self._device.booted.bootname,
+            compatible=self._device.compatible,
+            manifest_hash=held.manifest_hash,
+            ending=self._knowledge.ending(),
+            configured=self.config.server.attributes,
+        )
 
 
 def reset(command: Sequence[str], argument: str = "") -> None:

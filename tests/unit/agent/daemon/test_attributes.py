@@ -8,6 +8,8 @@ import pytest
 from support.ddi_wire import Own, Wire, server
 from support.pretend import Disk
 
+from agent.daemon.attributes import own_attributes
+from agent.daemon.knowledge import Ending
 from agent.hawkbit.feedback import proceeding
 
 
@@ -94,3 +96,27 @@ def test_more_attributes_than_the_server_takes_are_cut_and_the_most_important_st
     server(wire, Disk(), own).poll()
     assert len(told(wire)[0]) == 100
     assert "version" in told(wire)[0]
+
+
+def of(version: str, ending: Ending, **configured: str) -> dict[str, str | None]:
+    return dict(
+        own_attributes(
+            version=version, slot="A", compatible="board", manifest_hash="ab", ending=ending, configured=configured
+        )
+    )
+
+
+def test_the_version_that_runs_has_the_name_that_goosebit_looks_for_as_well() -> None:
+    assert [of(version, Ending())["sw_version"] for version in ("1.0.0", "1.1.0")] == ["1.0.0", "1.1.0"]
+
+
+def test_how_the_last_update_ended_is_told_when_there_was_one() -> None:
+    assert "last_result" not in of("1", Ending())
+    assert of("1", Ending("failure", "2", "boot.fallback"))["last_result"] == "failure 2 boot.fallback"
+
+
+def test_an_attribute_of_the_configuration_replaces_ours() -> None:
+    assert of("1", Ending(), compatible="another", hw_revision="C").items() >= {
+        ("compatible", "another"),
+        ("hw_revision", "C"),
+    }
