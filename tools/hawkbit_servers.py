@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = ROOT / "build" / "hawkbit"
-KINDS = ("hawkbit-old", "hawkbit-new", "development")
+GOOSEBIT = ROOT / "build" / "goosebit"
+KINDS = ("hawkbit-old", "hawkbit-new", "goosebit", "development")
 NEW = ("1.1.0", "1.0.4")
 
 
@@ -135,10 +136,39 @@ def _prepare_new() -> None:
     raise Missing("; ".join(reasons))
 
 
+def _prepare_goosebit() -> None:
+    """goosebit in a Python of its own: what it needs would not go together with what our tests need."""
+    wanted = ROOT / "tests" / "hawkbit" / "goosebit.txt"
+    stamp = GOOSEBIT / "ready"
+    if stamp.exists() and stamp.read_text() == wanted.read_text():
+        return
+    print("setup: goosebit (once)")
+    shutil.rmtree(GOOSEBIT, ignore_errors=True)
+    for command in (
+        [sys.executable, "-m", "venv", str(GOOSEBIT)],
+        [
+            str(GOOSEBIT / "bin" / "python"),
+            "-m",
+            "pip",
+            "-q",
+            "--disable-pip-version-check",
+            "install",
+            "-r",
+            str(wanted),
+        ],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ERROR")]
+            raise Missing(lines[0][:200] if lines else "its Python could not be made")
+    stamp.write_text(wanted.read_text())
+
+
 _PREPARE = {
     "development": lambda: None,
     "hawkbit-old": _prepare_old,
     "hawkbit-new": _prepare_new,
+    "goosebit": _prepare_goosebit,
 }
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from hawkbit import java
+from hawkbit import goosebit, java
 from hawkbit.features import FEATURES, features_of
+from hawkbit.geese import Geese
 from hawkbit.instances import Instance, running
 from hawkbit.lab import ENTRIES, Lab
 
@@ -18,7 +19,9 @@ SERVERS = tuple(os.environ.get("HAWKBIT_SERVERS", "development").split(","))
 
 
 def version_of(kind: str) -> str:
-    """The version of a kind that is hawkBit itself."""
+    """The version of a kind that is not ours."""
+    if kind == "goosebit":
+        return goosebit.VERSION
     if not kind.startswith("hawkbit-"):
         return ""
     which = kind.removeprefix("hawkbit-").upper()
@@ -72,6 +75,12 @@ def instance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def lab(instance: Instance, tmp_path: Path) -> Lab:
     """The server and what a test needs of it."""
     return Lab(instance, tmp_path)
+
+
+@pytest.fixture
+def geese(instance: Instance, tmp_path: Path) -> Geese:
+    """goosebit and what a test needs of it."""
+    return Geese(instance, tmp_path)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,11 +18,13 @@ class Feature:
         since: the first version of hawkBit that has it; empty: all.
         before: the first version of hawkBit that has it no more; empty: none.
         development: whether the development server has it; it follows the newest hawkBit.
+        goosebit: whether goosebit has it, and no hawkBit.
     """
 
     since: str = ""
     before: str = ""
     development: bool = True
+    goosebit: bool = False
 
 
 FEATURES: dict[str, Feature] = {
@@ -48,6 +50,7 @@ FEATURES: dict[str, Feature] = {
     "range-of-all-is-200": Feature(before="0.3.0M8", development=False),
     "null-removes": Feature(since="0.3.0M8"),
     "attribute-charset": Feature(since="0.3.0M8"),
+    "goosebit": Feature(development=False, goosebit=True),  # its own management API, and what DDI is there
 }
 
 
@@ -67,10 +70,13 @@ def features_of(kind: str, version: str = "") -> frozenset[str]:
     """The names of all features of a server; ``version`` is hawkBit's, for kinds that are one."""
     if kind == "development":
         return frozenset(name for name, feature in FEATURES.items() if feature.development)
+    if kind == "goosebit":
+        return frozenset(name for name, feature in FEATURES.items() if feature.goosebit)
     ours = number(version)
     return frozenset(
         name
         for name, feature in FEATURES.items()
-        if (not feature.since or ours >= number(feature.since))
+        if not feature.goosebit
+        and (not feature.since or ours >= number(feature.since))
         and (not feature.before or ours < number(feature.before))
     )

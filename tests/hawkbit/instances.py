@@ -15,6 +15,7 @@ from agent.demo.server import DevServer
 from agent.demo.server_tls import make_tls
 from hawkbit import java
 from hawkbit.features import features_of
+from hawkbit.goosebit import VERSION, Goosebit, running_goosebit
 
 GATEWAY = "a-gateway-token-for-tests"
 PASSWORD = "admin"
@@ -25,14 +26,15 @@ class Instance:
     """A server.
 
     Args:
-        kind: ``development``, ``hawkbit-old`` or ``hawkbit-new``.
+        kind: ``development``, ``hawkbit-old``, ``hawkbit-new`` or ``goosebit``.
         url: scheme, host and port.
         management: its Management API, if it has hawkBit's.
         features: what it can do (``features.py``).
         gateway_token: lets any device in; empty when there is none.
         ca: PEM file of its authority when it speaks TLS.
         server: the object itself where it runs in this process.
-        version: of hawkBit, where it is hawkBit.
+        version: of a server that is not ours.
+        goosebit: goosebit's management API, where it is goosebit.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Instance:
     ca: Path | None = None
     server: DevServer | None = None
     version: str = ""
+    goosebit: Goosebit | None = None
 
     def controller_url(self, controller_id: str, tenant: str = "DEFAULT") -> str:
         """The address that a device polls."""
@@ -91,10 +94,17 @@ def _prepared(kind: str, url: str, version: str) -> Instance:
     return Instance(kind, url, management, features_of(kind, version), GATEWAY, version=version)
 
 
+@contextmanager
+def _goosebit(directory: Path) -> Iterator[Instance]:
+    with running_goosebit(directory) as url:
+        yield Instance("goosebit", url, None, features_of("goosebit"), version=VERSION, goosebit=Goosebit(url))
+
+
 _KINDS: Mapping[str, Callable[..., AbstractContextManager[Instance]]] = {
     "development": _development,
     "hawkbit-old": _hawkbit("hawkbit-old"),
     "hawkbit-new": _hawkbit("hawkbit-new"),
+    "goosebit": _goosebit,
 }
 
 
@@ -109,7 +119,7 @@ def running(kind: str, directory: Path, **options: Any) -> Iterator[Instance]:
             for hawkBit ``properties``, its settings.
 
     Raises:
-        java.Unavailable: hawkBit is not on this machine; the message says why.
+        java.Unavailable: the server is not on this machine; the message says why.
     """
     with _KINDS[kind](directory, **options) as instance:
         yield instance

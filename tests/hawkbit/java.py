@@ -109,7 +109,8 @@ def _java(least: int) -> str:
     raise Unavailable(f"no Java {least} or newer in /usr/lib/jvm")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -122,7 +123,7 @@ def running_java(program: Program, directory: Path, properties: Mapping[str, str
     Raises:
         AssertionError: it ends, or does not answer in time.
     """
-    port = _free_port()
+    port = free_port()
     settings = {**PROPERTIES, **program.properties, **(properties or {}), "server.port": str(port)}
     log = directory / "hawkbit.log"
     with log.open("wb") as out:
