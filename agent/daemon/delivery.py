@@ -103,7 +103,6 @@ class Delivery:
         if not self._outbox.stuck:
             self._round(talk, stuck=False)
             self._stop_if(self._outbox.blocked)
-        self._stop_if(self._outbox.overloaded)
 
     def insist(self, talk: Asks) -> None:
         """Sends what still waits, in order, when the server has just answered a poll: so it is not the server as a whole.
@@ -111,7 +110,7 @@ class Delivery:
         An intermediate message that it does not take even now is given up: it must not keep the terminal one back.
 
         Raises:
-            OtaError: as ``flush``.
+            OtaError: as ``flush``; also when so many ends are unheard after it that the answer may give no work.
         """
         self._round(talk, stuck=True)
         self._stop_if(self._outbox.blocked)

@@ -12,7 +12,7 @@ from support.pretend import FULL, Clock, Disk
 from agent.daemon.delivery import Delivery
 from agent.errors import EnvironmentFault, OtaError
 from agent.hawkbit.feedback import Feedback, failure, proceeding, success
-from agent.hawkbit.outbox import PATIENCE
+from agent.hawkbit.outbox import MAX_OWED, PATIENCE
 
 
 def delivery(desk: Desk, disk: Disk, clock: Clock | None = None) -> Delivery:
@@ -64,6 +64,20 @@ def test_a_server_that_takes_nothing_is_asked_once(status: int) -> None:
         one.flush(desk)
     assert str(status) in caught.value.details
     assert desk.requests == 1
+
+
+@pytest.mark.req("S08")
+def test_a_server_that_owes_too_many_answers_gives_no_work_until_it_takes_them() -> None:
+    desk, disk = Desk(), Disk()
+    desk.refuses = lambda *_: 500
+    one = said(desk, disk, *(failure(str(number)) for number in range(MAX_OWED + 1)))
+    for _ in range(PATIENCE + 1):
+        with pytest.raises(EnvironmentFault) as caught:
+            poll(one, desk)
+        assert caught.value.code == "ddi.feedback-deferred"
+    desk.refuses = lambda *_: 0
+    poll(one, desk)
+    assert len(desk.entries) == MAX_OWED + 1
 
 
 @pytest.mark.req("S08")
