@@ -7,7 +7,7 @@ import logging
 from agent.codes import number
 from agent.daemon.activities import holdings
 from agent.daemon.activities.watch import answer_cancel
-from agent.daemon.activities.work import programs_directory, spools
+from agent.daemon.activities.work import programs_directory, remove_spools, spool
 from agent.daemon.context import Context
 from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event
@@ -44,11 +44,8 @@ def reporting(context: Context, record: Record) -> Step:
         _log.info("version %s was downloaded, as assigned", record.version)
     else:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
-    for leftover in spools(context.config.system.state_dir) if record.outcome != "downloaded" else ():
-        try:
-            leftover.unlink(missing_ok=True)
-        except OSError as error:  # a report may not wait for it; the next update tries again
-            _log.warning("%s could not be removed: %s", leftover, error)
+    state_dir = context.config.system.state_dir
+    remove_spools(state_dir, spool(state_dir, record) if record.outcome == "downloaded" else None)
     left = programs_directory(context.config)
     if left.exists():
         import shutil  # it brings compression with it, which an idle daemon has no use for

@@ -11,7 +11,7 @@ from agent.daemon.activities.permit import allowed
 from agent.daemon.activities.present import runs_already
 from agent.daemon.activities.telling import amount
 from agent.daemon.activities.watch import Watch
-from agent.daemon.activities.work import described, work
+from agent.daemon.activities.work import described, remove_spools, spool, work
 from agent.daemon.context import Context
 from agent.daemon.handling import before_installing
 from agent.daemon.machine import Event
@@ -37,6 +37,11 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
         record: of the update.
         healthy: the running system has passed its checks in this boot.
     """
+    if (
+        record.origin == "server"
+    ):  # a bundle that was only downloaded must not take the room of the one that is installed
+        state_dir = context.config.system.state_dir
+        remove_spools(state_dir, spool(state_dir, record))
     answer = work(context, record, {"op": "inspect"}, lambda frame: telling.progress(context, frame))
     if answer.op != "inspected":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -23,6 +24,7 @@ from slots.device import resolve
 from slots.errors import SlotError
 from slots.model import Slot
 
+_log = logging.getLogger(__name__)
 _SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
@@ -141,12 +143,27 @@ def spools(directory: Path) -> Iterator[Path]:
     return directory.glob(f"{_SPOOL}*")
 
 
+def spool(directory: Path, record: Record) -> Path:
+    """Where the plain bundle of an update is kept."""
+    return directory / f"{_SPOOL}{record.sha256[:32] or record.action_id}.raucb"
+
+
+def remove_spools(directory: Path, kept: Path | None = None) -> None:
+    """Removes them all but one. What cannot be removed is left to the next update: no report may wait for it."""
+    for each in spools(directory):
+        try:
+            if kept is None or each.stem != kept.stem:
+                each.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s could not be removed: %s", each, error)
+
+
 def _common(context: Context, record: Record) -> dict[str, object]:
     config = context.config
     return {
         "size": record.size,
         "sha256": record.sha256,
-        "spool": str(config.system.state_dir / f"{_SPOOL}{record.sha256[:32] or record.action_id}.raucb"),
+        "spool": str(spool(config.system.state_dir, record)),
         "trust": _trust(config.keyring),
         "formats": list(config.bundle.formats),
         "encryption_key": str(config.encryption.key or ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.offers import Action, Hawkbit, artifact, chunk
@@ -186,3 +187,15 @@ def test_a_long_writing_is_told_in_quarters_and_a_short_one_is_not(stage: Stage)
             record = quarters.look(frame, record)
     assert stage.codes == [141, 142, 143]
     assert record.told == 143
+
+
+def test_another_bundle_that_was_only_downloaded_does_not_take_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(Action("7"), monkeypatch)
+    stage.here.config.system.state_dir = tmp_path  # type: ignore[misc]  # a namespace in tests
+    ours, other = f"spool-{'a' * 32}", f"spool-{'b' * 32}"
+    for name in (f"{ours}.raucb", f"{ours}.part", f"{other}.raucb"):
+        (tmp_path / name).touch()
+    stage.inspect()
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [ours, ours], "what came of this one is gone on with"

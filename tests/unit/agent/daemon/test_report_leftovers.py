@@ -16,10 +16,10 @@ FAILED = Record(
 )
 
 
-def reported(directory: Path) -> Office:
+def reported(directory: Path, record: Record = FAILED) -> Office:
     here = context(Disk(), Environment())
     here.config.system.state_dir = directory  # type: ignore[misc]  # not frozen in tests
-    assert reporting(here, FAILED).event is Event.DONE
+    assert reporting(here, record).event is Event.DONE
     return cast("Office", here.server)
 
 
@@ -28,6 +28,14 @@ def test_kept_bundles_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert len(reported(tmp_path).said) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_downloads_only_the_last_one_is_kept(tmp_path: Path) -> None:
+    old, new = "a" * 64, "b" * 64
+    for name in (f"spool-{old[:32]}.raucb", f"spool-{new[:32]}.raucb", f"spool-{old[:32]}.part"):
+        (tmp_path / name).touch()
+    reported(tmp_path, Record(origin="server", action_id="8", sha256=new, version="2", outcome="downloaded"))
+    assert [path.name for path in tmp_path.iterdir()] == [f"spool-{new[:32]}.raucb"]
 
 
 def test_what_cannot_be_removed_does_not_keep_the_end_from_being_told(tmp_path: Path) -> None:
