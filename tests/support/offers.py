@@ -75,9 +75,9 @@ class Hawkbit(Office):
     def poll(self) -> Base:
         if self.down:
             self.polls += 1
-            self.plan.next_poll = self._clock.now + 600
+            self.plan.next_poll = self.plan.not_before = self._clock.now + 600
             raise EnvironmentFault("net.connect", "no network")
-        self.plan.next_poll = self._clock.now + self.plan.poll_interval
+        self.plan.next_poll, self.plan.not_before = self._clock.now + self.plan.poll_interval, 0.0
         return cast("Base", super().poll())
 
     def _answer(self) -> Base:

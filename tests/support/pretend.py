@@ -171,6 +171,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.next_poll = 0.0
+        self.not_before = 0.0
 
     def at_once(self) -> None:
         self.next_poll = 0.0

@@ -37,7 +37,7 @@ class Watch:
         self.base: Base | None = None
         server = context.server if record.origin == "server" else None
         self._server = server
-        self._next = 0.0 if server is None else self._after(server.plan.watch_interval)
+        self._next = 0.0 if server is None else max(self._after(server.plan.watch_interval), server.plan.not_before)
 
     def look(self) -> None:
         """Raises Cancelled when the update must be given up."""

@@ -157,6 +157,16 @@ def test_a_pause_asks_the_server_no_more_often_than_a_running_update_does() -> N
     assert 15 <= stage.hawkbit.polls <= 31  # of 300 to 450 seconds
 
 
+def test_a_pause_leaves_a_server_alone_that_has_just_failed() -> None:
+    stage = Stage()
+    stage.hawkbit.down = True
+    loop = runner(stage, EnvironmentFault("net.timeout", "not now"))
+    record = OURS
+    for _ in range(8):
+        record = loop.turn(record)
+    assert stage.hawkbit.polls <= 1 + (stage.clock.now - 100) / 600, "one poll in each window of its plan"
+
+
 @pytest.mark.req("S08")
 def test_a_cancellation_on_trial_is_refused_once_with_the_reason_and_the_trial_goes_on() -> None:
     probe = Probe()
