@@ -125,7 +125,8 @@ def _migrated(values: Mapping[str, object]) -> Mapping[str, object]:
     if values.get("schema") == 2:
         waits = values.get("update") == "skip"  # for its window, or because it is to be fetched only: that is read anew
         handling = {"download": "forced" if waits else values.get("update"), "window": "unavailable" if waits else ""}
-        values = {**_SINCE_3, **handling, **values, "schema": 3}
+        file = values.get("sha256") or (f"{values.get('name')}:{values.get('size')}" if values.get("name") else "")
+        values = {**_SINCE_3, **handling, "artifact": file, **values, "schema": 3, **({"href": ""} if waits else {})}
     return values
 
 

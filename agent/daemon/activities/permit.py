@@ -19,7 +19,7 @@ from agent.daemon.inbox import Cancelled
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
-from agent.errors import OtaError, PolicyError
+from agent.errors import ConfigError, OtaError, PolicyError
 from agent.hawkbit.phases import Phase
 
 _log = logging.getLogger(__name__)
@@ -56,13 +56,17 @@ def allowed(context: Context, record: Record, hold: Callable[[Record], Hold]) ->
     Raises:
         Cancelled: see ``Watch``; also when the server offers another bundle for the action.
         PolicyError: ``update.denied``.
+        ConfigError: ``server.none``.
     """
     watch = Watch(context, record, patient=True)
     watch.look()
     if record.origin != "server":
         return record
+    if context.server is None:
+        raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     if record.window:  # what was read before may be hours old
-        watch.ask()
+        if watch.ask() is None:  # only the server knows whether the window is still open
+            record = replace(record, window="unavailable", href="")
         record = _as_now(context, watch, record)
     while (reason := hold(record)) is not Hold.NOTHING:
         context.installers.dismiss()

@@ -14,7 +14,7 @@ from agent.daemon.activities.permit import held, waiting
 from agent.daemon.context import Context
 from agent.daemon.inbox import Cancelled, Consent, Stopped
 from agent.daemon.machine import Event, State
-from agent.daemon.record import Record
+from agent.daemon.record import Record, from_json
 from agent.errors import OtaError, PolicyError
 
 SOFT = {"download": "attempt", "update": "attempt"}
@@ -221,3 +221,41 @@ def test_a_local_update_waits_for_nothing() -> None:
     here = context(Disk(), Environment(), server=SimpleNamespace())
     step = waiting(here, Record(state=State.WAITING, origin="local", download="forced", update="forced"))
     assert step.event is Event.DONE
+
+
+@pytest.mark.req("S01")
+def test_a_window_that_the_server_cannot_be_asked_about_counts_as_closed_until_it_answers() -> None:
+    stage = Stage(**OPEN)
+    record = stage.record(State.WAITING)
+    stage.hawkbit.down = True
+    began, waits = stage.clock.now, stage.here.inbox.wait
+
+    def wait(*arguments: object) -> object:
+        stage.hawkbit.down = stage.clock.now - began < 5000
+        return waits(*arguments)  # type: ignore[arg-type]  # passed through
+
+    stage.here.inbox.wait = wait  # type: ignore[method-assign,assignment]  # the moment is what matters
+    step = waiting(stage.here, record)
+    assert (step.event, step.record.window) == (Event.DONE, "available")
+    assert stage.clock.now - began >= 5000
+
+
+def test_what_waits_for_a_server_that_is_not_configured_any_more_ends_with_the_reason() -> None:
+    stage = Stage(**CLOSED)
+    here = context(Disk(), Environment(), server=None)
+    with pytest.raises(OtaError) as caught:
+        waiting(here, stage.record(State.WAITING))
+    assert caught.value.code == "server.none"
+
+
+def test_what_an_older_agent_left_waiting_is_read_anew() -> None:
+    stage = Stage(update="skip")
+    link = stage.hawkbit.poll().deployment
+    assert link is not None
+    known = Record(
+        state=State.WAITING, origin="server", action_id="7", href=link.href, name="b.raucb", size=1000, sha256="a" * 64,
+        update="skip",
+    )  # fmt: skip
+    since = ("download", "window", "consent", "told", "artifact", "announced", "expected", "switched")
+    values = {key: value for key, value in known.to_json().items() if key not in since}
+    assert waiting(stage.here, from_json({**values, "schema": 2})).event is Event.FETCH
