@@ -38,7 +38,7 @@ class Late:
             context.inbox.wait(None)
             return
         context.inbox.wait(max(0.0, server.plan.next_poll - context.clock.boottime()))
-        if context.clock.boottime() < server.plan.next_poll:
+        if not context.inbox.take_check() and context.clock.boottime() < server.plan.next_poll:
             return
         try:
             server.poll()
@@ -57,5 +57,7 @@ class Late:
         elif not self._answered:
             self._answered = True
             text = f"too late: version {record.version} was chosen for the next boot, and its trial decides"
+            if record.outcome == "failure":
+                text = f"too late: version {record.version} has failed, and the device goes back to the version before"
             server.say(feedback.cancel_rejected(record.action_id, text, code=Phase.TOO_LATE))
             server.deliver()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
 from agent.daemon.activities import holdings
@@ -114,6 +115,8 @@ def _reset(context: Context, record: Record, argument: str = "") -> None:
     else:
         how = f', with the argument "{argument}"' if argument else ""
         _log.warning("a restart is needed%s; automatic restarts are off (update.reboot)", how)
+        with suppress(EnvironmentFault):  # no failure, however often the daemon is started while a person is awaited
+            context.memory.save(replace(record, attempts=0))
         late = Late(context, record)
         while True:
             late.wait()

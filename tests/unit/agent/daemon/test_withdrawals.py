@@ -16,7 +16,7 @@ from agent.daemon.context import Context
 from agent.daemon.inbox import Cancelled, Stopped
 from agent.daemon.knowledge import Ending
 from agent.daemon.machine import Event, State
-from agent.daemon.record import Record
+from agent.daemon.record import Reason, Record
 from agent.daemon.runner import Patience, Runner
 from agent.daemon.slot_status import Content, Holdings
 from agent.errors import EnvironmentFault
@@ -197,6 +197,54 @@ def test_a_device_that_waits_for_a_restart_by_hand_polls_and_refuses_to_cancel()
         activities(stage.here)[State.REBOOTING](record)
     assert stage.said == [("cancel", "7", "rejected")]
     assert stage.clock.now - began > 4 * 300
+
+
+def by_hand(stage: Stage, state: State, polls: int, **more: object) -> None:
+    """Waits for a restart by hand in this state until the server was polled so often."""
+    stage.here.config.update.reboot = False  # type: ignore[misc]  # a namespace in tests
+    real = stage.hawkbit.on_poll
+
+    def poll() -> object:
+        if stage.hawkbit.polls >= polls:
+            stage.here.inbox.stop()
+        return real()
+
+    stage.hawkbit.on_poll = poll
+    record = replace(OURS, state=state, **more)  # type: ignore[arg-type]  # its fields
+    stage.here.memory.save(record)
+    with pytest.raises(Stopped):
+        activities(stage.here)[state](record)
+
+
+def test_a_trial_that_has_failed_is_not_said_to_decide() -> None:
+    stage = Stage("B")
+    stage.hawkbit.change("7", status="CANCELING")
+    by_hand(stage, State.REVERTING, 3, outcome="failure", reason=Reason("health.failed", "it is sick"))
+    (said,) = stage.hawkbit.said
+    assert said.execution == "rejected"
+    assert "failed" in said.details[0]
+    assert "decides" not in said.details[0]
+
+
+def test_a_check_while_a_restart_by_hand_is_awaited_is_made() -> None:
+    stage = Stage()
+    stage.hawkbit.plan.next_poll = 1e12
+    waits = stage.here.inbox.wait
+
+    def wait(*arguments: object) -> object:
+        assert stage.clock.now < 1e9, "it was not made before the next poll of the plan"
+        stage.here.inbox.check()
+        return waits(1.0, *arguments[1:])  # type: ignore[arg-type]  # the bell
+
+    stage.here.inbox.wait = wait  # type: ignore[method-assign,assignment]  # the moment is what matters
+    by_hand(stage, State.REBOOTING, 2)
+    assert stage.clock.now < 1000
+
+
+def test_starts_of_the_daemon_while_a_restart_by_hand_is_awaited_do_not_give_the_update_up() -> None:
+    stage = Stage()
+    by_hand(stage, State.REBOOTING, 2, attempts=4)
+    assert stage.here.memory.record.attempts == 0
 
 
 def test_a_local_update_is_told_only_where_that_is_wanted_and_a_later_one_takes_its_place() -> None:
