@@ -53,7 +53,8 @@ class Idle:
             asked = context.inbox.take_check()
             if server is not None and (asked or context.clock.boottime() >= server.plan.next_poll):
                 offer = self._poll()
-                if offer is not None:
+                # A person was told that it begins; the server offers the same again.
+                if offer is not None and not context.inbox.install_asked():
                     return Step(Event.OFFERED, offer)
             if context.inbox.asked():
                 continue  # it came while the server was being asked; the bell for it has been heard there

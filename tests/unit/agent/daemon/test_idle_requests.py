@@ -11,7 +11,7 @@ from agent.daemon.activities.idle import Idle
 from agent.daemon.inbox import Inbox, Stopped
 from agent.daemon.record import Record
 from agent.errors import EnvironmentFault
-from agent.hawkbit.model import Base
+from agent.hawkbit.model import Base, Link
 
 
 class Asked:
@@ -23,6 +23,7 @@ class Asked:
         self.problem: EnvironmentFault | None = None
         self._inbox = inbox
         self._arrive = arrive
+        self.answer = Base()
 
     def poll(self) -> Base:
         self.polls += 1
@@ -32,7 +33,7 @@ class Asked:
             self._inbox.wait(0)
         else:
             self._inbox.stop()
-        return Base()
+        return self.answer
 
 
 @pytest.mark.timeout(10)
@@ -50,6 +51,15 @@ def test_an_installation_asked_for_during_a_poll_begins() -> None:
     server = Asked(inbox, lambda: inbox.install("/tmp/update.raucb"))
     step = Idle(context(Disk(), Environment(), inbox=inbox, server=server), lambda: None)(Record())  # type: ignore[arg-type]
     assert (step.record.origin, step.record.url) == ("local", "/tmp/update.raucb")
+
+
+@pytest.mark.timeout(10)
+def test_an_installation_asked_for_during_a_poll_does_not_wait_for_what_the_poll_offers() -> None:
+    inbox = Inbox()
+    server = Asked(inbox, lambda: inbox.install("/tmp/update.raucb"))
+    server.answer = Base(deployment=Link("https://server/deploymentBase/7", "7"))
+    step = Idle(context(Disk(), Environment(), inbox=inbox, server=server), lambda: None)(Record())  # type: ignore[arg-type]
+    assert step.record.origin == "local", "what was accepted would come as a surprise after a maintenance window"
 
 
 @pytest.mark.timeout(10)
