@@ -38,17 +38,23 @@ class Belief:
         self._warned = ""
 
     def look(self, talk: Conversation, link: Link | None, absolute: Callable[[str], str]) -> None:
-        """Reads the document behind a link that is new; one that cannot be read is left for the next start."""
+        """Reads the document behind a link that is new; one that makes no sense is left for the next start."""
         where = urlsplit(link.href).path if link is not None else ""
         if where == self._read:
             return
-        self._read, self._held = where, None
-        if link is None:
-            return
+        held = None
         try:
-            self._held = parse_deployment(document(talk.request("GET", absolute(link.href))))
+            if link is not None:
+                address = absolute(link.href)
+                try:
+                    answer = talk.request("GET", address)
+                except OtaError as error:
+                    _log.info("what the server believes is asked again: %s", error)
+                    return
+                held = parse_deployment(document(answer))
         except OtaError as error:
             _log.info("what the server believes cannot be read: %s", error)
+        self._read, self._held = where, held
 
     def attributes(self) -> Mapping[str, str | None]:
         """The attribute that says what the server is wrong about; nothing while it is right.

@@ -8,7 +8,7 @@ import pytest
 from support.ddi_wire import Own, Wire, server
 from support.pretend import Disk
 
-from agent.errors import OtaError
+from agent.errors import EnvironmentFault, OtaError
 
 
 @pytest.fixture
@@ -59,6 +59,22 @@ def test_a_document_that_cannot_be_read_stops_nothing(wire: Wire, own: Own, stat
     wire.answers["GET", "installedBase/7"] = status
     assert server(wire, Disk(), own).poll().installed is not None
     assert believed(wire) == "nothing is said"
+
+
+def test_a_connection_that_breaks_while_it_is_read_leaves_it_for_the_next_poll(wire: Wire, own: Own) -> None:
+    asking = server(wire, Disk(), own)
+    real = wire.request
+
+    def breaks(method: str, url: str, *arguments: object, **more: object) -> object:
+        if "installedBase" in url:
+            raise EnvironmentFault("net.timeout", "no answer")
+        return real(method, url, *arguments, **more)  # type: ignore[arg-type]  # passed through
+
+    wire.request = breaks  # type: ignore[method-assign,assignment]  # the moment is what matters
+    asking.poll()
+    wire.request = real  # type: ignore[method-assign]
+    asking.poll()
+    assert believed(wire) == "2.0.0 of action 7"
 
 
 def puts(wire: Wire) -> list[object]:
