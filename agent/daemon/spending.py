@@ -172,7 +172,7 @@ def _read(values: Mapping[str, object]) -> Spent:
 
     def number(key: str) -> float:
         value = values.get(key)
-        return value if isinstance(value, int | float) and value >= 0 else 0
+        return value if isinstance(value, int | float) and 0 <= value < 1 << 62 else 0
 
     return Spent(
         text("update"), int(number("bytes")), int(number("retries")), number("seconds"), text("state"), number("moment"),

@@ -183,7 +183,10 @@ def test_another_update_begins_with_nothing() -> None:
     assert desk.writes == before
 
 
-@pytest.mark.parametrize("document", [{}, {"update": 5, "bytes": "x", "seconds": -1}, {"bytes": True, "moment": None}])
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"update": 5, "bytes": "x", "seconds": -1}, {"bytes": True, "moment": None}, {"bytes": float("inf")}],
+)
 def test_a_document_that_makes_no_sense_counts_as_nothing(document: dict[str, object]) -> None:
     desk = Desk()
     desk.disk.documents["spent"] = document
