@@ -47,6 +47,12 @@ class Confirmations:
         self._context = context
         self._href = ""
         self._question: _Question | None = None
+        self._consent = ""
+
+    def show(self) -> None:
+        """Shows once more what waits to be confirmed: something else was shown meanwhile."""
+        if self._question is not None:
+            self._shown(self._question, self._consent)
 
     def offered(self, link: Link | None) -> None:
         """Looks at what a poll links to; None when nothing waits to be confirmed."""
@@ -80,7 +86,7 @@ class Confirmations:
         given = self._context.knowledge.answer_to(question.identity)
         rule = self._context.config.server.confirmation
         if given and not (given == "confirmed" and rule == "ask"):  # the server has taken it, and asks once more
-            telling.offer(self._context, question.facts, given)
+            self._shown(question, given)
         elif question.refusal is not None:
             error = question.refusal
             self._answer(question, "denied", f"[{error.code}] {error.brief}: {error.details}", number(error.code))
@@ -89,7 +95,11 @@ class Confirmations:
         elif rule == "deny":
             self._answer(question, "denied", "denied by the device's configuration", Phase.DENIED)
         else:
-            telling.offer(self._context, question.facts, "wanted")
+            self._shown(question, "wanted")
+
+    def _shown(self, question: _Question, consent: str) -> None:
+        self._consent = consent
+        telling.offer(self._context, question.facts, consent)
 
     def _answer(self, question: _Question, answer: Answer, text: str, code: int) -> None:
         context, server = self._context, self._context.server
@@ -98,7 +108,7 @@ class Confirmations:
         message = feedback.confirmed if answer == "confirmed" else feedback.denied
         server.say(message(question.action_id, text, code=code))
         context.knowledge.remember_answer(question.identity, answer)
-        telling.offer(context, question.facts, answer)
+        self._shown(question, answer)
         _log.info("action %s: %s", question.action_id, text, extra={"OTA_ACTION_ID": question.action_id})
         if server.deliver() and answer == "confirmed":
             server.plan.at_once()  # the deployment is offered now

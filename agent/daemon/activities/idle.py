@@ -40,6 +40,7 @@ class Idle:
         """Returns when there is something to do."""
         context = self._context
         context.inbox.take_cancel()  # there is nothing to cancel
+        self._confirmations.show()
         while True:
             self._settle()
             holdings.note_use(context)

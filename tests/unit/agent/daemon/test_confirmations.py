@@ -167,6 +167,16 @@ def test_a_file_can_be_installed_while_the_server_waits_for_consent() -> None:
     assert record.origin == "local"
 
 
+def test_a_question_is_shown_again_as_soon_as_something_else_has_ended() -> None:
+    stage = Stage("ask")
+    stage.run(1)
+    stage.shown.append({})  # what resting begins with
+    stage.hawkbit.plan.next_poll = 1e12
+    stage.here.inbox.install("/tmp/x.raucb")
+    stage.idle(Record())
+    assert stage.shown[-1].get("consent") == "wanted"
+
+
 def test_the_document_is_read_once_as_long_as_its_link_stays_the_same() -> None:
     stage = Stage("ask")
     stage.run(6)
