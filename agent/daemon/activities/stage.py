@@ -96,6 +96,8 @@ def staging(context: Context, record: Record) -> Step:
     holdings.began(context, record)
     text = f"writing version {record.version} to slot {group.bootname}"
     progressed = telling.phase(context, record, max(Phase.WRITING, _told(record)), text)
+    if progressed is not record:  # it may begin many times before the first checkpoint
+        context.memory.save(progressed)
     quarters = Quarters(context)
 
     def hear(frame: Frame) -> None:

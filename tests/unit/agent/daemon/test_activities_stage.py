@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.pretend import Clock, Disk, Environment, Patient, context
+from support.pretend import Clock, Disk, Environment, Office, Patient, context
 
 from agent.daemon.activities import stage
 from agent.daemon.machine import State
@@ -64,3 +64,21 @@ def test_whoever_gets_on_may_fail_as_often_as_it_takes(monkeypatch: pytest.Monke
     installer = Installer("child.died")
     installer.step = 8
     assert tries(installer, monkeypatch) == 40
+
+
+def test_the_writing_is_told_once_however_often_it_begins_before_a_first_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, server = Clock(), Office()
+    here = replace(context(Disk(), Environment(), clock=clock, server=server), inbox=Patient(clock))
+    installer = Installer("net.connect")
+    installer.reach = 0
+    monkeypatch.setattr(stage, "work", installer.work)
+    runner = Runner(
+        dict.fromkeys(State, lambda record: stage.staging(here, record)), memory=here.memory, boot_id="boot-1",
+        clock=clock, inbox=here.inbox, patience=Patience(ATTEMPTS, 1.0), observe=lambda _: None,
+    )  # fmt: skip
+    record = replace(LOCAL, origin="server", action_id="7")
+    while installer.tries < 5:
+        record = runner.turn(record)
+    assert [message.code for message in server.said] == [140]
