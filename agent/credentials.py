@@ -28,7 +28,7 @@ _LOGIN = re.compile(r"[^\x00-\x1f\x7f:]{1,255}:[^\x00-\x1f\x7f]{0,255}")  # RFC 
 class Identity:
     """The device's certificate with those above it, and its private key, both in PEM."""
 
-    chain: str
+    chain: str = field(repr=False)  # the key may be in it
     key: str = field(repr=False)
 
 
@@ -88,6 +88,8 @@ def read_identity(server: ServerSettings) -> Identity | None:
     try:
         with server.client_cert.open("rb") as file:
             chain = file.read(MAX_PEM + 1).decode("ascii")
+        if _KEY.search(chain):  # both in one file, which then is a secret, too
+            chain = secret.read(server.client_cert, "client key", MAX_PEM).decode("ascii")
     except (OSError, ValueError) as error:
         raise _no_certificate(f"{server.client_cert}: {_why(error)}") from None
     if _CERTIFICATE not in chain or len(chain) > MAX_PEM:

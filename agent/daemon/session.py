@@ -12,7 +12,7 @@ from agent.daemon.network import Session
 from agent.errors import BundleError, ConfigError
 
 SOON = 30 * 86400.0  # seconds before the end of our certificate from which on it is warned of
-MAX_AUTHORITIES = 28 * 1024  # bytes; with a chain and a key of 16 KiB each it fits into one message to the fetcher
+MAX_AUTHORITIES = 26 * 1024  # bytes; with a chain and a key of 16 KiB each it fits into one message to the fetcher
 _AGAIN = 86400.0  # seconds from one warning to the next
 
 _log = logging.getLogger(__name__)
@@ -111,6 +111,10 @@ def _authorities(path: Path | None) -> str:
         raise ConfigError(
             "config.ca-file", "the server's CA file cannot be read", details=str(error), resolution=hint
         ) from error
+    if not pem.strip():  # for the fetcher an empty text stands for the system's authorities, which were not asked for
+        raise ConfigError(
+            "config.ca-file", "the server's CA file is empty", details=f"{path} trusts nobody", resolution=hint
+        )
     if len(pem) > MAX_AUTHORITIES:
         raise ConfigError(
             "config.ca-file", "the server's CA file is too large", details=f"{path} has more than {MAX_AUTHORITIES} bytes",

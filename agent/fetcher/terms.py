@@ -12,7 +12,7 @@ from agent.fetcher.address import Origin, origin_of
 from agent.wire import WireError
 
 MAX_TIMEOUT = 3600.0  # seconds
-_TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _PROXY = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5}")
 _LOGIN = re.compile(r"[^\x00-\x1f\x7f:]{1,255}:[^\x00-\x1f\x7f]{0,255}")
 
@@ -34,7 +34,7 @@ class Credentials:
 class Identity:
     """The device's certificate with those above it, and its key, in PEM."""
 
-    chain: str
+    chain: str = field(repr=False)  # the key may be in it
     key: str = field(repr=False)
 
 

@@ -12,6 +12,7 @@ from support.identities import Factory
 
 from agent import config, credentials, secret
 from agent.errors import ConfigError
+from agent.fetcher.terms import parse_terms
 from agent.secret import Credential
 
 DEVICE = Factory().device()
@@ -134,6 +135,25 @@ def test_a_certificate_and_its_key_are_read_and_the_key_does_not_show(tmp_path: 
     assert "PRIVATE" not in repr(found)
     assert credentials.read_identity(settings()) is None
     assert refused(credentials.read_identity, identity(tmp_path, mode=0o640)).code == "config.secret-readable"
+
+
+@pytest.mark.req("T25")
+def test_a_certificate_with_the_key_in_the_same_file_is_a_secret_too(tmp_path: Path) -> None:
+    both = written(tmp_path / "both", DEVICE.chain + DEVICE.key)
+    found = credentials.read_identity(settings(client_cert=both, client_key=both))
+    assert found is not None
+    assert "PRIVATE" not in repr(found)
+    both.chmod(0o644)
+    server = settings(client_cert=both, client_key=written(tmp_path / "key", DEVICE.key))
+    assert refused(credentials.read_identity, server).code == "config.secret-readable"
+
+
+def test_the_fetcher_takes_the_largest_token(tmp_path: Path) -> None:
+    file = written(tmp_path / "token", "t" * credentials.MAX_TOKEN_SIZE)
+    scheme, token = credentials.read_token(settings(target_token_file=file)) or ("", "")
+    terms = parse_terms({"origin": "https://h", "auth": {"scheme": scheme, "token": token}})
+    assert terms.credentials is not None
+    assert terms.credentials.header == f"TargetToken {'t' * credentials.MAX_TOKEN_SIZE}"
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,12 @@ def test_a_certificate_that_ends_soon_is_told_of_once_a_day(
 
 
 def test_the_largest_files_fit_into_one_message_and_larger_ones_are_refused(tmp_path: Path) -> None:
-    authorities, line = tmp_path / "ca.pem", "x" * 63 + "\n"
+    authorities, line = tmp_path / "ca.pem", "x" * 62 + "\r\n"
     authorities.write_text(line * (MAX_AUTHORITIES // 64))
-    make = sessions(tmp_path, ca_file=authorities)
+    login = tmp_path / "login"
+    login.touch(0o600)
+    login.write_text("\u00fc" * 255 + ":" + "\u00fc" * 255)
+    make = sessions(tmp_path, ca_file=authorities, proxy=f"http://{'p' * 249}:65535", proxy_auth_file=login)
     (tmp_path / "device.pem").write_text("-----BEGIN CERTIFICATE-----\n" + line * (MAX_PEM // 64 - 1))
     (tmp_path / "device.key").write_text("-----BEGIN PRIVATE KEY-----\n" + line * (MAX_PEM // 64 - 1))
     near, far = pair("daemon", "fetcher")
@@ -91,6 +94,18 @@ def test_the_largest_files_fit_into_one_message_and_larger_ones_are_refused(tmp_
         file.write("x")
     with pytest.raises(ConfigError, match=r"config\.ca-file"):
         make()
+
+
+@pytest.mark.req("S10")
+@pytest.mark.parametrize("left", ["", " \n"], ids=["empty", "blank"])
+def test_a_ca_file_that_lost_its_content_does_not_stand_for_the_authorities_of_the_system(
+    tmp_path: Path, left: str
+) -> None:
+    authorities = tmp_path / "ca.pem"
+    authorities.write_text(left)
+    with pytest.raises(ConfigError, match=r"config\.ca-file") as caught:
+        sessions(tmp_path, ca_file=authorities)()
+    assert str(authorities) in caught.value.details
 
 
 def test_a_certificate_that_is_valid_for_long_is_not_worth_a_word(
