@@ -138,6 +138,10 @@ class TlsAdapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:  # noqa: ANN401  as in the base class
+        """Says which server, and nothing about trust: requests before 2.32.3 puts its own context in the place of ours."""
+        return super().build_connection_pool_key_attributes(request, verify, cert)[0], {}
+
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:  # noqa: ANN401  as in the base class
         """Hands one context to the proxy and another to the servers behind it, which are reached by CONNECT."""
         manager: ProxyManager = super().proxy_manager_for(

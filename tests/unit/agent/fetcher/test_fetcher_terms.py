@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
 from agent.demo.server_tls import make_tls
 from agent.errors import ConfigError, EnvironmentFault
@@ -104,6 +105,20 @@ def test_only_the_configured_authority_is_trusted_and_verification_stays_on(tmp_
     assert context.check_hostname
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.req("S10")
+@pytest.mark.parametrize("proxy", ["", "http://p:1", "https://p:1"])
+@pytest.mark.parametrize("verify", [True, False, "/another/authority.pem"])
+def test_every_connection_has_our_context_and_nothing_else_that_trusts(verify: bool | str, proxy: str) -> None:
+    ours, theirs = make_context(""), make_context("")
+    prepared = requests.Request("GET", "https://h/x").prepare()
+    adapter = TlsAdapter(ours, theirs)
+    pool = adapter.get_connection_with_tls_context(prepared, verify, {"https": proxy} if proxy else {})
+    assert pool.conn_kw.pop("ssl_context") is ours
+    assert not pool.ca_certs
+    assert pool.cert_reqs in (None, "CERT_REQUIRED")
+    assert pool.proxy_config is None or pool.proxy_config.ssl_context is theirs
 
 
 @pytest.mark.parametrize(
