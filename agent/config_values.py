@@ -24,6 +24,7 @@ _UNIT = re.compile(
 )
 _BYTES = re.compile(r"([0-9]{1,18})([KMGT]?)")
 _HOST = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}:[0-9]{1,5}")
+_LOGIN = re.compile(r"(?<=//)\S*@|^[^/\s:]+:(?!//)\S*@")  # of an address
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -41,7 +42,7 @@ class Kind:
 
 
 def shown(raw: object) -> str:
-    """A TOML value for a message: short, printable, and never more than 60 characters."""
+    """A TOML value for a message: short, printable, never more than 60 characters, and without the login of an address."""
     if raw is None:
         return "nothing"
     if isinstance(raw, bool):
@@ -52,7 +53,7 @@ def shown(raw: object) -> str:
         inner = ", ".join("a list" if isinstance(item, list) else shown(item) for item in raw[:4])
         text = f"[{inner}{', ...' if len(raw) > 4 else ''}]"
     elif isinstance(raw, str):
-        text = json.dumps(raw[:80])
+        text = json.dumps(_LOGIN.sub("...@", raw)[:80])
     elif isinstance(raw, int) and raw.bit_length() > 128:
         text = "a very large number"
     else:

@@ -220,6 +220,28 @@ def test_settings_that_do_not_fit_are_explained(more: str, message: str, tmp_pat
     assert message in caught.value.details
 
 
+@pytest.mark.req("C10")
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("proxy", "http://me:s3cret@p:1", "http://...@p:1"),
+        ("proxy", "me:s3cret@p:1", "...@p:1"),
+        ("proxy", "http://me:s3cret/@s3cret@p:1", "http://...@p:1"),
+        ("proxy", f"http://me:{'s3cret' * 20}@p:1", "http://...@p:1"),
+        ("url", "https://me:s3cret@h/x", "https://...@h/x"),
+    ],
+)
+def test_a_login_where_none_belongs_is_refused_without_being_quoted(
+    key: str, value: str, shown: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(
+            [written(tmp_path / "c.toml", CONFIG.replace('url = "https://hawkbit.example"', "") + f'{key}="{value}"')]
+        )
+    assert "s3cret" not in str(caught.value)
+    assert f'got "{shown}"' in caught.value.details
+
+
 @pytest.mark.req("T25")
 def test_files_that_others_can_read_keep_the_agent_from_starting(tmp_path: Path) -> None:
     written(tmp_path / "key", DEVICE.key, 0o644)
