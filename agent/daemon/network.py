@@ -92,7 +92,8 @@ class Conversation:
     def __init__(self, child: Child, session: Session, await_one: Await) -> None:
         self.child = child
         self._await = await_one
-        self._patience = session.connect_timeout + session.read_timeout + 30
+        # more than the fetcher's own patience with one answer, so that it is the fetcher who says what was wrong
+        self._patience = session.connect_timeout + 2 * session.read_timeout + 30
         child.channel.send(session.opening())
         self._answer("ok")
 

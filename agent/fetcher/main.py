@@ -5,7 +5,8 @@ Its standard input is a socket to the daemon. Messages, answered one after the o
 - ``session`` with the terms -> ``ok``. The first one gives up root.
 - ``request`` with method, url, headers, max_body and a body -> ``response`` with status, headers and a body.
 - ``serve`` with url, size and one descriptor -> when its peer has closed, ``served`` with bytes and retries. With
-  ``report``, a number of bytes, it says ``spent`` with bytes and retries so far each time so many more have come.
+  ``report``, a number of bytes, it says ``spent`` with bytes and retries so far each time so many more have come, and at
+  least once a minute while any come.
 
 Anything can be answered with ``error`` instead. When the daemon goes, this process goes, at once and whatever it is doing.
 """

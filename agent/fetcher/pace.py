@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 SMOOTH = 0.1  # seconds of the rate that are read at once; nor is more than that caught up after a pause
 
+_EVERY = 60.0  # seconds: the daemon must not take a slow line for a process that hangs
+
 
 @dataclass(slots=True)
 class Pace:
@@ -45,13 +47,17 @@ class Account:
     bytes: int = 0
     retries: int = 0
     _told: tuple[int, int] = (0, 0)
+    _when: float = 0.0
 
-    def due(self) -> bool:
-        """Whether it is time to report: at the first byte, after each step and each retry. Then notes that it is done."""
+    def due(self, now: float) -> bool:
+        """Whether it is time (in seconds) to report; then notes that it is done.
+
+        It is at the first byte, after each step and each retry, and a minute after the last time if bytes came since.
+        """
         if not self.step or (self.bytes, self.retries) == self._told:
             return False
         told, retries = self._told
-        if told and self.bytes - told < self.step and self.retries == retries:
+        if told and self.bytes - told < self.step and self.retries == retries and now - self._when < _EVERY:
             return False
-        self._told = (self.bytes, self.retries)
+        self._told, self._when = (self.bytes, self.retries), now
         return True

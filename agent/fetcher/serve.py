@@ -122,7 +122,7 @@ class Transfer:
                 self._pause(attempts.delay(self.chance(), asked))
 
     def _tell(self) -> None:
-        if self._account.due():
+        if self._account.due(self.clock()):
             self.report(self._account.bytes, self._account.retries)
 
     def _attempt(self, position: int, end: int) -> Iterator[bytes]:

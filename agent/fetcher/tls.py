@@ -56,7 +56,7 @@ def _present(context: ssl.SSLContext, identity: Identity) -> None:
         with _in_memory("chain", identity.chain) as chain, _in_memory("key", identity.key) as key:
             context.load_cert_chain(chain, key, password=_no_password)
     except (ssl.SSLError, OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", "") or "")
+        reason = str(getattr(error, "reason", "") or getattr(error, "strerror", "") or "")
         mismatch = reason == "KEY_VALUES_MISMATCH"
         hint = "set server.client-cert to the device's certificate, those above it after it, and server.client-key to its key"
         if mismatch:

@@ -28,8 +28,9 @@ _log = logging.getLogger(__name__)
 _SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
-# Seconds without a word from the installer. The fetcher's patience with one read ends long before, also when the server
-# asks it to wait; and a plain bundle of 2 GiB is digested in this time by a medium that gives 1 MiB per second.
+# Seconds without a word from the installer or, because it says nothing while it waits for bytes, from the fetcher. That one
+# tells each attempt and, while bytes come, each minute; one attempt may take the times of the configuration besides. And a
+# plain bundle of 2 GiB is digested in this time by a medium that gives 1 MiB per second.
 _SILENCE = 2400.0
 
 
@@ -56,14 +57,15 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
     keep = request["op"] == "inspect"
     with context.installers.lent(keep=keep) as installer, _source(context, record) as (fd, talk):
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
-        heard = context.clock.boottime()
+        heard, silence = context.clock.boottime(), _silence(context, record)
         while True:
             children: list[HasFileno] = [installer] if talk is None else [installer, talk.child]
             ready = context.inbox.wait(_TICK, children)
-            if context.clock.boottime() - heard > _SILENCE and not ready:
-                raise _hanging()
-            if installer in ready:
+            if ready:
                 heard = context.clock.boottime()
+            elif context.clock.boottime() - heard > silence:
+                raise _hanging(silence)
+            if installer in ready:
                 frame = installer.receive(_ANSWER)
                 if frame.op == "error":
                     raise _reported(frame)
@@ -95,9 +97,16 @@ def _all_said(talk: Conversation, context: Context) -> bool:
     return False
 
 
-def _hanging() -> EnvironmentFault:
+def _silence(context: Context, record: Record) -> float:
+    if record.origin == "local":
+        return _SILENCE
+    server = context.config.server
+    return _SILENCE + server.connect_timeout + 2 * server.read_timeout
+
+
+def _hanging(silence: float) -> EnvironmentFault:
     return EnvironmentFault(
-        "child.silent", "the installer does not get on", details=f"it said nothing for {_SILENCE:.0f} s",
+        "child.silent", "the installer does not get on", details=f"it said nothing for {silence:.0f} s",
         resolution="the work is tried again; if this repeats, the storage may hang",
     )  # fmt: skip
 

@@ -129,6 +129,42 @@ def test_an_installer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tm
     assert (caught.value.code, caught.value.retryable) == ("child.silent", True)
 
 
+SLOW = """
+c.recv(); c.send({'op': 'ok'})
+fd = c.recv().fds[0]
+for second in range(20):
+    c.send({'op': 'spent', 'bytes': second, 'retries': 0}); time.sleep(0.1)
+c.send({'op': 'served', 'bytes': 20, 'retries': 0}); os.close(fd); c.recv()
+"""
+
+
+@pytest.mark.parametrize("read_timeout", [0.0, 100.0], ids=["which is reported", "as long as one answer may take"])
+def test_an_installer_that_waits_for_a_slow_server_is_not_given_up(
+    monkeypatch: pytest.MonkeyPatch, read_timeout: float
+) -> None:
+    monkeypatch.setattr(work, "_SILENCE", 1.0)
+    monkeypatch.setattr(work, "_TICK", 0.05)
+    monkeypatch.setattr(work, "Watch", lambda *_: SimpleNamespace(look=lambda: None))
+    installer = "fd = c.recv().fds[0]; os.read(fd, 1); c.send({'op': 'inspected'}); c.recv()"
+    fetcher = SLOW if not read_timeout else SLOW.replace("c.send({'op': 'spent'", "({'op': 'spent'")
+    here = replace(_context(), installers=Installers(script(installer)), inbox=Inbox())
+    here.config.server = SimpleNamespace(connect_timeout=0.0, read_timeout=read_timeout)
+    spending = SimpleNamespace(begin=lambda _: 1000, count=lambda *_: None, end=lambda: None)
+    network = Network(script(fetcher), lambda: SESSION, here.inbox.await_one)
+    server: Any = SimpleNamespace(spending=spending, deliver=lambda _: None, transfer=lambda: network)
+    record = Record(origin="server", url="https://h/b", size=20)
+    assert work.work(replace(here, server=server), record, {"op": "check"}, lambda _: None).op == "inspected"
+
+
+def test_the_fetcher_has_the_time_to_say_what_was_wrong_with_an_answer() -> None:
+    patience: list[float] = []
+    session = replace(SESSION, connect_timeout=20.0, read_timeout=60.0)
+    spawn = script("c.recv(); c.send({'op': 'ok'}); c.recv()")
+    with Network(spawn, lambda: session, lambda _, seconds: patience.append(seconds)).conversation():
+        pass
+    assert patience[0] > session.connect_timeout + 2 * session.read_timeout  # agent.fetcher.session gives up then
+
+
 def _context() -> Any:
     class Real:
         boottime = staticmethod(time.monotonic)

@@ -47,14 +47,23 @@ def test_the_first_byte_each_step_and_each_retry_are_reported() -> None:
     account, reports = Account(1000), []
     for size in [100] * 30:
         account.bytes += size
-        if account.due():
+        if account.due(0.0):
             reports.append(account.bytes)
     assert reports == [100, 1100, 2100]
     account.retries += 1
-    assert account.due()
-    assert not account.due()
+    assert account.due(0.0)
+    assert not account.due(0.0)
+
+
+def test_a_slow_line_is_reported_each_minute_and_a_dead_one_is_not() -> None:
+    account, reports = Account(1000), []
+    for second in range(100, 400):
+        account.bytes += 1 if second < 250 else 0
+        if account.due(float(second)):
+            reports.append(second)
+    assert reports == [100, 160, 220, 280]
 
 
 def test_nothing_is_reported_unasked() -> None:
     account = Account(0, 10**9, 5)
-    assert not account.due()
+    assert not account.due(1000.0)
