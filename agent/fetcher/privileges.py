@@ -11,7 +11,8 @@ import signal
 
 from agent.errors import EnvironmentFault
 
-_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 def harden() -> None:
@@ -24,9 +25,7 @@ def harden() -> None:
     """
     # an interrupt at the terminal is for the daemon, which then closes the channel; no traceback from here
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise _failed(f"prctl: {os.strerror(ctypes.get_errno())}")
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
@@ -35,7 +34,10 @@ def harden() -> None:
 
 
 def become(user: str) -> None:
-    """Runs as ``user`` from now on, for good. Does nothing unless this process is root.
+    """Runs as ``user`` from now on, for good. The user stays the same unless this process is root.
+
+    From now on secrets are in memory: nobody may dump or trace it. core(5): a program in ``core_pattern`` is not bound by the
+    limit of the size, and what a change of the user does to this depends on ``fs.suid_dumpable``, which systemd sets to 2.
 
     Everything must have been imported: afterwards the code may be unreadable. The codec for international host names and
     the resolver load parts of themselves on first use, so they are used once here.
@@ -46,8 +48,12 @@ def become(user: str) -> None:
     Raises:
         EnvironmentFault: ``net.user-unknown``, ``net.privileges``; not retryable.
     """
-    if not user or os.geteuid() != 0:
-        return
+    if user and os.geteuid() == 0:
+        _change(user)
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _change(user: str) -> None:
     "example.org".encode("idna")
     try:
         entry = pwd.getpwnam(user)
@@ -69,6 +75,12 @@ def become(user: str) -> None:
         raise _failed(str(error.strerror)) from error
     if os.getresuid() != (entry.pw_uid,) * 3 or os.getresgid() != (entry.pw_gid,) * 3 or os.getgroups():
         raise _failed("the kernel did not do as told")
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise _failed(f"prctl: {os.strerror(ctypes.get_errno())}")
 
 
 def _failed(details: str) -> EnvironmentFault:

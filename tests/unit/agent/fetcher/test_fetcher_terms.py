@@ -160,3 +160,17 @@ print(os.getresuid(), os.getgroups())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.split("\n")[:4] == ["refused"] * 3 + ["(65534, 65534, 65534) []"]
+
+
+@pytest.mark.req("T25")
+@pytest.mark.parametrize("user", ["", "nobody"])
+def test_whoever_knows_the_secrets_can_neither_be_dumped_nor_traced(user: str) -> None:
+    script = f"""
+import ctypes
+from agent.fetcher import privileges
+privileges.harden()
+privileges.become({user!r})
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "0\n"
