@@ -63,14 +63,16 @@ def read_token(server: ServerSettings) -> tuple[str, str] | None:
         scheme, place = "GatewayToken", server.gateway_token_file
     if place is None:
         return None
+    hint = "put one line with the token into it, and give it mode 0600"
     try:
         token = secret.read(place, "token", MAX_TOKEN_SIZE).decode("ascii").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "config.token-missing", f"the token file {place} cannot be read", details=_why(error)
+            "config.token-missing", f"the token file {place} cannot be read", details=_why(error), resolution=hint
         ) from None
     if not token or len(token) > MAX_TOKEN_SIZE or not token.isprintable() or " " in token:
-        raise ConfigError("config.token-missing", f"the token file {place} holds no token: one line of plain text")
+        brief = f"the token file {place} holds no token: one line of plain text"
+        raise ConfigError("config.token-missing", brief, resolution=hint)
     return scheme, token
 
 
