@@ -162,7 +162,8 @@ class Session:
         adapter = self._home if known else self._others
         patience = (self._terms.connect_timeout, self._terms.read_timeout)
         response = adapter.send(prepared, stream=True, timeout=patience, verify=True, proxies=self._proxies)
-        if response.status_code == 407 and self._proxies:
+        in_the_open = self._proxies and origin.scheme == "http"  # out of a tunnel comes what the server says
+        if response.status_code == 407 and in_the_open:
             response.close()
             raise proxy_status(407, self.shown(url))
         return response

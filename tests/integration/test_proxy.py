@@ -43,7 +43,7 @@ def test_a_download_goes_through_a_proxy_that_sees_no_token(
         assert fetcher.answer().op == "served"
         assert {seen.headers["authorization"] for seen in running.server.seen} == {f"TargetToken {TOKEN}"}
         port = running.server.url.rpartition(":")[2]
-        assert {head.split("\r\n")[0] for head in proxy.heads} == {f"CONNECT 127.0.0.1:{port} HTTP/1.0"}
+        assert {head.split(" HTTP/")[0] for head in proxy.heads} == {f"CONNECT 127.0.0.1:{port}"}
         assert TOKEN.encode() not in proxy.seen
         assert not any("proxy-authorization" in seen.headers for seen in running.server.seen)
 
@@ -100,6 +100,13 @@ def test_what_goes_wrong_at_the_proxy_names_the_proxy(
         assert details in error["details"]
         assert "p4ss" not in str(error)
         assert home.visits == []
+
+
+def test_a_server_that_behaves_like_a_proxy_is_not_told_as_the_proxy(tls: Tls, fetcher: Fetcher) -> None:
+    with doorman(tls) as home, http_proxy(LOGIN) as proxy:
+        terms = {"op": "session", "origin": home.url, "ca_pem": tls.ca_pem, "user": "", "proxy": proxy.url}
+        assert fetcher.ask({**terms, "proxy_login": LOGIN}).op == "ok"
+        assert fetcher.get(f"{home.url}/status/407").header["status"] == 407
 
 
 def unreachable(tls: Tls, url: str) -> dict[str, Any]:

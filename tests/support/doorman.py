@@ -46,6 +46,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, b"only one way to authenticate is allowed")
         elif self.path.startswith("/file"):
             self._file(headers.get("range", ""))
+        elif self.path.startswith("/status/"):
+            self._answer(int(self.path.removeprefix("/status/")), b"")
         elif self.doorman.location:
             self._answer(302, b"", Location=self.doorman.location)
         else:
