@@ -66,7 +66,8 @@ def test_a_request_is_made_and_answered_alike(running: Running, fault: Fault | N
         if fault is not None:
             running.server.faults.add(fault)
         with start("fetcher") as child:
-            assert asked(child, running.session(connect_timeout=1, read_timeout=1)).op == "ok"
+            patience = 1 if fault is not None and fault.delay else 20
+            assert asked(child, running.session(connect_timeout=20, read_timeout=patience)).op == "ok"
             said[kind] = told(asked(child, request(running)))
         seen[kind] = [(each.method, each.path, each.headers) for each in running.server.seen]
     assert said["thread"] == said["process"]

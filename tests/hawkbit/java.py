@@ -58,7 +58,7 @@ def find(kind: str, environ: Mapping[str, str] = os.environ) -> Program:
     """The program of ``hawkbit-old`` or ``hawkbit-new``.
 
     ``HAWKBIT_JAR_OLD`` and ``HAWKBIT_JAR_NEW`` name executable jars, ``HAWKBIT_JAVA_OLD`` and ``HAWKBIT_JAVA_NEW`` the Java to
-    run them. Without them it is what ``tools/hawkbit-servers`` has put into ``build/hawkbit``.
+    run them. Without them it is what ``make test-hawkbit`` has put into ``build/hawkbit``.
 
     Raises:
         Unavailable: with the reason.
@@ -69,7 +69,7 @@ def find(kind: str, environ: Mapping[str, str] = os.environ) -> Program:
     if kind == "hawkbit-old":
         old = BUILT / "old"
         if not (old / "classes").is_dir():
-            raise Unavailable("build/hawkbit/old is missing: tools/hawkbit-servers makes it")
+            raise Unavailable("build/hawkbit/old is missing: make test-hawkbit makes it")
         java = environ.get("HAWKBIT_JAVA_OLD", "") or _java(17)
         return Program(
             OLD, [java, *FLAGS, *OPENED, "-cp", f"{old}/classes:{old}/lib/*", "hawkbitold.Server"], PROPERTIES_OLD

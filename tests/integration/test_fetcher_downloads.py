@@ -40,7 +40,7 @@ def test_a_limit_of_the_speed_is_kept_and_is_not_taken_for_a_slow_server(
     with running_server(tmp_path, tls=tls) as running:
         data = random_file(tmp_path / "b.raucb", SIZE)
         _, url = running.offer(tmp_path / "b.raucb")
-        limits = {"max_rate": SIZE // 2, "slow_rate": SIZE, "slow_time": 0.2}
+        limits = {"max_rate": SIZE // 2, "slow_rate": SIZE, "slow_time": 1.0}
         assert fetcher.ask(running.session(**limits)).op == "ok"
         began = time.monotonic()
         assert fetcher.serve(url, SIZE).read_at(0, SIZE) == data
