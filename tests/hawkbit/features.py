@@ -38,6 +38,7 @@ FEATURES: dict[str, Feature] = {
     "quota-429": Feature(since="0.10.0"),
     "closed-file-gone": Feature(since="0.3.0M8"),  # before, the file of any earlier action could be loaded
     "quota-403": Feature(before="0.10.0", development=False),
+    "x-controller-id": Feature(since="1.0.0"),  # how a proxy tells whom a certificate names; before, X-Ssl-Client-Cn
     "next-group": Feature(since="0.3.0M9"),
     "group-percent-of-all": Feature(since="0.5.0"),
     "rollouts": Feature(),

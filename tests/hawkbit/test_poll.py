@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
+from support.management import until
+
 from hawkbit.lab import Lab
 
 
@@ -82,7 +85,31 @@ def test_a_poll_names_exactly_one_thing_to_do(lab: Lab) -> None:
 
 def test_a_device_that_does_not_poll_becomes_overdue(lab: Lab) -> None:
     device = lab.device()
+
+    def seen() -> dict[str, object]:
+        return dict(lab.operator.call("GET", f"/targets/{device.name}")["pollStatus"])
+
     device.get()
-    found = lab.operator.call("GET", f"/targets/{device.name}")["pollStatus"]
-    assert found["overdue"] is False
-    assert found["lastRequestAt"] < found["nextExpectedRequestAt"]
+    assert seen()["overdue"] is False
+    assert int(str(seen()["lastRequestAt"])) < int(str(seen()["nextExpectedRequestAt"]))
+    with (
+        lab.configured("pollingOverdueTime", "00:00:01", "00:05:00"),
+        lab.configured("pollingTime", "00:00:01", "00:05:00"),
+    ):
+        until("it is overdue", lambda: seen()["overdue"] is True)
+
+
+@pytest.mark.req("C10")
+@pytest.mark.feature("management", "x-controller-id")
+def test_a_proxy_that_checks_certificates_tells_who_a_device_is_and_who_vouches_for_it(lab: Lab) -> None:
+    device, other = lab.known(lab.device().name, auth=""), lab.device()
+
+    def ask(name: str, authority: str) -> int:
+        return device.get(X_Controller_Id=name, X_Authority=authority).status_code
+
+    lab.operator.configure("authentication.header.authority", "Acme")
+    with lab.configured("authentication.header.enabled", True, False):
+        assert ask(device.name, "acme") == 200
+        assert ask(device.name, "another authority") == 401
+        assert ask(other.name, "acme") == 401
+    assert ask(device.name, "acme") == 401
