@@ -27,7 +27,7 @@ TOLD = STORIES if QUICK else {**STORIES, **MORE}
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.req("S02", "S06")
+@pytest.mark.req("S02", "S42", "T31")
 @pytest.mark.parametrize("story", TOLD.values(), ids=TOLD)
 def test_the_rollout_ends_as_it_must(server: Place, story: Story) -> None:
     with server.fleet() as fleet:

@@ -118,7 +118,7 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
         yield Bench(lab, tmp_path)
 
 
-@pytest.mark.req("S09")
+@pytest.mark.req("S02")
 def test_a_good_update_is_a_success_after_the_confirmed_boot(bench: Bench) -> None:
     run = bench.update()
     assert run.running == NEW
@@ -145,7 +145,7 @@ def test_what_a_device_is_arrives_with_the_first_poll_and_changes_after_the_upda
     assert NEW in bench.lab.operator.attributes(run.name).values()
 
 
-@pytest.mark.req("S09")
+@pytest.mark.req("S07")
 @pytest.mark.parametrize("health", [SICK, DEAD])
 def test_a_fallback_is_a_failure_with_its_reason(bench: Bench, health: str) -> None:
     run = bench.update(health)
@@ -156,6 +156,7 @@ def test_a_fallback_is_a_failure_with_its_reason(bench: Bench, health: str) -> N
     assert "boot.fallback" in run.texts or "health.failed" in run.texts
 
 
+@pytest.mark.req("S05")
 def test_a_bundle_that_is_refused_is_a_failure_with_its_reason(bench: Bench) -> None:
     run = bench.update(signer="other")
     assert (run.running, run.kinds[-1]) == (OLD, "error")
@@ -217,6 +218,7 @@ def test_a_device_with_the_gateway_token_makes_itself_known(bench: Bench) -> Non
     assert OLD in bench.lab.operator.attributes(device.controller_id).values()
 
 
+@pytest.mark.req("C08")
 @pytest.mark.feature("management", "confirmation")
 def test_a_deployment_that_waits_is_confirmed_by_a_device_that_is_set_up_so(bench: Bench) -> None:
     with bench.lab.configured("user.confirmation.flow.enabled", True, False):
@@ -224,6 +226,7 @@ def test_a_deployment_that_waits_is_confirmed_by_a_device_that_is_set_up_so(benc
     assert (run.running, run.kinds[-1]) == (NEW, "finished")
 
 
+@pytest.mark.req("C08")
 @pytest.mark.feature("management", "confirmation")
 def test_a_deployment_is_denied_once_however_often_it_is_offered(bench: Bench) -> None:
     with bench.lab.configured("user.confirmation.flow.enabled", True, False):

@@ -33,7 +33,7 @@ def fetched(ends: Chain, running: Running, bundle: Path) -> object:
     return ends.ask("fetch", url, size, manifest_hash=answer.text("manifest_hash"))
 
 
-@pytest.mark.req("S04")
+@pytest.mark.req("S01")
 @pytest.mark.parametrize("kind", ["verity", "plain"])
 def test_the_whole_bundle_is_fetched_and_the_slot_is_not_touched(
     ends: Chain, running: Running, tmp_path: Path, kind: str
@@ -45,7 +45,7 @@ def test_the_whole_bundle_is_fetched_and_the_slot_is_not_touched(
     assert not ends.slot.read_bytes().strip(b"\0")
 
 
-@pytest.mark.req("S04")
+@pytest.mark.req("C11")
 def test_a_bundle_with_a_damaged_block_is_not_downloaded(ends: Chain, running: Running, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path, image=some_image(SIZE))
     data = bytearray(bundle.read_bytes())

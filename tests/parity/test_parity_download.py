@@ -81,7 +81,7 @@ def test_download_unallowed_location(device: Device, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.req("S09")
+@pytest.mark.req("T22")
 def test_download_too_slow(device: Device) -> None:
     """The same; a slow connection is made anew some times before the update is given up."""
     bundle = device.bundle("download")

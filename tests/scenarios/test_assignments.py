@@ -39,7 +39,7 @@ def test_a_download_only_assignment_is_downloaded_and_the_next_one_is_installed(
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.req("S01")
+@pytest.mark.req("S01", "C08")
 def test_a_soft_assignment_waits_for_somebody_who_denies_one_and_approves_the_next(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_soft_assignment_waits_for_somebody_who_denies_one_and_approves_the_ne
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.req("S01", "S08")
+@pytest.mark.req("S01", "S08", "C08")
 def test_a_confirmation_is_denied_once_which_outlasts_a_crash_and_given_later(tmp_path: Path) -> None:
     with stage(tmp_path, bus=True) as world:
         world.wait_for(world.properties, 30, "the daemon is on the bus")

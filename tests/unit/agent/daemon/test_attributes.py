@@ -27,7 +27,7 @@ def told(wire: Wire) -> list[dict[str, object]]:
     return [body["data"] for body in wire.puts("configData")]
 
 
-@pytest.mark.req("C02")
+@pytest.mark.req("S03")
 def test_only_what_has_changed_is_a_reason_to_report_unasked_also_after_a_restart(wire: Wire, own: Own) -> None:
     disk = Disk()
     server(wire, disk, own).poll()

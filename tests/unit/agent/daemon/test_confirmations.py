@@ -73,7 +73,7 @@ def test_by_rule_it_is_denied_and_that_is_said_once() -> None:
     assert stage.shown[-1]["consent"] == "denied"
 
 
-@pytest.mark.req("S01")
+@pytest.mark.req("C08")
 def test_a_denial_outlasts_the_daemon() -> None:
     first = Stage("ask")
     first.here.inbox.consent(Consent("7", approved=False))

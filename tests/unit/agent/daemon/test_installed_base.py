@@ -32,7 +32,7 @@ def believed(wire: Wire) -> object:
     return wire.puts("configData")[-1]["data"].get("server_believes", "nothing is said")
 
 
-@pytest.mark.req("C02")
+@pytest.mark.req("S03", "S07")
 def test_after_a_fallback_the_truth_comes_back_as_an_attribute(
     wire: Wire, own: Own, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,7 +53,7 @@ def poll(asking: Server) -> bool:
     return True
 
 
-@pytest.mark.req("S08")
+@pytest.mark.req("C14", "S08")
 @pytest.mark.parametrize("failure", list(OUTAGES))
 @pytest.mark.parametrize("restarts", [0, 3])
 def test_a_day_without_the_server_is_cheap_and_loses_nothing(failure: Failure, restarts: int) -> None:

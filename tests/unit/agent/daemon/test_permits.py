@@ -188,7 +188,7 @@ def test_another_bundle_under_the_same_id_is_a_new_action() -> None:
     assert caught.value.vanished
 
 
-@pytest.mark.req("S01")
+@pytest.mark.req("S09")
 def test_hours_without_a_network_change_nothing_and_cost_no_attempts() -> None:
     stage = Stage(**CLOSED)
     record = stage.record(State.WAITING)

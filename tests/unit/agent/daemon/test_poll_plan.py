@@ -54,6 +54,7 @@ ERRORS: dict[Failure, OtaError] = {
 }
 
 
+@pytest.mark.req("C14")
 @pytest.mark.parametrize("failure", list(Failure))
 @pytest.mark.parametrize("seed", range(5))
 def test_a_day_without_the_server_costs_no_more_polls_than_documented(failure: Failure, seed: int) -> None:
@@ -119,6 +120,7 @@ def test_nothing_a_server_says_silences_a_device_for_longer_than_the_maximum(
         assert 29.9 <= asking.next_poll - clock.now <= 7200.1
 
 
+@pytest.mark.req("C14")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -161,6 +163,7 @@ def test_a_failed_check_on_demand_does_not_put_the_plan_off() -> None:
     assert asking.next_poll == planned == asking.not_before
 
 
+@pytest.mark.req("C14")
 def test_a_device_has_the_same_place_in_each_boot_and_another_than_its_neighbour() -> None:
     firsts = [plan(Clock(), name, poll_first_delay=0.0).next_poll for name in ("dev-1", "dev-1", "dev-2")]
     assert firsts[0] == firsts[1]
