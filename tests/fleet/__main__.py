@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hawkbit.features import features_of
 from support.management import Management
 
 from fleet import operator, stages
@@ -28,7 +29,7 @@ RUNNING = "running"
 
 
 @contextmanager
-def _chosen(url: str, login: str, directory: Path) -> Iterator[Place]:
+def _chosen(url: str, login: str, version: str, directory: Path) -> Iterator[Place]:
     if not url:
         with development(directory) as instance, place(instance, directory) as found:
             yield found
@@ -37,7 +38,8 @@ def _chosen(url: str, login: str, directory: Path) -> Iterator[Place]:
     management = Management(url, user, password)
     operator.accept_tokens(management, GATEWAY)
     with surroundings():
-        yield Place(RUNNING, url.rstrip("/"), management, directory)
+        of_rest = "group-percent-of-all" not in features_of("hawkbit-new", version)
+        yield Place(RUNNING, url.rstrip("/"), management, directory, version, of_rest)
 
 
 def _say(text: object) -> None:
@@ -52,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--server", default="", help="address of a running hawkBit for tests; its configuration is changed"
     )
     parser.add_argument("--login", default="admin:admin", help="user:password of its operator")
+    parser.add_argument(
+        "--version", default="1.0.4", help="of hawkBit there; before 0.5.0 the shares of groups are other ones"
+    )
     parser.add_argument("--rollouts", nargs="*", choices=sorted(stories), metavar="STORY", default=None)
     parser.add_argument("--kills", nargs="*", choices=sorted(paths), metavar="PATH", default=None)
     parser.add_argument("--blows", nargs="+", choices=KINDS, default=list(KINDS))
@@ -62,7 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="ota-fleet-", dir=shelf if shelf.is_dir() else None) as folder:
         for name in (options.rollouts or stories) if everything or options.rollouts is not None else ():
             (Path(folder) / name).mkdir()
-            with _chosen(options.server, options.login, Path(folder) / name) as server, server.fleet() as fleet:
+            with (
+                _chosen(options.server, options.login, options.version, Path(folder) / name) as server,
+                server.fleet() as fleet,
+            ):
                 cases += fleet.size
                 fleet.switch_on(stages.OLD)
                 try:
@@ -72,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
                     _say(f"{name}: {error}")
         for name in (options.kills or paths) if everything or options.kills is not None else ():
             (Path(folder) / f"kills-{name}").mkdir()
-            with _chosen(options.server, options.login, Path(folder) / f"kills-{name}") as server:
+            with _chosen(options.server, options.login, options.version, Path(folder) / f"kills-{name}") as server:
                 tally = prove(server.management, server.url, paths[name], server.directory, options.blows)
             cases, violations = cases + tally.cases, violations + len(tally.violations)
             _say("\n  ".join([str(tally), *tally.violations]))

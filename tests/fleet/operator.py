@@ -60,7 +60,7 @@ def word(management: Management, controller_id: str, action: int, *, downloads: 
         final=tuple(ends[entry["type"]] for entry in history if entry["type"] in ends),
         active=bool(about.get("active", about["status"] != "finished")),
         installed=str(found["version"]) if found else "",
-        messages="\n".join(text for entry in history for text in entry["messages"]),
+        messages="\n".join(text for entry in history for text in entry["messages"] if text),
         code=about.get("lastStatusCode"),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ NAMES = ("canary", "r10", "r50", "r100")
 SHARES = (1, 9, 40, 50)  # per cent of all devices, so that 1, 10, 50, 100 have it in the end
 TOKEN, GATEWAY = "a-token-of-the-fleet", "a-gateway-token-for-tests"
 LOOK = 20.0  # seconds of the devices between two looks of the operator
+
+
+def shares(*, of_rest: bool) -> Iterator[float]:
+    """The shares of the groups in per cent as a server wants them: of all devices, or of those that are left."""
+    left = 100
+    for share in SHARES:
+        yield share * 100 / left if of_rest else share
+        left -= share
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Fleet:
         directory: for disks and bundles.
         turns: the clock of the devices.
         size: how many there are.
+        of_rest: whether a group's share is one of the devices that no earlier group has (hawkBit before 0.5.0), not of all.
         prefix: of the devices' names, for the filter of a rollout.
     """
 
@@ -68,6 +77,7 @@ class Fleet:
     directory: Path
     turns: Turns
     size: int = 200
+    of_rest: bool = False
     prefix: str = field(default_factory=lambda: operator.unique("fleet"))
     devices: list[Device] = field(default_factory=list)
 
@@ -107,7 +117,7 @@ class Fleet:
                 "errorCondition": {"condition": "THRESHOLD", "expression": str(failure)},
                 "errorAction": {"action": "PAUSE", "expression": ""},
             }
-            for name, share in zip(NAMES, SHARES, strict=True)
+            for name, share in zip(NAMES, shares(of_rest=self.of_rest), strict=True)
         ]
         query, name = f"controllerId=={self.prefix}-*", operator.unique("rollout")
         rollout = self.management.rollout(name, distribution, query, groups, type="forced")

@@ -21,13 +21,23 @@ _REAL_PACE, _REAL_AT_ONCE = 60.0, 2
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A running server, and room for devices."""
+    """A running server, and room for devices.
+
+    Args:
+        kind: of the server.
+        url: of the server.
+        management: of the server.
+        directory: for the disks of the devices.
+        version: of hawkBit, where it is hawkBit.
+        of_rest: what it takes the shares of groups for, see ``Fleet``.
+    """
 
     kind: str
     url: str
     management: Management
     directory: Path
     version: str = ""
+    of_rest: bool = False
 
     @contextmanager
     def fleet(self) -> Iterator[Fleet]:
@@ -35,7 +45,7 @@ class Place:
         real = self.kind != "development"
         turns = Turns(_REAL_PACE, _REAL_AT_ONCE) if real else Turns()
         try:
-            yield Fleet(self.management, self.url, self.directory, turns)
+            yield Fleet(self.management, self.url, self.directory, turns, of_rest=self.of_rest)
         finally:
             turns.end()
 
@@ -50,7 +60,14 @@ def place(instance: Instance, directory: Path) -> Iterator[Place]:
     """
     assert instance.management is not None
     with surroundings():
-        yield Place(instance.kind, instance.url, instance.management, directory, instance.version)
+        yield Place(
+            instance.kind,
+            instance.url,
+            instance.management,
+            directory,
+            instance.version,
+            "group-percent-of-all" not in instance.features,
+        )
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from fleet import stages
-from fleet.conftest import QUICK
-from fleet.rollouts import Figures, Fleet
+from fleet.conftest import ANCIENT, QUICK
+from fleet.rollouts import Figures, Fleet, shares
 from fleet.server import Place
 from fleet.systems import DEAD, SICK
 
@@ -22,7 +22,16 @@ MORE: dict[str, Story] = {
     "dead": lambda fleet: stages.bad_version_stops_at_the_canaries(fleet, DEAD),
     "some": stages.some_failures_are_borne,
 }
-TOLD = STORIES if QUICK else {**STORIES, **MORE}
+SHORT = ("good", "sick")
+TOLD = {name: STORIES[name] for name in SHORT} if ANCIENT else STORIES if QUICK else {**STORIES, **MORE}
+
+
+def test_the_shares_of_the_devices_that_are_left_make_the_same_groups() -> None:
+    left, sizes = 200, []
+    for share in shares(of_rest=True):
+        sizes.append(round(share / 100 * left))
+        left -= sizes[-1]
+    assert sizes == list(stages.SIZES.values())
 
 
 @pytest.mark.slow
