@@ -1,7 +1,8 @@
 """What this device proves itself with: a token, or a certificate with its key; and a password for the proxy.
 
-Read afresh for each conversation, so that what is replaced counts from the next one on. The daemon reads them, because they
-are root's; what they are good for is decided in the fetcher.
+Read afresh for each conversation, so that what is replaced counts from the next one on. Whoever replaces a file may be halfway
+through just now, so that what is wrong with it ends no update at once: it is read again with the next try. The daemon reads
+them, because they are root's; what they are good for is decided in the fetcher.
 """
 
 from __future__ import annotations
@@ -68,11 +69,15 @@ def read_token(server: ServerSettings) -> tuple[str, str] | None:
         token = secret.read(place, "token", MAX_TOKEN_SIZE).decode("ascii").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "config.token-missing", f"the token file {place} cannot be read", details=_why(error), resolution=hint
+            "config.token-missing",
+            f"the token file {place} cannot be read",
+            details=_why(error),
+            resolution=hint,
+            retryable=True,
         ) from None
     if not token or len(token) > MAX_TOKEN_SIZE or not token.isprintable() or " " in token:
         brief = f"the token file {place} holds no token: one line of plain text"
-        raise ConfigError("config.token-missing", brief, resolution=hint)
+        raise ConfigError("config.token-missing", brief, resolution=hint, retryable=True)
     return scheme, token
 
 
@@ -115,10 +120,15 @@ def read_proxy_login(server: ServerSettings) -> str:
     except (OSError, ValueError) as error:
         text = f"{place}: {_why(error)}"
         raise ConfigError(
-            "config.proxy-login", "the login for the proxy cannot be read", details=text, resolution=hint
+            "config.proxy-login",
+            "the login for the proxy cannot be read",
+            details=text,
+            resolution=hint,
+            retryable=True,
         ) from None
     if not _LOGIN.fullmatch(login):
-        raise ConfigError("config.proxy-login", f"{place} holds no login for the proxy", resolution=hint)
+        brief = f"{place} holds no login for the proxy"
+        raise ConfigError("config.proxy-login", brief, resolution=hint, retryable=True)
     return login
 
 
@@ -145,6 +155,7 @@ def _no_certificate(details: str) -> ConfigError:
         "the client certificate cannot be read",
         details=details,
         resolution="set server.client-cert to a PEM file with the device's certificate, followed by those above it",
+        retryable=True,
     )
 
 
@@ -154,6 +165,7 @@ def _no_key(brief: str, details: str, resolution: str = "") -> ConfigError:
         brief,
         details=details,
         resolution=resolution or "set server.client-key to a PEM file with the certificate's private key",
+        retryable=True,
     )
 
 

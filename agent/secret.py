@@ -80,11 +80,11 @@ def read(place: Place, what: str, most: int) -> bytes:
     """
     path = locate(place)
     with path.open("rb") as file:
-        _guarded(place, path, what, os.fstat(file.fileno()))
+        _guarded(place, path, what, os.fstat(file.fileno()), retryable=True)  # it may be about to get its mode
         return file.read(most + 1)
 
 
-def _guarded(place: Place, path: Path, what: str, status: os.stat_result) -> None:
+def _guarded(place: Place, path: Path, what: str, status: os.stat_result, *, retryable: bool = False) -> None:
     forbidden = stat.S_IRWXO if isinstance(place, Credential) else stat.S_IRWXG | stat.S_IRWXO
     if status.st_mode & forbidden:
         raise ConfigError(
@@ -92,6 +92,7 @@ def _guarded(place: Place, path: Path, what: str, status: os.stat_result) -> Non
             f"others than its owner may read the {what} file {path}",
             details=f"its mode is {stat.S_IMODE(status.st_mode):04o}",
             resolution=f"chmod 0600 {path}, and replace the {what} if anybody may have read it",
+            retryable=retryable,
         )
     if status.st_uid not in (0, os.geteuid()):
         raise ConfigError(
@@ -99,4 +100,5 @@ def _guarded(place: Place, path: Path, what: str, status: os.stat_result) -> Non
             f"the {what} file {path} belongs to another user",
             details=f"its owner is user {status.st_uid}",
             resolution=f"chown root {path}, and replace the {what} if that user should not know it",
+            retryable=retryable,
         )

@@ -109,15 +109,19 @@ def _authorities(path: Path | None) -> str:
             pem = file.read(MAX_AUTHORITIES + 1).decode("ascii")
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "config.ca-file", "the server's CA file cannot be read", details=str(error), resolution=hint
+            "config.ca-file", "the server's CA file cannot be read", details=str(error), resolution=hint, retryable=True
         ) from error
     if not pem.strip():  # for the fetcher an empty text stands for the system's authorities, which were not asked for
         raise ConfigError(
-            "config.ca-file", "the server's CA file is empty", details=f"{path} trusts nobody", resolution=hint
+            "config.ca-file",
+            "the server's CA file is empty",
+            details=f"{path} trusts nobody",
+            resolution=hint,
+            retryable=True,
         )
     if len(pem) > MAX_AUTHORITIES:
         raise ConfigError(
             "config.ca-file", "the server's CA file is too large", details=f"{path} has more than {MAX_AUTHORITIES} bytes",
-            resolution=f"put only the server's own authorities into it; {hint}",
+            resolution=f"put only the server's own authorities into it; {hint}", retryable=True,
         )  # fmt: skip
     return pem

@@ -46,6 +46,7 @@ def make_context(ca_pem: str, identity: Identity | None = None) -> ssl.SSLContex
             "the configured certificate authority cannot be read",
             details=str(getattr(error, "reason", "") or type(error).__name__),
             resolution="configure a PEM file with the authority's certificate",
+            retryable=True,  # the file may just be written
         ) from error
     return context
 
@@ -66,7 +67,7 @@ def _present(context: ssl.SSLContext, identity: Identity) -> None:
             "the client certificate and its key cannot be used",
             details="the key does not belong to the certificate" if mismatch else reason,
             resolution=hint,
-            retryable=mismatch,  # just now one of the two files may have been replaced, and the other not yet
+            retryable=True,  # just now one of the two files may have been replaced, and the other not yet or in part
         ) from None
 
 

@@ -106,6 +106,7 @@ def test_a_ca_file_that_lost_its_content_does_not_stand_for_the_authorities_of_t
     with pytest.raises(ConfigError, match=r"config\.ca-file") as caught:
         sessions(tmp_path, ca_file=authorities)()
     assert str(authorities) in caught.value.details
+    assert caught.value.retryable  # it may just be written
 
 
 def test_a_certificate_that_is_valid_for_long_is_not_worth_a_word(
