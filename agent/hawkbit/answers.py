@@ -25,7 +25,10 @@ _NOT_CARRIED_OUT = 503
 _NEVER_SENT = (
     "net.dns",
     "net.connect",
+    "net.proxy",
     "net.tls-",
+    "net.client-",
+    "net.bad-ca",
     "net.insecure",
     "net.privileges",
     "net.user-",
