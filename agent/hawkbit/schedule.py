@@ -69,8 +69,10 @@ def classify(code: str, status: int | None = None) -> Failure:
     """
     if status is not None:
         return _STATUS.get(status, Failure.SERVER_ERROR)
-    if code.startswith(("net.tls-", "net.insecure")):
+    if code.startswith(("net.tls-", "net.insecure", "net.client-", "net.bad-ca")):
         return Failure.TLS
+    if code == "net.proxy-login":
+        return Failure.UNAUTHORISED
     if code.startswith("net."):
         return Failure.UNREACHABLE
     if code == "ddi.feedback-deferred":
