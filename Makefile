@@ -35,7 +35,7 @@ test: setup  ## every test; nothing is skipped
 test-cryptography: setup  ## the tests of bundles with the oldest supported cryptography, and with one between
 	@for version in $(CRYPTOGRAPHY); do $(AS_ROOT) tools/with-cryptography $$version $(BUNDLE_TESTS) || exit 1; done
 
-test-hawkbit: setup  ## the promises of tests/hawkbit asked of hawkBit itself, old and new (docs/testing-hawkbit.md)
+test-hawkbit: setup  ## the promises of tests/hawkbit asked of hawkBit, old and new, and goosebit (docs/testing-hawkbit.md)
 	@$(AS_ROOT) $(PY) -m tools.hawkbit_servers
 
 lint: setup  ## ruff, mypy --strict, import contracts, generated documents

@@ -111,6 +111,7 @@ class Device:
         self.offline = False
         self._waits = 0
         self._offered = False
+        self.inbox: Inbox | None = None  # of the daemon that runs
         _write(home, controller_id, auth, overrides or {})
         loaded = settings.load([home / "device.toml"])
         # A shipped configuration takes https only; a hawkBit on loopback has no certificate.
@@ -219,6 +220,7 @@ class _Inbox(Inbox):
     def __init__(self, device: Device) -> None:
         super().__init__()
         self._device = device
+        device.inbox = self
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
         wanted = list(sources)

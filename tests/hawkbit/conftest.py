@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet.device import surroundings
 
 from hawkbit import goosebit, java
+from hawkbit.bench import Bench
 from hawkbit.features import FEATURES, features_of
 from hawkbit.geese import Geese
 from hawkbit.instances import Instance, running
@@ -75,6 +77,13 @@ def instance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def lab(instance: Instance, tmp_path: Path) -> Lab:
     """The server and what a test needs of it."""
     return Lab(instance, tmp_path)
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """The server, and our own devices for it."""
+    with surroundings():
+        yield Bench(lab, tmp_path)
 
 
 @pytest.fixture

@@ -32,7 +32,9 @@ FEATURES: dict[str, Feature] = {
     "installed-base": Feature(since="0.3.0M8"),
     "confirmation": Feature(since="0.3.0M8"),
     "final-beyond-quota": Feature(since="0.6.0"),
+    "final-within-quota": Feature(before="0.6.0", development=False),
     "put-installed-base": Feature(since="0.6.0"),
+    "no-put-installed-base": Feature(before="0.6.0", development=False),
     "device-time": Feature(since="0.7.0"),  # `timestamp` of feedback decides what is installed
     "quiet-ranges": Feature(since="0.8.0"),  # requests for ranges leave no entry
     "quota-429": Feature(since="0.10.0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,3 +151,13 @@ class Lab:
             yield
         finally:
             self.operator.configure(key, back)
+
+
+def window(begin: float, length: str) -> dict[str, str]:
+    """A schedule that comes once: at a second of a day of a year (Quartz cron)."""
+    at = time.gmtime(begin)
+    return {
+        "schedule": f"{at.tm_sec} {at.tm_min} {at.tm_hour} {at.tm_mday} {at.tm_mon} ? {at.tm_year}",
+        "duration": length,
+        "timezone": "+00:00",
+    }

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import time
 
-from hawkbit.lab import Lab
+from hawkbit.lab import Lab, window
 
 HOUR = 3600
-
-
-def window(begin: float, length: str) -> dict[str, str]:
-    """A schedule that comes once: at a second of a day of a year (Quartz cron)."""
-    at = time.gmtime(begin)
-    return {
-        "schedule": f"{at.tm_sec} {at.tm_min} {at.tm_hour} {at.tm_mday} {at.tm_mon} ? {at.tm_year}",
-        "duration": length,
-        "timezone": "+00:00",
-    }
 
 
 def test_before_the_window_a_device_may_only_download(lab: Lab) -> None:
