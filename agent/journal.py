@@ -21,8 +21,10 @@ FIELDS = ("OTA_STATE", "OTA_ACTION_ID", "OTA_SLOT", "OTA_BUNDLE_VERSION", "OTA_E
 MESSAGE_IDS: Mapping[str, str] = {
     "idle": "df349a69eb3747538cba2a4282607673",
     "offered": "e0ef9104b0924cdcbe0f7ff06d8cefa7",
+    "held": "8c40d6b89eed466b9873398eae75d746",
     "inspecting": "542299f21d094c5f84f6e216f5a935cb",
     "waiting": "6fcc4111d2c74c33b6dbb8f5c4d24911",
+    "fetching": "071a4ff2f10b4998a20cbae18058ff75",
     "staging": "730694ca30914405b2b224f2d4d3a93a",
     "staged": "46fdf55b0be548039d8b067c63e5e18e",
     "activating": "49b2611170df470089b13baecd665f86",
