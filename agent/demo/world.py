@@ -250,7 +250,9 @@ class World:
     def wait_ended(self, action_id: str, timeout: float = 90) -> str:
         """Ticks until the server has closed the action, and returns its status."""
         status = self.server.action_status
-        self.wait_for(lambda: status(action_id) in ("FINISHED", "ERROR", "CANCELED", "DOWNLOADED"), timeout, "the action ends")
+        self.wait_for(
+            lambda: status(action_id) in ("FINISHED", "ERROR", "CANCELED", "DOWNLOADED"), timeout, "the action ends"
+        )
         return status(action_id)
 
     @property
