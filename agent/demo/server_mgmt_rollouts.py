@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.demo import server_rollouts as rollouts
 from agent.demo.server_config import CONFIRMATION
 from agent.demo.server_filter import parse_filter
 from agent.demo.server_http import Answer, as_json
 from agent.demo.server_mgmt_values import Call, Fields, Route, find_set, flag, show_target, text, whole
 from agent.demo.server_rollout_values import Conditions, Group, Rollout, as_float, count_statuses
+from agent.demo.server_state import State
 from agent.demo.server_values import FORCE_TYPES, Refused, now_ms
 
 _MOST_GROUPS = 500
@@ -125,34 +128,12 @@ def _get(call: Call) -> Answer:
     return as_json(_show(_find(call), details=True))
 
 
-def _delete(call: Call) -> Answer:
-    rollouts.delete(call.state, _find(call))
-    return Answer(204)
+def _then(step: Callable[[State, Rollout], None]) -> Callable[[Call], Answer]:
+    def handler(call: Call) -> Answer:
+        step(call.state, _find(call))
+        return Answer(204)
 
-
-def _start(call: Call) -> Answer:
-    rollouts.start(call.state, _find(call))
-    return Answer(204)
-
-
-def _pause(call: Call) -> Answer:
-    rollouts.pause(call.state, _find(call))
-    return Answer(204)
-
-
-def _resume(call: Call) -> Answer:
-    rollouts.resume(call.state, _find(call))
-    return Answer(204)
-
-
-def _stop(call: Call) -> Answer:
-    rollouts.stop(call.state, _find(call))
-    return Answer(204)
-
-
-def _next(call: Call) -> Answer:
-    rollouts.trigger_next(call.state, _find(call))
-    return Answer(204)
+    return handler
 
 
 def _decide(call: Call) -> Answer:
@@ -214,12 +195,12 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/rollouts", _post),
     ("GET", "/rollouts", _get_all),
     ("GET", _R, _get),
-    ("DELETE", _R, _delete),
-    ("POST", f"{_R}/start", _start),
-    ("POST", f"{_R}/pause", _pause),
-    ("POST", f"{_R}/resume", _resume),
-    ("POST", f"{_R}/stop", _stop),
-    ("POST", f"{_R}/triggerNextGroup", _next),
+    ("DELETE", _R, _then(rollouts.delete)),
+    ("POST", f"{_R}/start", _then(rollouts.start)),
+    ("POST", f"{_R}/pause", _then(rollouts.pause)),
+    ("POST", f"{_R}/resume", _then(rollouts.resume)),
+    ("POST", f"{_R}/stop", _then(rollouts.stop)),
+    ("POST", f"{_R}/triggerNextGroup", _then(rollouts.trigger_next)),
     ("POST", f"{_R}/approve", _decide),
     ("POST", f"{_R}/deny", _decide),
     ("GET", f"{_R}/deploygroups", _get_groups),
