@@ -21,16 +21,6 @@ def server() -> Iterator[DevServer]:
         yield running
 
 
-@pytest.fixture
-def device(server: DevServer) -> Device:
-    return Device(server)
-
-
-@pytest.fixture
-def office(server: DevServer) -> Management:
-    return Management(server.url, "admin", "pw")
-
-
 def release(office: Management, version: str, **more: object) -> int:
     return office.distribution("d", version, [office.module("m", version)], **more)
 

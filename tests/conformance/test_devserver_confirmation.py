@@ -24,16 +24,6 @@ def server() -> Iterator[DevServer]:
 
 
 @pytest.fixture
-def device(server: DevServer) -> Device:
-    return Device(server)
-
-
-@pytest.fixture
-def office(server: DevServer) -> Management:
-    return Management(server.url, "admin", "pw")
-
-
-@pytest.fixture
 def action(server: DevServer, tmp_path: Path) -> str:
     return server.assign("dev1", server.upload(small_file(tmp_path)))
 

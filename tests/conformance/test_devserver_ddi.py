@@ -24,11 +24,6 @@ def server() -> Iterator[DevServer]:
 
 
 @pytest.fixture
-def device(server: DevServer) -> Device:
-    return Device(server)
-
-
-@pytest.fixture
 def action(server: DevServer, tmp_path: Path) -> str:
     path = tmp_path / "b.raucb"
     path.write_bytes(bytes(range(256)) * 4)

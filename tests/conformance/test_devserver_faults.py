@@ -30,11 +30,6 @@ def server() -> Iterator[DevServer]:
 
 
 @pytest.fixture
-def device(server: DevServer) -> Device:
-    return Device(server)
-
-
-@pytest.fixture
 def action(server: DevServer, tmp_path: Path) -> str:
     return server.assign("dev1", server.upload(small_file(tmp_path)))
 

@@ -34,11 +34,6 @@ def device() -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def office(server: DevServer) -> Management:
-    return Management(server.url, "admin", "pw")
-
-
-@pytest.fixture
 def operator(server: DevServer) -> Iterator[Any]:
     with requests.Session() as session:
         session.trust_env = False

@@ -26,11 +26,6 @@ def server() -> Iterator[DevServer]:
 
 
 @pytest.fixture
-def office(server: DevServer) -> Management:
-    return Management(server.url, "admin", "pw")
-
-
-@pytest.fixture
 def ds(office: Management) -> int:
     return office.distribution("d", "1", [office.module("m", "1")])
 

@@ -23,16 +23,6 @@ def server() -> Iterator[DevServer]:
 
 
 @pytest.fixture
-def device(server: DevServer) -> Device:
-    return Device(server)
-
-
-@pytest.fixture
-def office(server: DevServer) -> Management:
-    return Management(server.url, "admin", "pw")
-
-
-@pytest.fixture
 def ds(office: Management) -> int:
     return office.distribution("d", "1", [office.module("m", "1")])
 
