@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import requests
 
 from hawkbit.java import Unavailable, free_port
+from hawkbit.process import served
 
 HOME = Path(__file__).resolve().parents[2] / "build" / "goosebit"
 VERSION = "0.2.12"
@@ -95,40 +95,17 @@ def running_goosebit(directory: Path) -> Iterator[str]:
         "GOOSEBIT_DEVICE_AUTH__ENABLE": "true",
         "GOOSEBIT_DEVICE_AUTH__MODE": "strict",
     }
-    log = directory / "goosebit.log"
-    with log.open("wb") as out:
-        made = subprocess.run(
-            [HOME / "bin" / "aerich", "upgrade"], cwd=directory, env=environment, stdout=out, stderr=out, check=False
-        )
-        assert made.returncode == 0, log.read_text(errors="replace")[-4000:]
-        port = free_port()
-        address = ["--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(
-            [HOME / "bin" / "uvicorn", "goosebit:app", *address], cwd=directory, env=environment, stdout=out, stderr=out
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _await(url, process, log)
+    made = subprocess.run(
+        [HOME / "bin" / "aerich", "upgrade"],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr[-4000:]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [HOME / "bin" / "uvicorn", "goosebit:app", "--host", "127.0.0.1", "--port", str(port)]
+    with served(command, directory, f"{url}/login", patience=START, environment=environment):
         yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START
-    while True:
-        try:
-            with requests.Session() as session:
-                session.trust_env = False
-                if session.get(f"{url}/login", timeout=20).status_code == 200:
-                    return
-        except requests.RequestException:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"goosebit did not start:\n{log.read_text(errors='replace')[-4000:]}")
-        time.sleep(0.2)

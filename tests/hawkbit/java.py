@@ -6,15 +6,13 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
+from hawkbit.process import served
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "build" / "hawkbit"
@@ -125,38 +123,7 @@ def running_java(program: Program, directory: Path, properties: Mapping[str, str
     """
     port = free_port()
     settings = {**PROPERTIES, **program.properties, **(properties or {}), "server.port": str(port)}
-    log = directory / "hawkbit.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*program.command, *(f"--{key}={value}" for key, value in settings.items())],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _await(url, process, log)
+    url = f"http://127.0.0.1:{port}"
+    command = [*program.command, *(f"--{key}={value}" for key, value in settings.items())]
+    with served(command, directory, f"{url}/rest/v1/targets", patience=START, login=("admin", "admin")):
         yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START
-    while True:
-        try:
-            with requests.Session() as session:
-                session.trust_env = False
-                if session.get(f"{url}/rest/v1/targets", auth=("admin", "admin"), timeout=20).status_code == 200:
-                    return
-        except requests.RequestException:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"hawkBit did not start:\n{log.read_text(errors='replace')[-4000:]}")
-        time.sleep(0.3)
