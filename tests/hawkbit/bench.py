@@ -56,13 +56,13 @@ class Bench:
     def __init__(self, lab: Lab, home: Path) -> None:
         self.lab, self.home = lab, home
 
-    def device(self, token: tuple[str, str] | None = None, **overrides: object) -> Device:
-        """A device with the old system; known to the server unless it brings a token."""
+    def device(self, token: tuple[str, str] | None = None, *, url: str = "", **overrides: object) -> Device:
+        """A device with the old system; known to the server unless it brings a token. ``url`` is a way round to it."""
         name = f"real-{uuid.uuid4().hex[:10]}"
         if token is None:
             self.lab.operator.target(name, token=f"token-of-{name}")
             token = ("target", f"token-of-{name}")
-        where = self.lab.instance.url
+        where = url or self.lab.instance.url
         return Device(self.home / name, name, where, token, Alone(), System(OLD), rests=True, overrides=overrides)
 
     def set(self, health: str = GOOD, signer: str = "good") -> int:

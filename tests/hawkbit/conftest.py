@@ -16,6 +16,7 @@ from hawkbit.features import FEATURES, features_of
 from hawkbit.geese import Geese
 from hawkbit.instances import Instance, running
 from hawkbit.lab import ENTRIES, Lab
+from hawkbit.offices import GooseOffice, HawkbitOffice, Office
 
 SERVERS = tuple(os.environ.get("HAWKBIT_SERVERS", "development").split(","))
 
@@ -64,12 +65,15 @@ def instance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A server that runs; with a small quota of entries."""
     kind: str = request.param
     quota = {"hawkbit.server.security.dos.maxStatusEntriesPerAction": str(ENTRIES)}
+    if "iso-interval" in features_of(kind, version_of(kind)):
+        quota["hawkbit.controller.maxPollingTime"] = "PT48H"
     options: dict[str, Any] = {"properties": quota} if kind.startswith("hawkbit-") else {}
     if kind == "development":
         options = {"sleep": "00:05:00"}
     with running(kind, tmp_path_factory.mktemp(kind), **options) as one:
         if one.server is not None:
             one.server.state.max_entries = ENTRIES
+            one.server.state.config.most_polling = 48 * 3600
         yield one
 
 
@@ -90,6 +94,16 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 def geese(instance: Instance, tmp_path: Path) -> Geese:
     """goosebit and what a test needs of it."""
     return Geese(instance, tmp_path)
+
+
+@pytest.fixture
+def office(instance: Instance, tmp_path: Path) -> Iterator[Office]:
+    """The operator of any server, and devices for it."""
+    with surroundings():
+        if instance.goosebit is not None:
+            yield GooseOffice(Geese(instance, tmp_path))
+        else:
+            yield HawkbitOffice(Bench(Lab(instance, tmp_path), tmp_path))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

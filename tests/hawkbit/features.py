@@ -18,16 +18,19 @@ class Feature:
         since: the first version of hawkBit that has it; empty: all.
         before: the first version of hawkBit that has it no more; empty: none.
         development: whether the development server has it; it follows the newest hawkBit.
-        goosebit: whether goosebit has it, and no hawkBit.
+        goosebit: whether goosebit has it.
+        hawkbit: whether any hawkBit has it.
     """
 
     since: str = ""
     before: str = ""
     development: bool = True
     goosebit: bool = False
+    hawkbit: bool = True
 
 
 FEATURES: dict[str, Feature] = {
+    "ddi": Feature(goosebit=True),  # what every server does that a device of ours can be updated from
     "management": Feature(),  # hawkBit's Management API, and everything that is seen only through it
     "installed-base": Feature(since="0.3.0M8"),
     "confirmation": Feature(since="0.3.0M8"),
@@ -37,6 +40,8 @@ FEATURES: dict[str, Feature] = {
     "no-put-installed-base": Feature(before="0.6.0", development=False),
     "device-time": Feature(since="0.7.0"),  # `timestamp` of feedback decides what is installed
     "quiet-ranges": Feature(since="0.8.0"),  # requests for ranges leave no entry
+    "poll-deviation": Feature(since="0.10.0"),  # `01:00:00~10%`: each poll is told another interval
+    "iso-interval": Feature(since="0.10.0"),  # a day and longer is told as ISO 8601
     "quota-429": Feature(since="0.10.0"),
     "closed-file-gone": Feature(since="0.3.0M8"),  # before, the file of any earlier action could be loaded
     "quota-403": Feature(before="0.10.0", development=False),
@@ -49,11 +54,14 @@ FEATURES: dict[str, Feature] = {
     "feedback-with-id": Feature(before="0.3.0M8", development=False),
     "status-code": Feature(since="0.3.0M8"),
     "closed-after-download": Feature(since="0.3.0M8"),
+    "entity-tags": Feature(since="0.3.0M8", goosebit=True),  # in quotes (RFC 9110, 8.8.3); without, no If-Range is sent
     "single-range-whole": Feature(since="0.3.0M8"),  # bytes=0- is 206; before it was 200, as without Range
     "range-of-all-is-200": Feature(before="0.3.0M8", development=False),
     "null-removes": Feature(since="0.3.0M8"),
     "attribute-charset": Feature(since="0.3.0M8"),
-    "goosebit": Feature(development=False, goosebit=True),  # its own management API, and what DDI is there
+    "goosebit": Feature(
+        development=False, goosebit=True, hawkbit=False
+    ),  # its own management API, and what DDI is there
 }
 
 
@@ -79,7 +87,7 @@ def features_of(kind: str, version: str = "") -> frozenset[str]:
     return frozenset(
         name
         for name, feature in FEATURES.items()
-        if not feature.goosebit
+        if feature.hawkbit
         and (not feature.since or ours >= number(feature.since))
         and (not feature.before or ours < number(feature.before))
     )

@@ -55,7 +55,7 @@ class Relay:
             back.start()
             while data := _read(device):
                 head = data.decode("latin-1").lower()
-                if head.startswith("get ") and "/download " in head:
+                if head.startswith("get ") and ("/artifacts/" in head or "/download " in head):  # hawkBit's, goosebit's
                     self.downloads[self.cuts].append(head)
                 server.sendall(data)
             _end(server)

@@ -11,17 +11,6 @@ from hawkbit.geese import HARDWARE, OLD, Geese
 pytestmark = pytest.mark.feature("goosebit")
 
 
-@pytest.mark.parametrize("auth", ["", "TargetToken wrong", "GatewayToken any"])
-def test_a_poll_needs_the_token_of_the_device(geese: Geese, auth: str) -> None:
-    name = geese.name()
-    assert geese.known(name).get().status_code == 200
-    assert geese.known(name, auth).get().status_code == 401
-
-
-def test_a_token_does_not_make_an_unknown_device_known(geese: Geese) -> None:
-    assert geese.known("stranger").get().status_code == 401
-
-
 def test_a_device_that_has_not_told_what_it_is_is_asked_and_shall_come_back_soon(geese: Geese) -> None:
     device = geese.known(geese.name())
     base = device.get().json()
@@ -49,27 +38,6 @@ def test_a_deployment_is_named_by_its_software_and_has_sha1_only(geese: Geese) -
     assert {name: link["href"].rpartition("/")[2] for name, link in artifact["_links"].items()} == {
         "download": "download"
     }
-
-
-def test_a_file_has_an_etag_and_ranges(geese: Geese) -> None:
-    device, software = geese.assigned()
-    link, content = device.download(software.number), software.bundle.read_bytes()
-    part = device.get(link, Range="bytes=100-299")
-    assert (part.status_code, part.content) == (206, content[100:300])
-    assert part.headers["Content-Range"] == f"bytes 100-299/{len(content)}"
-    etag = part.headers["ETag"]
-    assert device.get(link, Range="bytes=10-", If_Range=etag).content == content[10:]
-    whole = device.get(link, Range="bytes=10-", If_Range='"another"')
-    assert (whole.status_code, whole.content) == (200, content)
-
-
-def test_success_makes_the_version_that_of_the_device(geese: Geese) -> None:
-    device, software = geese.assigned()
-    assert device.say(software.number, "proceeding") == 200
-    assert geese.state(device) == ("Running", OLD)
-    assert device.say(software.number, "closed", "success") == 200
-    assert geese.state(device) == ("Finished", software.version)
-    assert device.offer() == ""
 
 
 def test_after_a_failure_nothing_is_offered_until_the_operator_forces_it_under_the_same_number(geese: Geese) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fleet.device import Device, surroundings
-from fleet.systems import DEAD, GOOD, SICK
+from fleet.systems import GOOD, SICK
 
 from agent.daemon.machine import State
 from hawkbit.geese import OLD, Geese
 from hawkbit.instances import running
-from hawkbit.relay import Relay
 
 pytestmark = pytest.mark.feature("goosebit")
 
@@ -28,31 +26,6 @@ def devices() -> Iterator[None]:
 def ends(device: Device) -> list[str]:
     """The final messages."""
     return [word[1] for word in device.seen.words]
-
-
-def test_a_good_update_is_a_success_after_the_confirmed_boot(geese: Geese) -> None:
-    device, software = geese.simulated(), geese.software()
-    geese.update(device, software)
-    assert [word[1:] for word in device.seen.words] == [("closed success", software.version, True)]
-    assert geese.state(device) == ("Finished", software.version)
-
-
-def test_after_an_update_the_device_is_believed_and_nothing_is_offered_again(geese: Geese) -> None:
-    device, software = geese.simulated(), geese.software()
-    geese.update(device, software)
-    device.live()  # its attributes arrive, and it restarts
-    assert geese.state(device) == ("Finished", software.version)
-    assert ends(device) == ["closed success"]
-
-
-@pytest.mark.parametrize("health", [SICK, DEAD])
-def test_a_fallback_is_a_failure_with_its_reason(geese: Geese, health: str) -> None:
-    device, software = geese.simulated(), geese.software(health)
-    geese.update(device, software)
-    assert (device.board.system.version, ends(device)) == (OLD, ["closed failure"])
-    assert geese.state(device) == ("Error", OLD)
-    log = geese.operator.log(device.controller_id)
-    assert "boot.fallback" in log or "health.failed" in log
 
 
 def test_a_known_number_that_failed_is_tried_again_when_the_operator_forces_it(geese: Geese) -> None:
@@ -111,21 +84,3 @@ def test_a_deployment_that_becomes_null_is_given_up_without_a_word(geese: Geese)
     assert not left
     assert (device.board.system.version, ends(device)) == (OLD, [])
     assert geese.state(device)[0] in ("Registered", "Running")
-
-
-def test_a_download_that_breaks_goes_on_where_it_was(geese: Geese) -> None:
-    software = geese.software()
-    with Relay(geese.instance.url, cut_after=9000) as relay:
-        device = geese.simulated(relay.url)
-        geese.update(device, software)
-    assert (device.board.system.version, relay.cuts) == (software.version, 1)
-    before, after = relay.downloads[0][-1], relay.downloads[1][0]
-    assert "if-range:" in after
-    assert first_byte(after) > first_byte(before)
-    assert geese.state(device) == ("Finished", software.version)
-
-
-def first_byte(head: str) -> int:
-    found = re.search("range: bytes=([0-9]+)-", head)
-    assert found is not None, head
-    return int(found[1])

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from support.management import until
 
+from agent.hawkbit.model import parse_sleep
 from hawkbit.lab import Lab
 
 
@@ -24,6 +25,26 @@ def test_a_poll_tells_the_interval_and_asks_a_new_device_for_its_attributes(lab:
 def test_the_interval_is_what_the_operator_sets(lab: Lab) -> None:
     with lab.configured("pollingTime", "00:01:40", "00:05:00"):
         assert lab.device().get().json()["config"]["polling"]["sleep"] == "00:01:40"
+
+
+@pytest.mark.feature("management", "iso-interval")
+def test_an_interval_of_a_day_and_more_is_told_as_iso_8601_and_understood(lab: Lab) -> None:
+    with lab.configured("pollingTime", "PT36H", "00:05:00"):
+        told = lab.device().get().json()["config"]["polling"]["sleep"]
+    assert told.startswith("P")
+    assert parse_sleep(told) == 36 * 3600
+
+
+@pytest.mark.feature("management", "poll-deviation")
+def test_an_interval_with_a_deviation_is_another_one_for_each_poll_within_its_bounds(lab: Lab) -> None:
+    device = lab.device()
+    with lab.configured("pollingTime", "01:00:00~10%", "00:05:00"):
+        told = {device.get().json()["config"]["polling"]["sleep"] for _ in range(12)}
+    seconds = {
+        sum(int(part) * unit for part, unit in zip(each.split(":"), (3600, 60, 1), strict=True)) for each in told
+    }
+    assert len(seconds) > 1
+    assert all(3240 <= each <= 3960 for each in seconds)
 
 
 def test_without_a_token_the_answer_is_401_and_empty(lab: Lab) -> None:
