@@ -14,8 +14,19 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from agent.audit.events import JOURNAL_IDS
+
 IDENTIFIER = "ota-agent"
-FIELDS = ("OTA_STATE", "OTA_ACTION_ID", "OTA_SLOT", "OTA_BUNDLE_VERSION", "OTA_ERROR_CODE", "OTA_EVENT")
+FIELDS = (
+    "OTA_STATE",
+    "OTA_ACTION_ID",
+    "OTA_SLOT",
+    "OTA_BUNDLE_VERSION",
+    "OTA_ERROR_CODE",
+    "OTA_EVENT",
+    "OTA_SUBJECT",
+    "OTA_AUDIT_SEQ",
+)
 
 # One id for each kind of event; ``systemd/ota-agent.catalog`` explains them. An id never changes its meaning.
 MESSAGE_IDS: Mapping[str, str] = {
@@ -34,7 +45,7 @@ MESSAGE_IDS: Mapping[str, str] = {
     "reverting": "25e6e2b441594e47a4fae45b9c1417e5",
     "reporting": "95de22bd6c284bb8b71521a65fa597ef",
     "error": "443b2c9b2566442789c28582565f6e67",
-    "access-denied": "38d0b0f058584d268ea492fe2ae52253",
+    **JOURNAL_IDS,
 }
 # syslog(3), the numbers of sd-daemon(3)
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))

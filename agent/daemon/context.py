@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from agent.audit.port import Auditor
 from agent.clock import Clock
 from agent.config import Config
 from agent.daemon.children import Child, spawn
@@ -24,7 +25,8 @@ class Context:
     ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update,
     ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
     the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot, with the
-    argument that the bootloader needs or an empty text, and returns. ``spawn`` starts a process for one request.
+    argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``spawn`` starts a
+    process for one request.
     """
 
     config: Config
@@ -39,6 +41,7 @@ class Context:
     memory: Memory
     tell: Callable[[Mapping[str, object]], None]
     reset: Callable[[str], None]
+    audit: Auditor
     spawn: Callable[[str], Child] = spawn
 
     def running_version(self) -> str:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from agent.audit.port import Auditor, Unrecorded
 from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
 from agent.daemon import children, notify
@@ -75,6 +76,7 @@ class Daemon:
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
+        self.audit: Auditor = Unrecorded()
         network = Network(spawn, Sessions(config, self._clock.wall), self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes, self._confirmed)
@@ -85,7 +87,7 @@ class Daemon:
         self.presence = Presence(
             self.inbox, self._device, self._knowledge, config.system.bus,
             has_server=bool(config.server.url), record=self._memory.record,
-            until_check=CheckLimit(config.server.check_interval, self._clock).take,
+            until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit,
         )  # fmt: skip
         self._installers = Installers(spawn)
         context = Context(
@@ -101,6 +103,7 @@ class Daemon:
             memory=self._memory,
             tell=self.presence.tell,
             reset=lambda argument: reset(config.system.reboot_command, argument),
+            audit=self.audit,
             spawn=spawn,
         )
         self._observe = observe

@@ -14,6 +14,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.audit.port import Auditor, Unrecorded
 from agent.daemon.activities.scrub import targets
 from agent.daemon.device import Device
 from agent.daemon.inbox import Consent, Inbox
@@ -43,6 +44,7 @@ class Presence:
         has_server: whether checking makes sense.
         record: where the update stands that this start goes on with.
         until_check: asked before each check on demand: the seconds until one is allowed; 0 allows it and counts it.
+        audit: records what was commanded, and what was refused.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Presence:
         has_server: bool,
         record: Record,
         until_check: Callable[[], float] = lambda: 0.0,
+        audit: Auditor | None = None,
     ) -> None:
         self._inbox = inbox
         self._device = device
@@ -62,6 +65,7 @@ class Presence:
         self._bus = bus
         self._has_server = has_server
         self._until_check = until_check
+        self.audit = audit or Unrecorded()
         self._state = record.state
         self._record = record
         self._service: BusService | None = None

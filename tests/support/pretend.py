@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from agent.audit.port import Unrecorded
 from agent.daemon.context import Context
 from agent.daemon.device import Device
 from agent.daemon.inbox import HasFileno, Inbox, Stopped
@@ -261,6 +262,7 @@ def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
         "memory": Memory(disk),  # type: ignore[arg-type]  # the same interface
         "tell": lambda _: None,
         "reset": lambda _: None,
+        "audit": Unrecorded(),
         **changes,
     }
     return Context(**parts)

@@ -1,0 +1,45 @@
+"""How the rest of the agent leaves a record of what it decided."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Auditor(Protocol):
+    """Takes notes of decisions; safe from any thread."""
+
+    def note(self, event: str, subject: str = "", /, **data: str | int | bool) -> None:
+        """Records one decision; it is durable when this returns, and nothing is raised: what cannot be written is logged.
+
+        Args:
+            event: the name of a row of ``agent.audit.events``.
+            subject: what it is about, as that row says.
+            data: what else is known; texts are cut after 300 characters.
+        """
+        ...
+
+    @property
+    def recording(self) -> bool:
+        """Whether notes are recorded: the user of the device may have switched it off."""
+        ...
+
+    def switch(self, recording: bool, by: str) -> None:
+        """Switches recording on or off, from now on and over restarts; that is recorded itself, as the last or the first.
+
+        Args:
+            recording: whether to record.
+            by: who wants it: ``config``, or the sender of the command.
+        """
+        ...
+
+
+class Unrecorded:
+    """Keeps nothing, for what runs without a state directory."""
+
+    recording = False
+
+    def note(self, event: str, subject: str = "", /, **data: str | int | bool) -> None:
+        """See Auditor."""
+
+    def switch(self, recording: bool, by: str) -> None:
+        """See Auditor."""
