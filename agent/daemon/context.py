@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.audit.port import Auditor
+from agent.bus.calls import Bus
 from agent.clock import Clock
 from agent.config import Config
 from agent.daemon.children import Child, spawn
@@ -26,7 +27,7 @@ class Context:
     ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
     the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot, with the
     argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``spawn`` starts a
-    process for one request.
+    process for one request. ``bus`` is for calls to other services; without a bus each is refused as ``unreachable``.
     """
 
     config: Config
@@ -43,6 +44,7 @@ class Context:
     reset: Callable[[str], None]
     audit: Auditor
     spawn: Callable[[str], Child] = spawn
+    bus: Bus = field(default_factory=lambda: Bus("none"))
 
     def running_version(self) -> str:
         """The version of the running system: of the bundle it came from, else what it says of itself."""

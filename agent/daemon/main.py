@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.audit.port import Auditor, Unrecorded
+from agent.bus.calls import Bus
 from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
 from agent.daemon import children, notify
@@ -90,6 +91,7 @@ class Daemon:
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit,
         )  # fmt: skip
         self._installers = Installers(spawn)
+        self._bus = Bus(config.system.bus)
         context = Context(
             config=config,
             device=self._device,
@@ -105,6 +107,7 @@ class Daemon:
             reset=lambda argument: reset(config.system.reboot_command, argument),
             audit=self.audit,
             spawn=spawn,
+            bus=self._bus,
         )
         self._observe = observe
         self._runner = Runner(
@@ -146,6 +149,7 @@ class Daemon:
             worker.join()
             self._installers.dismiss()
             self.presence.stop()
+            self._bus.close()
             self._store.close()
         return 1 if self.presence.lost else status
 
