@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from agent.bundle.facts import manifest_facts
 from agent.bundle.manifest import Image, Manifest
 from agent.bundle.verify import Signer, VerifiedBundle
 
@@ -56,36 +57,6 @@ def manifest_lines(manifest: Manifest, size: int, manifest_hash: str) -> list[st
     return lines
 
 
-def manifest_facts(manifest: Manifest, size: int, manifest_hash: str) -> dict[str, object]:
-    """The same for a program, in the shape of ``rauc info --output-format=json-2``, and ``size``, which is ours.
-
-    What is not given is left out, as in ``r_manifest_to_dict`` of RAUC's ``src/manifest.c``.
-    """
-    facts: dict[str, object] = {
-        "manifest-hash": manifest_hash,
-        "update": _given(
-            ("compatible", manifest.compatible),
-            ("version", manifest.version),
-            ("description", manifest.description),
-            ("build", manifest.build),
-        ),
-        "bundle": _given(
-            ("format", manifest.bundle_format),
-            ("verity-hash", manifest.verity_hash.hex()),
-            ("verity-salt", manifest.verity_salt.hex()),
-            ("verity-size", manifest.verity_size),
-        ),
-    }
-    if manifest.hook_filename:
-        facts["hooks"] = {"filename": manifest.hook_filename, "hooks": list(manifest.hooks)}
-    if manifest.handler_filename:
-        facts["handler"] = _given(("filename", manifest.handler_filename), ("args", manifest.handler_args))
-    facts["images"] = [_image_facts(image) for image in manifest.images]
-    facts["meta"] = {label: dict(pairs) for label, pairs in manifest.meta.items()}
-    facts["size"] = size
-    return facts
-
-
 def megabytes(size: int) -> str:
     """A size that a person can compare."""
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
@@ -97,25 +68,6 @@ def _image_lines(image: Image) -> list[str]:
         f"Image:        {image.group.removeprefix('image.')}: {', '.join(filter(None, parts))}",
         *([f"              sha256 {image.sha256}"] if image.sha256 else []),
     ]
-
-
-def _image_facts(image: Image) -> dict[str, object]:
-    return {
-        **_given(
-            ("slot-class", image.slot_class),
-            ("variant", image.variant or ""),
-            ("filename", image.filename),
-            ("type", image.type or ""),
-            ("checksum", image.sha256),
-            ("size", image.size),
-        ),
-        "hooks": list(image.hooks),
-        **({"adaptive": list(image.adaptive)} if image.adaptive else {}),
-    }
-
-
-def _given(*pairs: tuple[str, str | int]) -> dict[str, str | int]:
-    return {key: value for key, value in pairs if value}
 
 
 def _signer_facts(signer: Signer) -> dict[str, object]:

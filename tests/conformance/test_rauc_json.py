@@ -17,9 +17,9 @@ from support.bundles import make_content, some_image
 from support.rauc import rauc, rauc_bundle, system_conf
 from support.tampering import parts_of
 
+from agent.bundle.facts import manifest_facts
 from agent.bundle.manifest import parse_manifest
 from agent.bundler.cli import main
-from agent.bundler.describe import manifest_facts
 
 PKI = shared_pki()
 OURS = {"ok", "verified", "signer", "size", "warnings"}

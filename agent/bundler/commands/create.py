@@ -6,10 +6,11 @@ import argparse
 from contextlib import suppress
 from datetime import datetime
 
+from agent.bundle.facts import manifest_facts
 from agent.bundle.manifest import FORMATS
 from agent.bundler.build import OPEN_KEY, create
 from agent.bundler.content import Content, read_directory
-from agent.bundler.describe import manifest_facts, megabytes
+from agent.bundler.describe import megabytes
 from agent.bundler.environment import signing_time, source_date_epoch
 from agent.bundler.faults import BuildError
 from agent.bundler.keys import add_signing, doubts, signing

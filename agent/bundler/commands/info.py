@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
+from agent.bundle.facts import manifest_facts
 from agent.bundle.verify import UNSAFE_peek, verify_bundle
-from agent.bundler.describe import bundle_facts, bundle_lines, manifest_facts, manifest_lines
+from agent.bundler.describe import bundle_facts, bundle_lines, manifest_lines
 from agent.bundler.opening import add_decryption, add_trust, decryption_keys, opened, trusting
 from agent.bundler.report import Report, Step
 
