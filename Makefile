@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 TESTS ?= tests
+# One more than the cores of a small machine: many tests wait for a process, a deadline or a disk.
+JOBS ?= 3
 # .venv holds the newest cryptography; these are the oldest supported one and the first that needs no pyOpenSSL in Yocto LTS.
 CRYPTOGRAPHY ?= 42 46
 BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
@@ -29,7 +31,7 @@ demo: setup  ## five acts: update, rollback, forgery, power cut, bad network; no
 	@.venv/bin/ota-agent demo --dir build/demo
 
 test: setup  ## every test; nothing is skipped
-	@$(AS_ROOT) $(PY) -m pytest -q -n 2 --dist worksteal $(TESTS)
+	@$(AS_ROOT) $(PY) -m pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 	@[ "$(TESTS)" != tests ] || $(MAKE) -s test-cryptography
 
 test-cryptography: setup  ## the tests of bundles with the oldest supported cryptography, and with one between
