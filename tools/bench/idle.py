@@ -40,13 +40,29 @@ def measure(build: Path) -> dict[str, object]:
         before = _switches(pid)
         time.sleep(_WATCH)
         switches = _switches(pid) - before
+        others = _others(build)
     version = sys.version.split()[0]
     print(f"\nidle daemon with D-Bus and a server (polled: {'yes' if polls else 'no'}), Python {version}")
     for name, value in sizes.items():
         goal = f"   goal {GOALS[name]:.0f}" if name in GOALS else ""
         print(f"{name + ', MiB':30}{value:10.1f}{goal}")
     print(f"{'wake-ups in 10 s':30}{switches:10d}")
-    return {"python": version, "polled": bool(polls), **sizes, "switches_in_10s": switches}
+    ours = {"Rss": sizes["Rss"], "Pss": sizes["Pss"]}
+    print(f"\n{'waiting for the next poll':30}{'Rss, MiB':>10}{'Pss, MiB':>10}")
+    for name, found in {"ota-agent": ours, **others}.items():
+        print(f"{name:30}{found['Rss']:10.1f}{found['Pss']:10.1f}")
+    return {"python": version, "polled": bool(polls), **sizes, "switches_in_10s": switches, "others": others}
+
+
+def _others(build: Path) -> dict[str, dict[str, float]]:
+    from support.management import Management
+
+    from agent.demo.server import DevServer
+    from tools.bench import peers
+
+    with DevServer(("127.0.0.1", 0), password="admin") as server:
+        Management(server.url).target("bench", token="token-of-bench")
+        return peers.measure(build, server.url.removeprefix("http://"), "token-of-bench", peers.keyring(build))
 
 
 def _switches(pid: int) -> int:
