@@ -1,0 +1,53 @@
+"""Root file systems that a device runs from: ext4 in a loop device, which is the upper layer of the container's root."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.bundles import make_bundle
+from support.nspawn.image import write_all
+
+MIB = 1024 * 1024
+COMPATIBLE = "nspawn-board"
+SIZE = 12 * MIB  # of an image
+_NOISE = 9 * MIB  # of it cannot be compressed, so that a download has something to do
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is in one.
+
+    Args:
+        version: VERSION_ID of its os-release.
+        files: path and text of what else it brings: units, configuration. Scripts are executable.
+        boots: False leaves out what a bootloader looks for.
+    """
+
+    version: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    boots: bool = True
+
+    def image(self, path: Path) -> Path:
+        """Makes the file system."""
+        release = f'ID=board\nNAME="Board"\nVERSION_ID={self.version}\n'
+        kernel = {"boot/vmlinuz": f"a kernel for {self.version}\n"} if self.boots else {}
+        with tempfile.TemporaryDirectory(prefix="ota-system-") as directory:
+            tree = write_all(Path(directory), {**kernel, "etc/os-release": release, **self.files})
+            tree.chmod(0o755)
+            (tree / "noise").write_bytes(random.Random(self.version).randbytes(_NOISE))
+            command = ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-E", "root_owner=0:0"]
+            subprocess.run([*command, "-d", tree, path, f"{SIZE // MIB}M"], check=True, capture_output=True)
+        return path
+
+    def bundle(self, directory: Path) -> Path:
+        """Makes a signed bundle of it, which ``pki.build.shared_pki`` has issued."""
+        image = self.image(directory / f"{self.version}.img")
+        try:
+            return make_bundle(directory, version=self.version, compatible=COMPATIBLE, image=image)
+        finally:
+            image.unlink()
