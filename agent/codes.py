@@ -261,6 +261,8 @@ CODES: dict[str, tuple[int, str]] = {
     "scrub.busy": (2350, "slots are being scrubbed already"),
     "scrub.running": (2351, "a slot that is running cannot be scrubbed"),
     "scrub.nothing": (2352, "nothing is known that the slots could be compared with"),
+    "audit.write-failed": (2601, "the audit log cannot be written"),
+    "audit.unreadable": (2602, "the audit log cannot be read"),
 }
 
 

@@ -13,8 +13,9 @@ class Row(NamedTuple):
     """One kind of event.
 
     ``subject`` says what the subject of a record is. A ``changes`` event is recorded only when subject or data differ
-    from the last record of its kind: what repeats with every poll must not wear out the medium. At most ``limit``
-    records of one kind are made in a day of one boot, and how many were left out stands in the next; 0 is no limit.
+    from the last record of its kind (``each_boot``: or when the boot does): what repeats with every poll must not wear
+    out the medium. At most ``limit`` records of one kind are made in a day of one boot, and how many were left out stands
+    in the next; 0 is no limit.
     """
 
     meaning: str
@@ -22,12 +23,16 @@ class Row(NamedTuple):
     message_id: str
     changes: bool = False
     limit: int = 0
+    each_boot: bool = False
 
 
 _OF_ITS_STATE = ""  # Presence has told the journal of it, with the id of that state
 
 EVENTS: Mapping[str, Row] = {
-    "boot": Row("the agent runs in a new boot", "boot name of the slot", "3b83b9fffa934516ac462d3c0d0304e3", changes=True),
+    "boot": Row(
+        "the agent runs in a new boot", "boot name of the slot", "3b83b9fffa934516ac462d3c0d0304e3",
+        changes=True, each_boot=True,
+    ),
     "state": Row("an update has entered a state", "the state", _OF_ITS_STATE, changes=True),
     "poll": Row(
         "the server answers otherwise than before", "ok, or the code of the error",

@@ -261,12 +261,20 @@ def nodes_of(state: State) -> tuple[dict[int, Node], frozenset[int]]:
     nodes, folders = {0: Node()}, {"": 0}
     for path, content in state.items():
         folder, _, last = path.rpartition("/")
-        if folder not in folders:
-            folders[folder] = nodes[0].names[folder] = len(nodes)
-            nodes[folders[folder]] = Node()
-        nodes[folders[folder]].names[last] = len(nodes)
+        inside = nodes[_folder(nodes, folders, folder)]
+        inside.names[last] = len(nodes)
         nodes[len(nodes)] = Node(content)
     return nodes, frozenset(folders.values())
+
+
+def _folder(nodes: dict[int, Node], folders: dict[str, int], path: str) -> int:
+    """The number of a directory, which is made when there is none."""
+    if path not in folders:
+        above, _, last = path.rpartition("/")
+        inside = nodes[_folder(nodes, folders, above)]
+        folders[path] = inside.names[last] = len(nodes)
+        nodes[folders[path]] = Node()
+    return folders[path]
 
 
 def _listed(nodes: Mapping[int, Node], directories: frozenset[int], number: int, path: str) -> list[tuple[str, int]]:

@@ -140,7 +140,7 @@ class Rig:
             if name.startswith("slots/"):
                 self._put_slot(path, name, content)
                 continue
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.data())
         self.base, directories = nodes_of(state)
         self.interposer = Interposer(self.home, names_of(self.base, directories))
