@@ -10,7 +10,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_PROGRAMS = {"fetcher": "agent.fetcher.main", "installer": "agent.installer.main", "scrubber": "agent.installer.scrub"}
+_PROGRAMS = {
+    "fetcher": "agent.fetcher.main", "installer": "agent.installer.main", "scrubber": "agent.installer.scrub",
+    "inspector": "agent.rauc.inspector",
+}  # fmt: skip
 
 
 def main() -> int:

@@ -263,6 +263,13 @@ CODES: dict[str, tuple[int, str]] = {
     "scrub.nothing": (2352, "nothing is known that the slots could be compared with"),
     "audit.write-failed": (2601, "the audit log cannot be written"),
     "audit.unreadable": (2602, "the audit log cannot be read"),
+    "rauc.option-unknown": (2661, "RAUC knows no such option"),
+    "rauc.option-refused": (2662, "the option of RAUC does not exist here"),
+    "rauc.option-invalid": (2663, "the value of an option of RAUC cannot be used"),
+    "rauc.url": (2664, "bundles are installed from files here, not from addresses"),
+    "rauc.slot-unknown": (2665, "there is no such slot that could be marked"),
+    "rauc.mark-unknown": (2666, "a slot can be marked as good, bad or active only"),
+    "rauc.inspect-failed": (2667, "the bundle could not be inspected"),
 }
 
 

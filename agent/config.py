@@ -201,11 +201,12 @@ class Config:
     files: tuple[Path, ...]
 
 
-def load(paths: Sequence[Path] | None = None) -> Config:
+def load(paths: Sequence[Path] | None = None, *, secrets: bool = True) -> Config:
     """Reads the configuration.
 
     Args:
         paths: read these files, in order, instead of the standard places.
+        secrets: whether the files with secrets are looked at, which a process without privileges cannot.
 
     Raises:
         ConfigError: ``config.missing`` (no file, or one cannot be read), ``config.invalid`` (all problems, one per
@@ -216,7 +217,8 @@ def load(paths: Sequence[Path] | None = None) -> Config:
     if resolution.problems:
         _refuse(resolution.problems)
     config = _build(files, resolution)
-    check_secrets(config.server)
+    if secrets:
+        check_secrets(config.server)
     return config
 
 

@@ -19,8 +19,10 @@ SOURCES = sorted(
 )
 # Literals that look like error codes and are none: file names, kernel parameters, names on buses.
 NOT_CODES = {
-    "agent.dbus", "agent.health", "backports.zstd", "bundle.version", "ca.key", "ca.pem", "compression.zstd",
-    "example.org", "fsck.vfat", "installed.timestamp", "loader.conf", "lz4.block", "manifest.raucm", "mkfs.ext4",
+    "agent.dbus", "agent.health", "backports.zstd", "bundle.build", "bundle.compatible", "bundle.description",
+    "bundle.hash", "bundle.version", "ca.key", "ca.pem", "compression.zstd",
+    "example.org", "fsck.vfat", "installed.timestamp",
+    "installed.transaction", "loader.conf", "lz4.block", "manifest.raucm", "mkfs.ext4",
     "mkfs.ubifs", "mkfs.vfat", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot", "recipient.key",
     "recipient.pem", "root.pem", "scrubbed.result", "scrubbed.timestamp", "security.selinux", "server.attributes",
     "signer.key", "signer.pem",
