@@ -176,12 +176,23 @@ class HealthSettings:
     """``[health]``: what must be true before a new system is confirmed. Times are in seconds."""
 
     units: tuple[str, ...]
+    boot_complete: bool
     commands: tuple[tuple[str, ...], ...]
+    directory: Path | None
+    dbus_names: tuple[str, ...]
+    urls: tuple[str, ...]
+    tcp: tuple[str, ...]
+    mounts: tuple[Path, ...]
+    free_space: int
+    watchdog: Path | None
     server: bool
     deadline: float
     soak: float
     interval: float
     check_timeout: float
+    retries: int
+    pstore: tuple[Path, ...]
+    bootstatus: Path | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from agent import config_values as kind
 from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
+from agent.config_health import HEALTH_SETTINGS
 from agent.config_network import NETWORK_SETTINGS
 from agent.config_row import REQUIRED, Setting
 from slots.model import TYPES
@@ -334,21 +335,5 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         "Only `boot-emmc`: how much of the boot partition may be used, because something else begins there; 0: all.",
     ),
-    Setting("health", "units", kind.UNITS, [], "systemd units that must be active."),
-    Setting(
-        "health",
-        "commands",
-        kind.COMMANDS,
-        [],
-        "Commands that must succeed; the last line of their output tells why they did not.",
-    ),
-    Setting(
-        "health", "server", kind.BOOLEAN, True, "The server must be reachable from the new system, if there is one."
-    ),
-    Setting(
-        "health", "deadline", kind.seconds(0.1, 86400), 300, "Seconds after which an unhealthy system is reverted."
-    ),
-    Setting("health", "soak", kind.seconds(0, 86400), 10, "Seconds for which all checks must stay green."),
-    Setting("health", "interval", kind.seconds(0.05, 600), 2, "Seconds from one round of checks to the next."),
-    Setting("health", "check-timeout", kind.seconds(0.1, 3600), 30, "Seconds that one check may take."),
+    *HEALTH_SETTINGS,
 )

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -21,7 +21,8 @@ class Finished:
     """How a program ended.
 
     Attributes:
-        status: exit status; minus the signal's number when a signal ended it; None when the time was over.
+        status: exit status; minus the signal's number when a signal ended it; None when the time was over, or nobody wanted
+            to wait any longer.
         output: the end of standard output and standard error, in the order in which they were written.
     """
 
@@ -35,12 +36,13 @@ class Finished:
         return "".join(char if char.isprintable() else "?" for char in lines[-1])[:200] if lines else ""
 
 
-def run(argv: Sequence[str], timeout: float) -> Finished:
+def run(argv: Sequence[str], timeout: float, stopping: Callable[[], bool] = lambda: False) -> Finished:
     """Runs a program and waits for it; whatever it leaves behind in its process group is killed.
 
     Args:
         argv: the program, found on the PATH of ``ENVIRONMENT``, and its arguments; no shell is involved.
         timeout: seconds.
+        stopping: looked at again and again; the program is killed once it is true.
 
     Raises:
         OSError: it cannot be started.
@@ -57,7 +59,7 @@ def run(argv: Sequence[str], timeout: float) -> Finished:
     )
     with process:
         try:
-            output, ended = _follow(process, deadline)
+            output, ended = _follow(process, deadline, stopping)
         finally:
             # The leader is not reaped yet, so its number still names this group and no other.
             with contextlib.suppress(ProcessLookupError):
@@ -66,13 +68,13 @@ def run(argv: Sequence[str], timeout: float) -> Finished:
     return Finished(status if ended else None, output.decode("utf-8", "replace"))
 
 
-def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
+def _follow(process: subprocess.Popen[bytes], deadline: float, stopping: Callable[[], bool]) -> tuple[bytes, bool]:
     """Collects output until the program ends or the time is over; tells which."""
     output = b""
     open_fds = [process.stdout.fileno()] if process.stdout else []
     while True:
         ended = _has_ended(process.pid)
-        left = deadline - time.monotonic()
+        left = 0.0 if stopping() else deadline - time.monotonic()
         wait = 0.0 if ended else max(0.0, min(left, _LOOK))
         poll = select.poll()
         for fd in open_fds:

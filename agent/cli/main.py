@@ -25,6 +25,7 @@ examples:
   ota-agent approve                       let an update begin that waits for consent
   ota-agent scrub                         is the other slot still as it was installed?
   ota-agent doctor                        is anything on this device in the way of updates?
+  ota-agent health                        would a new system like this one be confirmed?
   ota-agent config check my.toml          is this configuration right?
   ota-agent demo                          a device and a server in a folder, to play with
 
@@ -155,6 +156,8 @@ def parser() -> ArgumentParser:
     doctor.add_argument("--all", action="store_true", help="also show what is in order")
     doctor.add_argument("--read-only", action="store_true", help="do not prove the boot environment by writing to it")
     _add_config(doctor)
+
+    _add_config(add("health", "health:health", "run the health checks now, as a new system on trial would"))
 
     _add_config(add("daemon", "main:_daemon", "run the service (systemd starts it)"))
     about = "A device and a server in a folder, to play with; ota-agent demo --help tells its options."

@@ -66,6 +66,10 @@ class Inbox:
         self._stop = True
         self._ring()
 
+    def stopping(self) -> bool:
+        """Whether the worker is to end: for work that cannot be interrupted by an exception."""
+        return self._stop
+
     def check(self) -> None:
         """Asks the server now instead of at the planned time."""
         self._check = True

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from agent.audit.port import Auditor, Unrecorded
@@ -33,6 +34,7 @@ from agent.daemon.memory import Memory
 from agent.daemon.network import Network
 from agent.daemon.poll_plan import CheckLimit
 from agent.daemon.presence import Presence
+from agent.daemon.probing import Prober
 from agent.daemon.record import Record
 from agent.daemon.resume import event_after_start, lost_success
 from agent.daemon.runner import Patience, Runner
@@ -92,6 +94,13 @@ class Daemon:
         )  # fmt: skip
         self._installers = Installers(spawn)
         self._bus = Bus(config.system.bus)
+        checks = partial(
+            choose,
+            config,
+            self._bus,
+            Prober(spawn, config, self.inbox.await_one),
+            stopping=self.inbox.stopping,
+        )
         context = Context(
             config=config,
             device=self._device,
@@ -100,8 +109,8 @@ class Daemon:
             installers=self._installers,
             inbox=self.inbox,
             clock=self._clock,
-            boot_checks=choose(config.health, None),
-            trial_checks=choose(config.health, server.contact if server else None),
+            boot_checks=checks(None),
+            trial_checks=checks(server.contact if server else None),
             memory=self._memory,
             tell=self.presence.tell,
             reset=lambda argument: reset(config.system.reboot_command, argument),

@@ -124,6 +124,15 @@ class Conversation:
         """
         self.child.channel.send({"op": "serve", "url": url, "size": size, "report": report}, fds=(fd,))
 
+    def connect(self, host: str, port: int) -> None:
+        """Opens a TCP connection and closes it at once; no proxy is used.
+
+        Raises:
+            EnvironmentFault: ``net.dns``, ``net.connect``, ``net.timeout``, or that the fetcher died.
+        """
+        self.child.channel.send({"op": "connect", "host": host, "port": port})
+        self._answer("connected")
+
     def _answer(self, expected: str) -> Frame:
         self._await(self.child, self._patience)
         frame = self.child.receive(_REST)

@@ -45,7 +45,7 @@ class Sessions:
             url=server.url,
             auth=read_token(server),
             identity=identity,
-            ca_pem=_authorities(server.ca_file),
+            ca_pem=authorities(server.ca_file),
             user=self._config.fetcher.user,
             connect_timeout=server.connect_timeout,
             read_timeout=server.read_timeout,
@@ -100,7 +100,12 @@ def expiry(chain: str) -> float | None:
         return None
 
 
-def _authorities(path: Path | None) -> str:
+def authorities(path: Path | None) -> str:
+    """The authorities of a server in PEM; empty stands for those of the system.
+
+    Raises:
+        ConfigError: ``config.ca-file``.
+    """
     if path is None:
         return ""
     hint = "set server.ca-file to a PEM file, or leave it out to use the system's CAs"

@@ -178,6 +178,10 @@ def write_config(
         "bootloader.boot-attempts": ATTEMPTS,
         "bootloader.boot-attempts-primary": ATTEMPTS,
         "health.commands": [[str(home / "run" / "health")]],
+        "health.directory": "health.d",
+        "health.boot-complete": False,  # the board has none, whatever the machine has that it is played on
+        "health.pstore": ["run/pstore"],
+        "health.bootstatus": "run/watchdog",
         "health.deadline": timing.deadline,
         "health.soak": timing.soak,
         "health.interval": timing.interval,

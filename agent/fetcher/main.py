@@ -4,6 +4,7 @@ Its standard input is a socket to the daemon. Messages, answered one after the o
 
 - ``session`` with the terms -> ``ok``. The first one gives up root.
 - ``request`` with method, url, headers, max_body and a body -> ``response`` with status, headers and a body.
+- ``connect`` with host and port -> ``connected`` when a TCP connection was accepted, which is closed again at once.
 - ``serve`` with url, size and one descriptor -> when its peer has closed, ``served`` with bytes and retries. With
   ``report``, a number of bytes, it says ``spent`` with bytes and retries so far each time so many more have come, and at
   least once a minute while any come.
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.errors import OtaError, explain
 from agent.fetcher import privileges
+from agent.fetcher.reach import reach
 from agent.fetcher.serve import Transfer
 from agent.fetcher.session import Session
 from agent.fetcher.terms import parse_terms
@@ -66,6 +68,9 @@ class Conversation:
             raise WireError("ipc.protocol", "the daemon asked before it opened a session", retryable=False)
         if frame.op == "request":
             return self._request(self._session, frame)
+        if frame.op == "connect":
+            reach(frame.text("host"), frame.number("port"), self._session.terms.connect_timeout)
+            return {"op": "connected"}, b""
         if frame.op == "serve":
             return self._serve(self._session, frame)
         raise WireError("ipc.protocol", "the daemon sent an unknown message", retryable=False)

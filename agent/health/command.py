@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.health.result import CheckResult, green, red
 from agent.process import Finished, run
@@ -16,17 +16,27 @@ class CommandCheck:
     Args:
         argv: program and arguments; no shell is involved.
         timeout: seconds, after which the command and all its children are killed.
+        name: of the check; None: made from the program's.
+        stopping: whether the answer is not wanted any more; then they are killed at once.
     """
 
-    def __init__(self, argv: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        timeout: float,
+        *,
+        name: str | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._argv = tuple(argv)
         self._timeout = timeout
-        self.name = f"command {os.path.basename(argv[0])}"
+        self._stopping = stopping
+        self.name = name if name is not None else f"command {os.path.basename(argv[0])}"
 
     def run(self) -> CheckResult:
         """Runs the command."""
         try:
-            done = run(self._argv, self._timeout)
+            done = run(self._argv, self._timeout, self._stopping)
         except OSError as error:
             return red(self.name, f"cannot be started: {error.strerror}")
         return green(self.name, done.last_line) if done.status == 0 else red(self.name, self._reason(done))

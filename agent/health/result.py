@@ -25,11 +25,13 @@ class Verdict:
         ok: it is healthy.
         failed: what was red last; empty when it is healthy.
         cancelled: nothing was decided, because somebody asked to stop.
+        late: the last round was green, but not soon enough; ``failed`` is then what was red before, if anything was.
     """
 
     ok: bool
     failed: tuple[CheckResult, ...] = ()
     cancelled: bool = False
+    late: bool = False
 
     @property
     def text(self) -> str:
@@ -44,7 +46,7 @@ class Check(Protocol):
 
     @property
     def name(self) -> str:
-        """Short and stable: ``units``, ``command example``, ``server``."""
+        """Short and stable: ``units``, ``command example``, ``mount /data``, ``server``."""
         ...
 
     def run(self) -> CheckResult:

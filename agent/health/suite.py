@@ -1,7 +1,8 @@
 """Runs the checks and decides: healthy is who stays green for the soak time before the deadline.
 
 1. A round runs every check, so that a verdict names all that is wrong.
-2. All checks must be green in every round for ``soak`` seconds; one red round starts the count again.
+2. All checks must be green for ``soak`` seconds. A red one starts the count again, but for its first ``retries`` failures
+   in a row; the round that decides must be green as a whole.
 3. The decision falls before the deadline: as soon as the soak time is over, or as soon as it can no longer be reached.
 """
 
@@ -20,19 +21,45 @@ class Suite:
 
     Args:
         checks: run one after the other, in this order.
+        retries: how often in a row a check may fail before it counts.
+        stopping: whether the daemon is to end: then the checks that are left are not run.
+        finish: called after each round, to end what the checks have started together.
     """
 
-    def __init__(self, checks: Sequence[Check]) -> None:
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        *,
+        retries: int = 0,
+        stopping: Callable[[], bool] = lambda: False,
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
         self._checks = tuple(checks)
+        self._retries = retries
+        self._stopping = stopping
+        self._finish = finish
 
     @property
     def names(self) -> tuple[str, ...]:
         """What is checked."""
         return tuple(check.name for check in self._checks)
 
-    def run_once(self) -> tuple[CheckResult, ...]:
-        """Runs every check once."""
-        return tuple(_run(check) for check in self._checks)
+    def run_once(self, seen: Callable[[CheckResult], None] = lambda _: None) -> tuple[CheckResult, ...]:
+        """Runs every check once; fewer when the daemon is to end.
+
+        Args:
+            seen: told each result as soon as it is known.
+        """
+        results: list[CheckResult] = []
+        try:
+            for check in self._checks:
+                if self._stopping():
+                    break
+                results.append(_run(check))
+                seen(results[-1])
+        finally:
+            self._finish()
+        return tuple(results)
 
     def evaluate(
         self,
@@ -42,6 +69,7 @@ class Suite:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         cancelled: Callable[[], bool] = lambda: False,
+        seen: Callable[[Sequence[CheckResult]], None] = lambda _: None,
     ) -> Verdict:
         """Watches the checks until they allow a verdict.
 
@@ -52,24 +80,33 @@ class Suite:
             clock: seconds that never jump.
             sleep: waits so many seconds, or less when something happens.
             cancelled: whether somebody asked to stop; looked at before each round.
+            seen: told the results of each round.
         """
         end = clock() + deadline
         green_since: float | None = None
         failed: tuple[CheckResult, ...] = ()
+        misses = [0] * len(self._checks)  # of each check, in a row
         while not cancelled():
-            red_now = tuple(result for result in self.run_once() if not result.ok)
+            results = self.run_once()
+            if self._stopping():  # on its way down a system looks sick
+                break
             now = clock()
-            if red_now:
-                failed, green_since = red_now, None
-            elif green_since is None:
+            seen(results)
+            red_now = tuple(result for result in results if not result.ok)
+            misses = [0 if result.ok else count + 1 for count, result in zip(misses, results, strict=True)]
+            failed = red_now or failed
+            if any(count > self._retries for count in misses):
+                green_since = None
+            elif green_since is None and not red_now:
                 green_since = now
             healthy_at = (now if green_since is None else green_since) + soak
             # Also a round that ended after the deadline is late: it proves nothing about the time before.
             if healthy_at > end or now > end or (red_now and now >= end):
-                return Verdict(ok=False, failed=failed or (_too_late(deadline, soak),))
-            if green_since is not None and now >= healthy_at:
+                late = () if red_now else (_too_late(deadline, soak),)
+                return Verdict(ok=False, failed=failed or late, late=not red_now)
+            if green_since is not None and not red_now and now >= healthy_at:
                 return Verdict(ok=True)
-            sleep(min(interval, (end if green_since is None else healthy_at) - now))
+            sleep(min(interval, (end if green_since is None or red_now else healthy_at) - now))
         return Verdict(ok=False, failed=failed, cancelled=True)
 
 

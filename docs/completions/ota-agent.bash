@@ -6,7 +6,7 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_ota_agent_config_subparsers=(show check)
-_shtab_ota_agent_subparsers=(status check install cancel approve deny scrub config doctor daemon demo version)
+_shtab_ota_agent_subparsers=(status check install cancel approve deny scrub config doctor health daemon demo version)
 
 _shtab_ota_agent_status_option_strings=(-h --help --json --bus --watch)
 _shtab_ota_agent_check_option_strings=(-h --help --json --bus)
@@ -19,6 +19,7 @@ _shtab_ota_agent_config_show_option_strings=(-h --help --json --defaults --confi
 _shtab_ota_agent_config_check_option_strings=(-h --help --json)
 _shtab_ota_agent_config_option_strings=(-h --help)
 _shtab_ota_agent_doctor_option_strings=(-h --help --json --all --read-only --config)
+_shtab_ota_agent_health_option_strings=(-h --help --json --config)
 _shtab_ota_agent_daemon_option_strings=(-h --help --config)
 _shtab_ota_agent_demo_option_strings=()
 _shtab_ota_agent_version_option_strings=(-h --help --json)
@@ -30,10 +31,11 @@ _shtab_ota_agent_deny_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_show___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_check_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_doctor___config_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_health___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_daemon___config_COMPGEN=_shtab_compgen_files
 
 _shtab_ota_agent_config_pos_0_choices=(show check)
-_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny scrub config doctor daemon demo version)
+_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny scrub config doctor health daemon demo version)
 
 _shtab_ota_agent_status__h_nargs=0
 _shtab_ota_agent_status___help_nargs=0
@@ -74,6 +76,9 @@ _shtab_ota_agent_doctor___help_nargs=0
 _shtab_ota_agent_doctor___json_nargs=0
 _shtab_ota_agent_doctor___all_nargs=0
 _shtab_ota_agent_doctor___read_only_nargs=0
+_shtab_ota_agent_health__h_nargs=0
+_shtab_ota_agent_health___help_nargs=0
+_shtab_ota_agent_health___json_nargs=0
 _shtab_ota_agent_daemon__h_nargs=0
 _shtab_ota_agent_daemon___help_nargs=0
 _shtab_ota_agent_version__h_nargs=0

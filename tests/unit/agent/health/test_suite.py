@@ -159,3 +159,64 @@ def test_healthy_means_green_all_through_the_soak_and_in_time(answers, deadline,
         assert time.now - first_green >= soak
     else:
         assert verdict.failed
+
+
+@pytest.mark.req("S07")
+def test_a_check_may_fail_so_often_in_a_row_before_it_counts():
+    time = Time()
+    check = Scripted("flap", [True, False, False, True, False, True])
+    verdict = Suite([check], retries=2).evaluate(60, 10, 2, time.clock, time.sleep)
+    assert verdict.ok
+    assert time.now - 1000 == pytest.approx(10), "the soak time did not start again"
+
+
+def test_one_failure_more_starts_the_soak_again():
+    time = Time()
+    verdict = Suite([Scripted("a", [True, False, False, False, True])], retries=2).evaluate(
+        60, 10, 2, time.clock, time.sleep
+    )
+    assert verdict.ok
+    assert time.now - 1000 == pytest.approx(8 + 10)
+
+
+@pytest.mark.req("S07")
+@pytest.mark.parametrize("soak", [0.0, 4.0])
+def test_retries_never_confirm_a_system_whose_check_is_red(soak):
+    time = Time()
+    assert not Suite([Scripted("a", [False])], retries=100).evaluate(20, soak, 2, time.clock, time.sleep).ok
+    after = Suite([Scripted("a", [True, False])], retries=100).evaluate(20, soak or 4, 2, time.clock, time.sleep)
+    assert not after.ok
+
+
+def test_a_system_that_is_green_too_late_is_told_from_one_that_is_sick():
+    assert not judge(Suite([Scripted("a", [False])]), Time()).late
+    verdict = judge(Suite([Scripted("a", [False] * 26 + [True])]), Time())
+    assert (verdict.late, [result.name for result in verdict.failed]) == (True, ["a"])
+    time = Time()
+    verdict = judge(Suite([Scripted("slow", [True], time, takes=61.0)]), time)
+    assert (verdict.late, [result.name for result in verdict.failed]) == (True, ["deadline"])
+
+
+@pytest.mark.req("S07")
+def test_a_daemon_that_is_to_end_runs_no_further_check_and_gives_no_verdict():
+    stop: list[bool] = []
+    first, second = Scripted("a", [False]), Scripted("b", [True])
+    run = first.run
+
+    def stopped() -> CheckResult:
+        stop.append(True)
+        return run()
+
+    first.run = stopped  # type: ignore[method-assign]
+    time = Time()
+    suite = Suite([first, second], stopping=lambda: bool(stop))
+    assert suite.evaluate(60, 10, 2, time.clock, time.sleep).cancelled
+    assert second.runs == 0
+
+
+def test_each_round_is_told_and_cleared_up_after():
+    time, ended, rounds = Time(), [], []
+    suite = Suite([Scripted("a", [True])], finish=lambda: ended.append(1))
+    suite.evaluate(60, 4, 2, time.clock, time.sleep, seen=rounds.append)
+    assert [[result.name for result in results] for results in rounds] == [["a"]] * 3
+    assert len(ended) == 3
