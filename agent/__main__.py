@@ -11,9 +11,12 @@ from importlib import import_module
 from pathlib import Path
 
 _PROGRAMS = {
-    "fetcher": "agent.fetcher.main", "installer": "agent.installer.main", "scrubber": "agent.installer.scrub",
+    "fetcher": "agent.fetcher.main",
+    "finder": "agent.media.finder",
     "inspector": "agent.rauc.inspector",
-}  # fmt: skip
+    "installer": "agent.installer.main",
+    "scrubber": "agent.installer.scrub",
+}
 
 
 def main() -> int:

@@ -172,6 +172,18 @@ class SlotSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """``[media]``: updates from what is plugged in. ``wait`` is in seconds."""
+
+    install: str
+    devices: tuple[str, ...]
+    filesystems: tuple[str, ...]
+    pattern: str
+    depth: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class HealthSettings:
     """``[health]``: what must be true before a new system is confirmed. Times are in seconds."""
 
@@ -209,6 +221,7 @@ class Config:
     bootloader: BootloaderSettings
     slots: tuple[SlotSettings, ...]
     health: HealthSettings
+    media: MediaSettings
     files: tuple[Path, ...]
 
 
@@ -337,6 +350,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         bootloader=BootloaderSettings(**section("bootloader")),
         slots=tuple(_slot(name, section(name)) for name in resolution.sections if name.startswith("slot.")),
         health=HealthSettings(**section("health")),
+        media=MediaSettings(**section("media")),
         files=files,
     )
 

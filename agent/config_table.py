@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from agent import config_values as kind
 from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
 from agent.config_health import HEALTH_SETTINGS
+from agent.config_media import MEDIA_SETTINGS
 from agent.config_network import NETWORK_SETTINGS
 from agent.config_row import REQUIRED, Setting
 from slots.model import TYPES
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, str] = {
     "fetcher": "The only process that talks to the network.",
     "bootloader": "Where the bootloader keeps its choice of slot.",
     "slot": "One table for each slot, `[slot.CLASS.INDEX]`, for example `[slot.rootfs.0]`.",
+    "media": "Updates from USB sticks and memory cards, see [offline](offline.md).",
     "health": "What must be true before a new system is confirmed.",
 }
 
@@ -336,4 +338,5 @@ SETTINGS: tuple[Setting, ...] = (
         "Only `boot-emmc`: how much of the boot partition may be used, because something else begins there; 0: all.",
     ),
     *HEALTH_SETTINGS,
+    *MEDIA_SETTINGS,
 )

@@ -275,6 +275,7 @@ OPTIONAL_TEXT = Kind('a text of at most 255 printable characters, or ""', _match
 WORD = Kind("a word of letters, digits, dot, hyphen and underscore", _matching(_WORD.pattern))
 OPTIONAL_WORD = Kind(WORD.expected + ', or ""', _matching(_WORD.pattern, empty=True))
 OPTIONAL_VARIANT = Kind('a text of 1 to 64 printable characters, or "" for none', _matching(r".{1,64}", empty=True))
+NAME_PATTERN = Kind("a pattern for file names, without a slash", _matching(r"[^/]{1,255}"))
 VERSION = Kind('a version, or "" for none', _matching(r"[A-Za-z0-9._+~:-]{1,255}", empty=True))
 OS_RELEASE_KEY = Kind("a key of os-release such as VERSION_ID", _matching(r"[A-Z][A-Z0-9_]{0,63}"))
 # Spring's StrictHttpFirewall, in front of hawkBit, refuses "//", ";", "%2F" and "\"; a plain name is safe everywhere.

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from typing import Protocol
 
-from agent.errors import BundleError, from_explained
+from agent.errors import BundleError, EnvironmentFault, from_explained
 from agent.wire import Channel, WireError
 
 PIECE = 256 * 1024  # bytes asked from a file at once; large enough that the loop costs nothing
@@ -52,12 +52,15 @@ class FileSource:
         """See Source."""
         if offset < 0 or length < 0 or offset + length > self._size:
             raise _truncated(offset, length, self._size)
-        data = os.pread(self._fd, length, offset)
+        data = b""
         while len(data) < length:
-            more = os.pread(self._fd, length - len(data), offset + len(data))
+            try:
+                more = os.pread(self._fd, length - len(data), offset + len(data))
+            except OSError as error:
+                raise _unreadable(offset + len(data), error) from error
             if not more:
                 raise _truncated(offset, length, offset + len(data))
-            data += more
+            data = data + more if data else more
         return data
 
     def stream(self, offset: int, length: int) -> Iterator[bytes]:
@@ -124,6 +127,15 @@ class RemoteSource:
             raise WireError("ipc.protocol", "the fetcher sent something that was not asked for")
         self._pending -= len(frame.body)
         return frame.body
+
+
+def _unreadable(offset: int, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        "bundle.read-failed",
+        "the bundle cannot be read from where it is",
+        details=f"offset {offset}: {error.strerror}",
+        resolution="if it is on a stick or a card, plug that in again; otherwise check the storage or the network mount",
+    )
 
 
 def _truncated(offset: int, length: int, size: int) -> BundleError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agent.audit.port import Auditor
 from agent.bus.calls import Bus
@@ -11,12 +12,16 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.daemon.children import Child, spawn
 from agent.daemon.device import Device
+from agent.daemon.handed import Handed
 from agent.daemon.inbox import Inbox
 from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.memory import Memory
 from agent.daemon.server import Server
 from agent.health.suite import Suite
+
+if TYPE_CHECKING:
+    from agent.media.station import Station
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Context:
     the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot, with the
     argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``spawn`` starts a
     process for one request. ``bus`` is for calls to other services; without a bus each is refused as ``unreachable``.
+    ``handed`` keeps what was handed over as an open file. ``media`` is None when nothing that is plugged in is looked at.
     """
 
     config: Config
@@ -45,6 +51,8 @@ class Context:
     audit: Auditor
     spawn: Callable[[str], Child] = spawn
     bus: Bus = field(default_factory=lambda: Bus("none"))
+    handed: Handed = field(default_factory=Handed)
+    media: Station | None = None
 
     def running_version(self) -> str:
         """The version of the running system: of the bundle it came from, else what it says of itself."""

@@ -74,6 +74,12 @@ PROPERTIES: tuple[Property, ...] = (
         "What the server offers, in its own words: `action`, `version`, `file`, `size`, `download`, `update`, `window`, and "
         "`metadata.KEY` for each; `consent` is `wanted` while somebody must approve it, and then `confirmed` or `denied`.",
     ),
+    Property(
+        "Media",
+        "a(ssss)",
+        [],
+        "What is plugged in, where it is looked for: device, path of a bundle on it or nothing, state and text.",
+    ),
     Property("BootId", "s", "", "Id of this boot; it changes with each boot."),
 )
 

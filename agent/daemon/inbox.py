@@ -7,7 +7,10 @@ import select
 import time
 import weakref
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from agent.daemon.handed import Given
 
 # poll(2) does not count the time for which the device was suspended. Who waits for longer looks at CLOCK_BOOTTIME in between.
 _LONGEST_WAIT = 600.0  # seconds
@@ -58,6 +61,7 @@ class Inbox:
         self._check = False
         self._cancel = False
         self._install = ""
+        self._given: Given | None = None
         self._scrub: tuple[str, int] | None = None
         self._consent: Consent | None = None
 
@@ -83,6 +87,11 @@ class Inbox:
     def install(self, path: str) -> None:
         """Installs a local bundle; ``path`` is absolute."""
         self._install = path
+        self._ring()
+
+    def install_given(self, given: Given) -> None:
+        """Installs a bundle that was handed over as an open file."""
+        self._given = given
         self._ring()
 
     def scrub(self, slot: str, number: int) -> None:
@@ -162,6 +171,13 @@ class Inbox:
             self._install = ""
         return path
 
+    def take_given(self) -> Given | None:
+        """The file that was handed over, once; None when there is none."""
+        given = self._given
+        if given is not None:  # as above
+            self._given = None
+        return given
+
     def take_scrub(self) -> tuple[str, int] | None:
         """What to read back, and the number of the scrub, once; None when nobody has asked."""
         asked = self._scrub
@@ -178,7 +194,7 @@ class Inbox:
 
     def asked(self) -> bool:
         """Whether a check, an installation, a scrub or somebody's consent is waiting to be taken."""
-        return self._check or bool(self._install) or self._scrub is not None or self._consent is not None
+        return self._check or self.install_asked() or self._scrub is not None or self._consent is not None
 
     def spoken_to(self) -> bool:
         """Whether a check, a cancellation or somebody's consent is waiting: what an update that waits can be told."""
@@ -186,7 +202,7 @@ class Inbox:
 
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""
-        return bool(self._install)
+        return bool(self._install) or self._given is not None
 
     def _ring(self) -> None:
         os.eventfd_write(self._event, 1)

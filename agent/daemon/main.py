@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.audit.port import Auditor, Unrecorded
 from agent.bus.calls import Bus
@@ -25,6 +26,7 @@ from agent.daemon.activities.watch import Watch
 from agent.daemon.attributes import own_attributes
 from agent.daemon.context import Context
 from agent.daemon.device import look_at
+from agent.daemon.handed import Handed
 from agent.daemon.healing import read_or_heal
 from agent.daemon.inbox import Inbox
 from agent.daemon.installers import Installers
@@ -44,6 +46,9 @@ from agent.daemon.store import Store
 from agent.errors import EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 from agent.process import run as run_program
+
+if TYPE_CHECKING:
+    from agent.media.station import Station
 
 _log = logging.getLogger(__name__)
 _RESET_COMMAND_PATIENCE = 60.0  # seconds
@@ -87,10 +92,11 @@ class Daemon:
             else None
         )
         self._resume(server)
+        handed = Handed()
         self.presence = Presence(
             self.inbox, self._device, self._knowledge, config.system.bus,
             has_server=bool(config.server.url), record=self._memory.record,
-            until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit,
+            until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
         )  # fmt: skip
         self._installers = Installers(spawn)
         self._bus = Bus(config.system.bus)
@@ -117,6 +123,8 @@ class Daemon:
             audit=self.audit,
             spawn=spawn,
             bus=self._bus,
+            handed=handed,
+            media=self._media(),
         )
         self._observe = observe
         self._runner = Runner(
@@ -196,6 +204,14 @@ class Daemon:
             return None
         booted = self._device.booted.bootname
         return lost_success(ending, booted=booted, others=others, manifest_hash=held.manifest_hash)
+
+    def _media(self) -> Station | None:
+        """Nothing of this is loaded where media are not looked for."""
+        if self.config.media.install == "off":
+            return None
+        from agent.media.start import start
+
+        return start(self.config, self._device, self._store)
 
     def _confirmed(self) -> str:
         return installed_by(self._knowledge, self._device)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from agent.audit.port import Auditor, Unrecorded
 from agent.daemon.activities.scrub import targets
 from agent.daemon.device import Device
+from agent.daemon.handed import Handed
 from agent.daemon.inbox import Consent, Inbox
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
@@ -45,6 +46,7 @@ class Presence:
         record: where the update stands that this start goes on with.
         until_check: asked before each check on demand: the seconds until one is allowed; 0 allows it and counts it.
         audit: records what was commanded, and what was refused.
+        handed: keeps what is handed over as an open file.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Presence:
         record: Record,
         until_check: Callable[[], float] = lambda: 0.0,
         audit: Auditor | None = None,
+        handed: Handed | None = None,
     ) -> None:
         self._inbox = inbox
         self._device = device
@@ -66,6 +69,7 @@ class Presence:
         self._has_server = has_server
         self._until_check = until_check
         self.audit = audit or Unrecorded()
+        self._handed = handed or Handed()
         self._state = record.state
         self._record = record
         self._service: BusService | None = None
@@ -196,14 +200,38 @@ class Presence:
             EnvironmentFault: ``update.busy``.
             BundleError: ``bundle.not-found``.
         """
+        self._require_idle()
+        if not Path(path).is_file():
+            raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
+        self._inbox.install(path)
+
+    def install_file(self, fd: int, name: str, options: Mapping[str, object]) -> None:
+        """Installs the bundle in an open file.
+
+        Args:
+            fd: of a regular file, opened for reading alone; it stays the caller's.
+            name: of the file, for people.
+            options: there are none yet.
+
+        Raises:
+            EnvironmentFault: ``update.busy``.
+            BundleError: ``install.descriptor``.
+            PolicyError: ``install.option``.
+        """
+        if options:
+            raise PolicyError(
+                "install.option", "there is no such option", details=", ".join(sorted(options))[:200],
+                resolution="install without it; what may be installed is configured, not asked for",
+            )  # fmt: skip
+        self._require_idle()
+        self._inbox.install_given(self._handed.keep(fd, name))
+
+    def _require_idle(self) -> None:
         if self._state is not State.IDLE or self._inbox.install_asked():
             raise EnvironmentFault(
                 "update.busy", "another update is under way", details=f"state {self._state.value}",
                 resolution="wait for it to end, or cancel it",
             )  # fmt: skip
-        if not Path(path).is_file():
-            raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
-        self._inbox.install(path)
 
     def cancel(self) -> None:
         """Gives up the update under way, or the scrub.

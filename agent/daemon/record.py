@@ -41,7 +41,7 @@ class Record:
     """
 
     state: State = State.IDLE
-    origin: str = ""  # "server" or "local"
+    origin: str = ""  # "server", "local" (a file) or "media" (a stick or a card)
     action_id: str = ""  # the server's
     href: str = ""  # link of the deployment document
     download: str = ""  # what the server allows: forced, attempt or skip
@@ -49,7 +49,7 @@ class Record:
     window: str = ""  # the server's maintenance window: available, unavailable, or empty when there is none
     consent: str = ""  # "given" when somebody on the device has approved
     told: int = 0  # the number of the last phase that the server was told of
-    url: str = ""  # of the bundle; or the path of a local one
+    url: str = ""  # of the bundle; or the path of a local one, or on its medium
     name: str = ""  # file name as announced
     size: int = 0
     sha256: str = ""  # as announced by the server; advisory, the signature decides

@@ -11,6 +11,7 @@ from agent.daemon.activities.scrub import scrub
 from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.watch import answer_cancel
 from agent.daemon.context import Context
+from agent.daemon.handed import Given
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
@@ -41,15 +42,13 @@ class Idle:
         context = self._context
         context.inbox.take_cancel()  # there is nothing to cancel
         self._confirmations.show()
+        entered = True
         while True:
             self._settle()
             holdings.note_use(context)
-            if path := context.inbox.take_install():
-                return Step(Event.OFFERED, Record(origin="local", url=path, name=Path(path).name))
-            if wanted := context.inbox.take_scrub():
-                scrub(context, *wanted)
-            if consent := context.inbox.take_consent():
-                self._confirmations.said(consent)
+            if (begun := self._asked() or self._plugged_in(entered=entered)) is not None:
+                return Step(Event.OFFERED, begun)
+            entered = False
             server = context.server
             asked = context.inbox.take_check()
             if server is not None and (asked or context.clock.boottime() >= server.plan.next_poll):
@@ -59,13 +58,41 @@ class Idle:
                     return Step(Event.OFFERED, offer)
             if context.inbox.asked():
                 continue  # it came while the server was being asked; the bell for it has been heard there
-            if server is None:
-                context.inbox.wait(None)
-            else:
-                context.tell(
-                    {"NextCheck": int(context.clock.wall() + server.plan.next_poll - context.clock.boottime())}
-                )
-                context.inbox.wait(server.plan.next_poll - context.clock.boottime())
+            self._wait()
+
+    def _asked(self) -> Record | None:
+        """Does what people have asked for, and returns the update that begins by that."""
+        context = self._context
+        if path := context.inbox.take_install():
+            return Record(origin="local", url=path, name=Path(path).name)
+        if (given := context.inbox.take_given()) is not None:
+            return handed_over(given)
+        if wanted := context.inbox.take_scrub():
+            scrub(context, *wanted)
+        consent = context.inbox.take_consent()
+        if consent is None:
+            return None
+        if context.media is not None and context.media.asks(consent):
+            return context.media.said(context, consent)
+        self._confirmations.said(consent)
+        return None
+
+    def _plugged_in(self, *, entered: bool) -> Record | None:
+        """The update that a medium brings."""
+        context = self._context
+        if context.media is None or context.inbox.install_asked():
+            return None
+        return context.media.look(context, entered=entered)
+
+    def _wait(self) -> None:
+        context = self._context
+        sources = () if context.media is None else (context.media,)
+        if context.server is None:
+            context.inbox.wait(None, sources)
+            return
+        left = context.server.plan.next_poll - context.clock.boottime()
+        context.tell({"NextCheck": int(context.clock.wall() + left)})
+        context.inbox.wait(left, sources)
 
     def _poll(self) -> Record | None:
         context, server = self._context, self._context.server
@@ -114,3 +141,10 @@ class Idle:
         if soon:
             _log.warning("action %s is offered again although it has ended %d times", action_id, ending.repeats + 1)
         return soon
+
+
+def handed_over(given: Given) -> Record:
+    """The update from an open file; whoever hands it over has agreed to it."""
+    return Record(
+        origin="local", url=given.path, name=given.name, size=given.size, artifact=given.identity, consent="now"
+    )

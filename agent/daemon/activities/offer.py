@@ -23,9 +23,14 @@ EXPECTED_VERSION = "ota-agent:version"
 
 def offered(context: Context, record: Record) -> Step:
     """Finds the bundle of the deployment, or looks at the local file."""
+    if record.origin == "media" and context.media is not None:
+        context.media.began(record)
+        return Step(Event.DONE, replace(record, download="forced", update="forced"))
     if record.origin == "local":
+        size = record.size
         try:
-            size = os.stat(record.url).st_size
+            if not record.artifact:  # otherwise an open file was handed over
+                size = os.stat(record.url).st_size
         except OSError as error:
             raise BundleError(
                 "bundle.not-found", "there is no such bundle", details=str(error), resolution="check the path",

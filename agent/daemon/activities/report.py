@@ -44,6 +44,8 @@ def reporting(context: Context, record: Record) -> Step:
         _log.info("version %s was downloaded, as assigned", record.version)
     else:
         _log.warning("update to %s: %s %s", record.version, record.outcome, reason.brief)
+    if not context.inbox.install_asked():  # another one may have been handed over already
+        context.handed.release()
     state_dir = context.config.system.state_dir
     remove_spools(state_dir, spool(state_dir, record) if record.outcome == "downloaded" else None)
     left = programs_directory(context.config)
@@ -64,7 +66,7 @@ def _tell_server(context: Context, server: Server, record: Record) -> None:
             server.say(last_word(record))
         server.deliver()
     if record.outcome == "success":  # of a set that was told before, another one takes the place
-        name = context.config.server.report_installed if record.origin == "local" else ""
+        name = context.config.server.report_installed if record.origin != "server" else ""
         server.installed(name, record.version)
 
 

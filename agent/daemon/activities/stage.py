@@ -19,7 +19,7 @@ from agent.daemon.policy import Device as DeviceFacts
 from agent.daemon.policy import Offer, check, highest
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
-from agent.errors import EnvironmentFault, PolicyError
+from agent.errors import BundleError, EnvironmentFault, PolicyError
 from agent.hawkbit.phases import QUARTERS, Phase, switching_text
 from agent.wire import Frame
 from slots.model import Group
@@ -50,12 +50,17 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
     for warning in _warnings(answer):
         _log.warning("bundle: %s", warning)
     offer = Offer(answer.text("compatible"), answer.text("version"), answer.text("manifest_hash"))
+    if record.origin == "media" and offer.manifest_hash != record.manifest_hash:  # what was chosen, or approved
+        raise BundleError(
+            "bundle.changed", "the bundle is not the one that was inspected", details=f"{record.url}: {offer.version}",
+            resolution="plug the medium in again; if this repeats, use another one",
+        )  # fmt: skip
     record = replace(record, version=offer.version, manifest_hash=offer.manifest_hash)
     record = _as_announced(context, record)
     if healthy and runs_already(context, record):
         _log.info("version %s of action %s runs already, and is confirmed", record.version, record.action_id)
         return Step(Event.PRESENT, replace(record, target=context.device.booted.bootname, outcome="success"))
-    check(offer, _facts(context), own_check=answer.header.get("install_check") is True)
+    check(offer, device_facts(context), own_check=answer.header.get("install_check") is True)
     chosen = target_group(context.device.groups, context.device.booted)
     if answer.header.get("handler") is not True:  # a handler knows for itself what goes where
         _fits(chosen.group, answer, _booted_devices(context))
@@ -204,7 +209,8 @@ def _warnings(answer: Frame) -> list[str]:
     return [str(each)[:300] for each in found[:8]] if isinstance(found, list) else []
 
 
-def _facts(context: Context) -> DeviceFacts:
+def device_facts(context: Context) -> DeviceFacts:
+    """What the policy needs to know of this device."""
     held = context.knowledge.content(context.device.booted.bootname)
     return DeviceFacts(
         compatible=context.device.compatible,

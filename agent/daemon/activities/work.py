@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +12,13 @@ from pathlib import Path
 from agent.clock import built, verification_time
 from agent.config import Config, KeyringSettings
 from agent.daemon.activities.watch import Watch
+from agent.daemon.children import Child
 from agent.daemon.context import Context
 from agent.daemon.device import variant_of
 from agent.daemon.inbox import HasFileno
 from agent.daemon.network import Conversation
 from agent.daemon.record import Record
-from agent.errors import BundleError, ConfigError, EnvironmentFault, OtaError, from_explained
+from agent.errors import ConfigError, EnvironmentFault, OtaError, from_explained
 from agent.wire import Frame
 from slots.device import resolve
 from slots.errors import SlotError
@@ -53,9 +53,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
     watch = Watch(context, record)
     if record.origin == "server" and record.attempts > 1:
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
-    # The installer first: it starts while the fetcher starts and talks to the server.
-    keep = request["op"] == "inspect"
-    with context.installers.lent(keep=keep) as installer, _source(context, record) as (fd, talk):
+    with _at_work(context, record, watch, keep=request["op"] == "inspect") as (installer, fd, talk):
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
         heard, silence = context.clock.boottime(), _silence(context, record)
         while True:
@@ -75,6 +73,19 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
             if talk is not None and talk.child in ready and _all_said(talk, context):
                 talk = None
             watch.look()
+
+
+@contextmanager
+def _at_work(
+    context: Context, record: Record, watch: Watch, *, keep: bool
+) -> Iterator[tuple[Child, int, Conversation | None]]:
+    if record.origin == "media":  # it may have to be waited for, and is closed last
+        with _source(context, record, watch) as (fd, talk), context.installers.lent(keep=keep) as installer:
+            yield installer, fd, talk
+        return
+    # The installer first: it starts while the fetcher starts and talks to the server.
+    with context.installers.lent(keep=keep) as installer, _source(context, record, watch) as (fd, talk):
+        yield installer, fd, talk
 
 
 def _fetcher_spoke(talk: Conversation, context: Context) -> bool:
@@ -98,7 +109,7 @@ def _all_said(talk: Conversation, context: Context) -> bool:
 
 
 def _silence(context: Context, record: Record) -> float:
-    if record.origin == "local":
+    if record.origin != "server":
         return _SILENCE
     server = context.config.server
     return _SILENCE + server.connect_timeout + 2 * server.read_timeout
@@ -117,17 +128,20 @@ def _reported(frame: Frame) -> EnvironmentFault | Exception:
 
 
 @contextmanager
-def _source(context: Context, record: Record) -> Iterator[tuple[int, Conversation | None]]:
+def _source(context: Context, record: Record, watch: Watch) -> Iterator[tuple[int, Conversation | None]]:
     """The bundle as a descriptor: an open file, or a socket to a fetcher that serves the recorded address."""
     if record.origin == "local":
-        try:
-            fd = os.open(record.url, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise BundleError("bundle.not-found", "the bundle cannot be opened", details=str(error)) from error
-        try:
+        with context.handed.opened(record) as fd:
             yield fd, None
-        finally:
-            os.close(fd)
+        return
+    if record.origin == "media":
+        if context.media is None:
+            raise ConfigError(
+                "media.off", "an update from a medium is recorded, but media are not looked for",
+                resolution="set media.install; the agent's log tells when media cannot be watched",
+            )  # fmt: skip
+        with context.media.source(context, record, watch) as fd:
+            yield fd, None
         return
     if context.server is None:
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")

@@ -62,6 +62,15 @@ def test_archives_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only(
 
 
 @pytest.mark.req("C09")
+def test_media_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
+    dropin = unit("ota-agent-media.conf")["Service"]
+    assert set(dropin) == {"SystemCallFilter", "RestrictAddressFamilies", "CapabilityBoundingSet"}
+    assert dropin["SystemCallFilter"].split()[0] == "@mount"
+    assert dropin["RestrictAddressFamilies"] == "AF_NETLINK"
+    assert set(dropin["CapabilityBoundingSet"].split()) == {"CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"}
+
+
+@pytest.mark.req("C09")
 def test_flash_memory_needs_a_drop_in_that_widens_the_sandbox_by_what_it_needs_only():
     service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-flash.conf")["Service"]
     assert set(dropin) == {"CapabilityBoundingSet", "ProtectKernelTunables"}
@@ -131,7 +140,7 @@ def test_the_example_configuration_is_right_and_complete():
     loaded = config.load([path])
     assert [slot.bootname for slot in loaded.slots if slot.bootname] == ["A", "B"]
     document = tomllib.loads(path.read_text())
-    assert set(document) | {"bundle", "encryption"} == {row.section.split(".")[0] for row in SETTINGS}
+    assert set(document) | {"bundle", "encryption", "media"} == {row.section.split(".")[0] for row in SETTINGS}
     users = (SYSTEMD / "ota-agent.sysusers").read_text()
     assert re.search(rf"^u {loaded.fetcher.user} ", users, re.MULTILINE)
 
