@@ -37,7 +37,7 @@ def make_device(room: Path, base: Path) -> Iterator[Callable[..., Device]]:
         yield make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def quiet(room: Path, base: Path) -> Iterator[Device]:
     """A device that is on and has nothing to do for the next hour; for tests that leave it so."""
     with Device(room / f"device-{next(_numbers)}", base, poll="01:00:00") as device:

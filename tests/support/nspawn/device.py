@@ -25,7 +25,7 @@ from support.disks import loop, mounted
 from support.nspawn.image import write
 from support.nspawn.machine import REBOOT, Machine
 from support.nspawn.network import Network
-from support.nspawn.system import COMPATIBLE, SIZE, System
+from support.nspawn.system import COMPATIBLE, SLOT_SIZE, System
 
 _T = TypeVar("_T")
 CONTROLLER = "board-1"
@@ -42,6 +42,7 @@ class Device:
         base: from ``image.make_base``.
         system: what is in slot A.
         settings: ``"section.key"`` and value, in place of those of ``_settings``.
+        files: what is in the root at every boot, whichever slot it is.
         poll: how often the server wants to be asked, ``HH:MM:SS``.
     """
 
@@ -52,9 +53,11 @@ class Device:
         system: System | None = None,
         *,
         settings: Mapping[str, object] | None = None,
-        poll: str = "00:00:01",
+        files: Mapping[str, str] | None = None,
+        poll: str = "01:00:00",
     ) -> None:
         self.directory, self._stack = directory, ExitStack()
+        self._files = dict(files or {})
         self.booted, self.boots = "", 0
         self.started: list[str] = []
         for name in ("etc", "state", "boot", "bundles", "slot"):
@@ -65,7 +68,7 @@ class Device:
             self.slots = {name: self._slot(name) for name in BOOTNAMES}
             (system or System("1.0.0")).image(directory / "slot-a")
             with (directory / "slot-a").open("r+b") as file:
-                file.truncate(SIZE)
+                file.truncate(SLOT_SIZE)
             self.flash = Flash(directory / "boot/uboot.env", {})
             left = {"BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"}
             self.flash.format({"BOOT_ORDER": "A B", **left})
@@ -80,7 +83,7 @@ class Device:
     def _slot(self, name: str) -> str:
         file = self.directory / f"slot-{name.lower()}"
         with file.open("wb") as empty:
-            empty.truncate(SIZE)
+            empty.truncate(SLOT_SIZE)
         return self._stack.enter_context(loop(file))
 
     def _server(self, poll: str) -> DevServer:
@@ -133,6 +136,7 @@ class Device:
         node = f"/dev/slot-{bootname.lower()}"
         copies = (f"/boot/uboot.env {offset:#x} {COPY_SIZE:#x}\n" for offset in (0, COPY_SIZE))
         files = {
+            **self._files,
             "etc/board/cmdline": f"console=ttyS0 root={node} ro ota.slot={bootname}\n",
             # A service with ProtectProc= sees a new /proc, and in it the boot id of the host.
             "etc/board/boot-id": f"{uuid.uuid4()}\n",
@@ -177,8 +181,10 @@ class Device:
         return self.server.upload(system.bundle(self.directory / "bundles"), version=system.version)
 
     def deploy(self, system: System) -> str:
-        """Publishes an update and gives it to the device; returns the id of the action."""
-        return self.server.assign(CONTROLLER, self.publish(system))
+        """Publishes an update, gives it to the device and lets it ask at once; returns the id of the action."""
+        action = self.server.assign(CONTROLLER, self.publish(system))
+        self.machine.run("systemctl", "reload", "ota-agent.service")
+        return action
 
     def wait_ended(self, action: str) -> str:
         """Lets the device live until the server has closed the action; returns the status."""
@@ -198,8 +204,8 @@ class Device:
 
     @property
     def state(self) -> str:
-        """The state in the daemon's record; empty before the first."""
-        return str(self.document("record").get("state", ""))
+        """The state in the daemon's record; a daemon that has none yet is idle."""
+        return str(self.document("record").get("state", "idle"))
 
     def document(self, name: str) -> Mapping[str, Any]:
         """A document of the state directory; empty before it is there."""

@@ -14,8 +14,8 @@ from support.nspawn.image import write_all
 
 MIB = 1024 * 1024
 COMPATIBLE = "nspawn-board"
-SIZE = 12 * MIB  # of an image
-_NOISE = 9 * MIB  # of it cannot be compressed, so that a download has something to do
+SLOT_SIZE = 12 * MIB
+_SPARE = 3 * MIB  # of an image, for what is not noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class System:
     Args:
         version: VERSION_ID of its os-release.
         files: path and text of what else it brings: units, configuration. Scripts are executable.
+        noise: MiB that cannot be compressed, at most 9, so that a download has something to do.
         boots: False leaves out what a bootloader looks for.
     """
 
     version: str
     files: Mapping[str, str] = field(default_factory=dict)
+    noise: int = 1
     boots: bool = True
 
     def image(self, path: Path) -> Path:
@@ -39,9 +41,10 @@ class System:
         with tempfile.TemporaryDirectory(prefix="ota-system-") as directory:
             tree = write_all(Path(directory), {**kernel, "etc/os-release": release, **self.files})
             tree.chmod(0o755)
-            (tree / "noise").write_bytes(random.Random(self.version).randbytes(_NOISE))
+            (tree / "noise").write_bytes(random.Random(self.version).randbytes(self.noise * MIB))
+            size = f"{(self.noise * MIB + _SPARE) // 1024}k"
             command = ["mke2fs", "-q", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-E", "root_owner=0:0"]
-            subprocess.run([*command, "-d", tree, path, f"{SIZE // MIB}M"], check=True, capture_output=True)
+            subprocess.run([*command, "-d", tree, path, size], check=True, capture_output=True)
         return path
 
     def bundle(self, directory: Path) -> Path:
