@@ -122,9 +122,17 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class FetcherSettings:
-    """``[fetcher]``: the user that talks to the network; empty to stay the same user."""
+    """``[fetcher]``: the user that talks to the network, empty to stay the same user; the socket that starts it."""
 
     user: str
+    socket: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallerSettings:
+    """``[installer]``: the socket that starts it."""
+
+    socket: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +226,7 @@ class Config:
     update: UpdateSettings
     server: ServerSettings
     fetcher: FetcherSettings
+    installer: InstallerSettings
     bootloader: BootloaderSettings
     slots: tuple[SlotSettings, ...]
     health: HealthSettings
@@ -242,7 +251,8 @@ def load(paths: Sequence[Path] | None = None, *, secrets: bool = True) -> Config
         _refuse(resolution.problems)
     config = _build(files, resolution)
     if secrets:
-        check_secrets(config.server)
+        socket = config.fetcher.socket
+        check_secrets(config.server, fetcher_has=socket is not None and socket.is_socket())
     return config
 
 
@@ -347,6 +357,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         update=UpdateSettings(**section("update")),
         server=ServerSettings(**section("server"), attributes=MappingProxyType(attributes)),
         fetcher=FetcherSettings(**section("fetcher")),
+        installer=InstallerSettings(**section("installer")),
         bootloader=BootloaderSettings(**section("bootloader")),
         slots=tuple(_slot(name, section(name)) for name in resolution.sections if name.startswith("slot.")),
         health=HealthSettings(**section("health")),

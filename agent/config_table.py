@@ -14,6 +14,7 @@ from agent.config_health import HEALTH_SETTINGS
 from agent.config_media import MEDIA_SETTINGS
 from agent.config_network import NETWORK_SETTINGS
 from agent.config_row import REQUIRED, Setting
+from agent.config_service import SOCKETS
 from slots.model import TYPES
 
 __all__ = ["DROP_IN_DIR", "MAIN_FILE", "REQUIRED", "SECTIONS", "SETTINGS", "VENDOR_DIR", "Setting"]
@@ -32,6 +33,7 @@ SECTIONS: Mapping[str, str] = {
     "server": "The update server (hawkBit DDI). Without `url` the device is updated from files only.",
     "server.attributes": "What the device tells the server about itself: any key, with a text.",
     "fetcher": "The only process that talks to the network.",
+    "installer": "The process that verifies bundles and writes them.",
     "bootloader": "Where the bootloader keeps its choice of slot.",
     "slot": "One table for each slot, `[slot.CLASS.INDEX]`, for example `[slot.rootfs.0]`.",
     "media": "Updates from USB sticks and memory cards, see [offline](offline.md).",
@@ -175,6 +177,7 @@ SETTINGS: tuple[Setting, ...] = (
     *DEPLOYMENT_SETTINGS,
     Setting("server.attributes", "*", kind.ATTRIBUTE, "", 'An attribute, for example `hw-revision = "C"`.'),
     Setting("fetcher", "user", kind.USER, "nobody", "The unprivileged user that talks to the network."),
+    *SOCKETS,
     Setting(
         "bootloader",
         "type",

@@ -2,7 +2,8 @@
 
 Read afresh for each conversation, so that what is replaced counts from the next one on. Whoever replaces a file may be halfway
 through just now, so that what is wrong with it ends no update at once: it is read again with the next try. The daemon reads
-them, because they are root's; what they are good for is decided in the fetcher.
+them, because they are root's; what they are good for is decided in the fetcher. Where systemd starts the fetcher, it gives
+credentials (``credential:NAME``) to that process, and the daemon never sees them.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ class Identity:
     """The device's certificate with those above it, and its private key, both in PEM."""
 
     chain: str = field(repr=False)  # the key may be in it
-    key: str = field(repr=False)
+    key: str | secret.Credential = field(repr=False)
 
 
-def check(server: ServerSettings) -> None:
+def check(server: ServerSettings, *, fetcher_has: bool = False) -> None:
     """Checks, as far as that is possible now, who may read the secrets.
+
+    Args:
+        server: the settings.
+        fetcher_has: systemd gives credentials to the fetcher, and not to this process.
 
     Raises:
         ConfigError: ``config.token-readable``, ``config.secret-readable``, ``config.secret-owner``,
@@ -47,13 +52,17 @@ def check(server: ServerSettings) -> None:
         (server.proxy_auth_file, "proxy password"),
     ):
         # Only the service has its credentials; a person who checks the configuration does not.
-        absent = isinstance(place, secret.Credential) and "CREDENTIALS_DIRECTORY" not in os.environ
+        absent = isinstance(place, secret.Credential) and (fetcher_has or "CREDENTIALS_DIRECTORY" not in os.environ)
         if place is not None and not absent:
             secret.check(place, what)
 
 
-def read_token(server: ServerSettings) -> tuple[str, str] | None:
+def read_token(server: ServerSettings, *, fetcher_has: bool = False) -> tuple[str, str | secret.Credential] | None:
     """Returns the scheme (``TargetToken`` or ``GatewayToken``) and the token for the server.
+
+    Args:
+        server: the settings.
+        fetcher_has: a credential is not read here, but returned as such.
 
     Raises:
         ConfigError: ``config.token-missing`` (no file, empty or unreadable), ``config.token-readable``,
@@ -64,6 +73,11 @@ def read_token(server: ServerSettings) -> tuple[str, str] | None:
         scheme, place = "GatewayToken", server.gateway_token_file
     if place is None:
         return None
+    return scheme, place if fetcher_has and isinstance(place, secret.Credential) else token_at(place)
+
+
+def token_at(place: secret.Place) -> str:
+    """Reads a token; raises as ``read_token`` does."""
     hint = "put one line with the token into it, and give it mode 0600"
     try:
         token = secret.read(place, "token", MAX_TOKEN_SIZE).decode("ascii").strip()
@@ -78,13 +92,17 @@ def read_token(server: ServerSettings) -> tuple[str, str] | None:
     if not token or len(token) > MAX_TOKEN_SIZE or not token.isprintable() or " " in token:
         brief = f"the token file {place} holds no token: one line of plain text"
         raise ConfigError("config.token-missing", brief, resolution=hint, retryable=True)
-    return scheme, token
+    return token
 
 
-def read_identity(server: ServerSettings) -> Identity | None:
+def read_identity(server: ServerSettings, *, fetcher_has: bool = False) -> Identity | None:
     """Returns the certificate and the key for the server.
 
     Whether they belong together is found out by the fetcher, because the daemon has no cryptography.
+
+    Args:
+        server: the settings.
+        fetcher_has: see ``read_token``.
 
     Raises:
         ConfigError: ``config.client-cert``, ``config.client-key``, ``config.secret-readable``, ``config.secret-owner``,
@@ -101,11 +119,16 @@ def read_identity(server: ServerSettings) -> Identity | None:
         raise _no_certificate(f"{server.client_cert}: {_why(error)}") from None
     if _CERTIFICATE not in chain or len(chain) > MAX_PEM:
         raise _no_certificate(f"{server.client_cert} is no PEM file with certificates, or larger than {MAX_PEM} bytes")
-    return Identity(chain, _key(server.client_key))
+    place = server.client_key
+    return Identity(chain, place if fetcher_has and isinstance(place, secret.Credential) else key_at(place))
 
 
-def read_proxy_login(server: ServerSettings) -> str:
+def read_proxy_login(server: ServerSettings, *, fetcher_has: bool = False) -> str | secret.Credential:
     """Returns ``user:password`` for the proxy; empty for none.
+
+    Args:
+        server: the settings.
+        fetcher_has: see ``read_token``.
 
     Raises:
         ConfigError: ``config.proxy-login``, ``config.secret-readable``, ``config.secret-owner``,
@@ -114,6 +137,11 @@ def read_proxy_login(server: ServerSettings) -> str:
     place = server.proxy_auth_file
     if place is None:
         return ""
+    return place if fetcher_has and isinstance(place, secret.Credential) else login_at(place)
+
+
+def login_at(place: secret.Place) -> str:
+    """Reads a login for the proxy; raises as ``read_proxy_login`` does."""
     hint = "put one line user:password into it"
     try:
         login = secret.read(place, "proxy password", MAX_TOKEN_SIZE).decode("utf-8").strip()
@@ -132,7 +160,8 @@ def read_proxy_login(server: ServerSettings) -> str:
     return login
 
 
-def _key(place: secret.Place) -> str:
+def key_at(place: secret.Place) -> str:
+    """Reads a private key; raises as ``read_identity`` does."""
     try:
         key = secret.read(place, "client key", MAX_PEM).decode("ascii")
     except (OSError, ValueError) as error:

@@ -47,7 +47,8 @@ def locate(place: Place) -> Path:
             "config.credential-missing",
             f"systemd has given this service no credential {place.name}",
             details=f"there is no such file in {directory}" if directory else "CREDENTIALS_DIRECTORY is not set",
-            resolution=f"add LoadCredential={place.name}:/path/to/it to ota-agent.service, or run this from the service",
+            resolution=f"add LoadCredential={place.name}:/path/to/it to ota-agent-fetch@.service (without fetcher.socket to "
+            "ota-agent.service), or run this from the service",
         )
     return path
 

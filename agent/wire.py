@@ -8,6 +8,7 @@ neither the fetcher nor the installer. What the frames mean is up to the two end
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -79,6 +80,11 @@ class Channel:
     def fileno(self) -> int:
         """For ``select``."""
         return self._sock.fileno()
+
+    def hang_up(self) -> None:
+        """Says that nothing more will be said; what the peer still says is kept."""
+        with contextlib.suppress(OSError):  # the peer was faster
+            self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Closes the socket; the peer sees the end of the conversation."""

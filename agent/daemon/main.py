@@ -20,6 +20,7 @@ from agent.bus.calls import Bus
 from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
 from agent.daemon import children, notify
+from agent.daemon.activated import Sockets
 from agent.daemon.activities import activities
 from agent.daemon.activities.holdings import installed_by
 from agent.daemon.activities.watch import Watch
@@ -60,7 +61,7 @@ class Daemon:
     Args:
         config: see ``agent.config``.
         clock: time.
-        spawn: starts a child.
+        spawn: starts a child where systemd does not (``agent.daemon.activated``).
         observe: told each record as its state is entered; tests use it to strike at an exact moment.
 
     Raises:
@@ -85,7 +86,9 @@ class Daemon:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
         self.audit: Auditor = Unrecorded()
-        network = Network(spawn, Sessions(config, self._clock.wall), self.inbox.await_one)
+        start = Sockets({"fetcher": config.fetcher.socket, "installer": config.installer.socket}, spawn)
+        sessions = Sessions(config, self._clock.wall, lambda: start.activated("fetcher"))
+        network = Network(start, sessions, self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes, self._confirmed)
             if config.server.url
@@ -98,7 +101,7 @@ class Daemon:
             has_server=bool(config.server.url), record=self._memory.record,
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
         )  # fmt: skip
-        self._installers = Installers(spawn)
+        self._installers = Installers(start)
         self._bus = Bus(config.system.bus)
         checks = partial(
             choose,
@@ -121,7 +124,7 @@ class Daemon:
             tell=self.presence.tell,
             reset=lambda argument: reset(config.system.reboot_command, argument),
             audit=self.audit,
-            spawn=spawn,
+            spawn=start,
             bus=self._bus,
             handed=handed,
             media=self._media(),

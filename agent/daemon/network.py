@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from agent.credentials import Identity
 from agent.daemon.children import Child
 from agent.errors import EnvironmentFault, from_explained
+from agent.secret import Credential
 from agent.wire import Frame
 
 MAX_DOCUMENT = 1024 * 1024
@@ -24,18 +25,19 @@ class Session:
     """What a fetcher must know before it may do anything; secrets are read anew for each conversation.
 
     ``auth`` is the scheme (``TargetToken`` or ``GatewayToken``) and the token, or None; ``identity`` the certificate and key
-    to use instead. ``proxy_login`` is ``user:password``. Times are in seconds, rates in bytes per second.
+    to use instead. ``proxy_login`` is ``user:password``. Instead of a secret there may be the credential that the fetcher has
+    from systemd. Times are in seconds, rates in bytes per second.
     """
 
     url: str
-    auth: tuple[str, str] | None = field(repr=False)
+    auth: tuple[str, str | Credential] | None = field(repr=False)
     ca_pem: str
     user: str
     connect_timeout: float
     read_timeout: float
     identity: Identity | None = None
     proxy: str = ""
-    proxy_login: str = field(default="", repr=False)
+    proxy_login: str | Credential = field(default="", repr=False)
     download_auth: bool = True
     max_rate: int = 0
     slow_rate: int = 1024
@@ -47,19 +49,23 @@ class Session:
         return {
             "op": "session",
             "origin": f"{parts.scheme}://{parts.netloc}",
-            "auth": {"scheme": self.auth[0], "token": self.auth[1]} if self.auth else None,
+            "auth": {"scheme": self.auth[0], "token": _secret(self.auth[1])} if self.auth else None,
             "ca_pem": self.ca_pem,
             "user": self.user,
             "connect_timeout": self.connect_timeout,
             "read_timeout": self.read_timeout,
-            "identity": {"chain": self.identity.chain, "key": self.identity.key} if self.identity else None,
+            "identity": {"chain": self.identity.chain, "key": _secret(self.identity.key)} if self.identity else None,
             "proxy": self.proxy,
-            "proxy_login": self.proxy_login,
+            "proxy_login": _secret(self.proxy_login),
             "download_auth": self.download_auth,
             "max_rate": self.max_rate,
             "slow_rate": self.slow_rate,
             "slow_time": self.slow_time,
         }
+
+
+def _secret(value: str | Credential) -> str | dict[str, str]:
+    return {"credential": value.name} if isinstance(value, Credential) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,15 @@ class Sessions:
     Args:
         config: see ``agent.config``.
         wall: seconds since 1970.
+        fetcher_has: whether systemd gives credentials to the fetcher instead of this process.
     """
 
-    def __init__(self, config: Config, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, wall: Callable[[], float], fetcher_has: Callable[[], bool] = lambda: False
+    ) -> None:
         self._config = config
         self._wall = wall
+        self._fetcher_has = fetcher_has
         self._warned = float("-inf")
 
     def __call__(self) -> Session:
@@ -37,20 +41,20 @@ class Sessions:
         Raises:
             ConfigError: ``config.ca-file``, and what ``agent.credentials`` raises.
         """
-        server = self._config.server
-        identity = read_identity(server)
+        server, there = self._config.server, self._fetcher_has()
+        identity = read_identity(server, fetcher_has=there)
         if identity is not None:
             self._warn(identity)
         return Session(
             url=server.url,
-            auth=read_token(server),
+            auth=read_token(server, fetcher_has=there),
             identity=identity,
             ca_pem=authorities(server.ca_file),
             user=self._config.fetcher.user,
             connect_timeout=server.connect_timeout,
             read_timeout=server.read_timeout,
             proxy=server.proxy,
-            proxy_login=read_proxy_login(server),
+            proxy_login=read_proxy_login(server, fetcher_has=there),
             download_auth=server.download_auth,
             max_rate=server.max_rate,
             slow_rate=server.slow_rate,

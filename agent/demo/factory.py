@@ -171,6 +171,8 @@ def write_config(
         "server.connect-timeout": 5,
         "server.read-timeout": 10,
         "fetcher.user": fetcher_user(),
+        "fetcher.socket": "",  # not those of an agent that this machine may have
+        "installer.socket": "",
         "bootloader.type": "uboot",
         "bootloader.fw-env-config": "fw_env.config",
         "bootloader.grubenv": "grubenv",

@@ -15,17 +15,17 @@ Anything can be answered with ``error`` instead. When the daemon goes, this proc
 from __future__ import annotations
 
 import os
-import select
 import socket
-import threading
 from collections.abc import Mapping, Sequence
 
 from agent.errors import OtaError, explain
 from agent.fetcher import privileges
+from agent.fetcher.credentials import with_credentials
 from agent.fetcher.reach import reach
 from agent.fetcher.serve import Transfer
 from agent.fetcher.session import Session
 from agent.fetcher.terms import parse_terms
+from agent.hangup import watch
 from agent.wire import MAX_BODY, Channel, Frame, WireError
 
 MAX_SIZE = 1 << 40  # bytes of one bundle
@@ -76,7 +76,7 @@ class Conversation:
         raise WireError("ipc.protocol", "the daemon sent an unknown message", retryable=False)
 
     def _begin(self, frame: Frame) -> tuple[Mapping[str, object], bytes]:
-        terms = parse_terms(frame.header)
+        terms = parse_terms(with_credentials(frame.header))
         privileges.become(terms.user)
         if self._session is not None:
             self._session.close()
@@ -137,18 +137,6 @@ def _close(fds: Sequence[int]) -> None:
 def _unforeseen(error: Exception) -> Mapping[str, object]:
     """Like ``explain``, but without the exception's text: a library might quote a header in it."""
     return {**explain(error), "details": type(error).__name__}
-
-
-def watch(fd: int) -> None:
-    """Ends this process when the other end of ``fd`` is closed, from a thread, without reading from it."""
-
-    def wait() -> None:
-        poll = select.poll()
-        poll.register(fd, select.POLLRDHUP)
-        poll.poll()
-        os._exit(0)
-
-    threading.Thread(target=wait, name="watch", daemon=True).start()
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -14,7 +15,10 @@ _M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 def confine() -> str:
-    """Dies with the daemon, cannot gain privileges, dumps no core and, when root, has a network namespace of its own.
+    """Dies with the daemon, cannot gain privileges, dumps no core and has no network.
+
+    A unit of systemd has seen to the network already: whoever cannot make a socket for it needs no empty namespace. Else
+    root gets a network namespace of its own.
 
     Returns:
         An empty string, or what could not be done and why.
@@ -23,11 +27,24 @@ def confine() -> str:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not _may_connect():
+        return ""
     if os.geteuid() != 0:
         return "no network namespace: the daemon is not root"
     if libc.unshare(_CLONE_NEWNET) != 0:
         return f"no network namespace: {os.strerror(ctypes.get_errno())}"
     return ""
+
+
+def _may_connect() -> bool:
+    """Whether this process can make a socket of the Internet."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.socket(family, socket.SOCK_DGRAM).close()
+        except OSError:  # no such protocol in the kernel, or a filter of system calls (RestrictAddressFamilies=)
+            continue
+        return True
+    return False
 
 
 def share_one_heap() -> None:

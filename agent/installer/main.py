@@ -29,6 +29,7 @@ from agent.bundle.source import FileSource, RemoteSource, Source
 from agent.bundle.trust import TrustPolicy
 from agent.bundle.verify import PlainProof, VerifiedBundle, is_detached, verify_bundle
 from agent.errors import BundleError, explain
+from agent.hangup import watch
 from agent.installer.confine import confine, share_one_heap
 from agent.installer.permission import Permission, permission
 from agent.installer.spool import spool
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
         return 2
     restriction = confine()
     share_one_heap()
+    watch(0)
     channel = Channel(socket.socket(fileno=os.dup(0)), "daemon")
     proof: PlainProof | None = None
     try:

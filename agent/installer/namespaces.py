@@ -64,7 +64,7 @@ def start_apart(argv: Sequence[str], environment: Mapping[str, str]) -> subproce
                 cwd="/",
                 umask=_UMASK,
                 start_new_session=True,
-                preexec_fn=_in_child,  # noqa: PLW1509 - no other thread lives while the installer runs a program
+                preexec_fn=_in_child,  # noqa: PLW1509 - the only other thread sleeps in poll(2), see agent/hangup.py
             )
         except subprocess.SubprocessError as error:
             raise not_confined("no mount namespace for a program") from error

@@ -131,5 +131,5 @@ def not_confined(details: str) -> ConfigError:
     """The refusal to run a program without walls around it."""
     return ConfigError(
         "hook.not-confined", "programs of the bundle cannot be kept apart from the system", details=details,
-        resolution="run the agent as root, with the drop-in ota-agent-hooks.conf for its service (docs/hooks.md)",
+        resolution="run the agent as root, with the drop-in ota-agent-hooks.conf for its installer (docs/hooks.md)",
     )  # fmt: skip

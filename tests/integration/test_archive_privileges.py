@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -38,9 +39,8 @@ except SlotError as error:
 
 
 def capabilities(name: str) -> list[str]:
-    (line,) = [
-        line for line in (ROOT / "systemd" / name).read_text().splitlines() if line.startswith("CapabilityBoundingSet=")
-    ]
+    lines = (ROOT / "systemd" / name).read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("CapabilityBoundingSet=")]
     return line.partition("=")[2].lower().replace("cap_", "+").split()
 
 
@@ -48,8 +48,8 @@ def capabilities(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("files", "outcome"),
     [
-        (["ota-agent.service", "ota-agent-archives.conf"], ""),
-        (["ota-agent-archives.conf"], "slot.mount-forbidden"),
+        (["ota-agent-install@.service", "ota-agent-archives.conf"], ""),
+        (["ota-agent-install@.service"], "slot.mount-forbidden"),
     ],
 )
 def test_with_these_capabilities_an_archive_is(files: list[str], outcome: str, tmp_path: Path) -> None:
@@ -61,3 +61,25 @@ def test_with_these_capabilities_an_archive_is(files: list[str], outcome: str, t
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert (done.stderr.strip(), done.returncode) == (outcome, 1 if outcome else 0)
+
+
+RESIZED = """
+import sys
+sys.path[:0] = ["tests"]
+from support.handling import content_of, install, slot_on
+install(slot_on(sys.argv[1], "ext4", resize=True), content_of(open(sys.argv[2], "rb").read(), "ext4"))
+"""
+
+
+@pytest.mark.req("C15")
+def test_the_installer_needs_no_capability_for_an_image_that_is_enlarged(tmp_path: Path) -> None:
+    image = sized(tmp_path / "rootfs.ext4", 4 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    assert capabilities("ota-agent-install@.service") == []
+    with loop(sized(tmp_path / "disk", 12 * MIB)) as device:
+        subprocess.run(
+            ["setpriv", "--bounding-set=-all", sys.executable, "-c", RESIZED, device, str(image)], cwd=ROOT, check=True
+        )
+        told = subprocess.run(["dumpe2fs", "-h", device], capture_output=True, text=True, check=True).stdout
+    blocks, size = (int(re.search(rf"^Block {what}: +(\d+)", told, re.MULTILINE)[1]) for what in ("count", "size"))  # type: ignore[index]
+    assert blocks * size > 8 * MIB

@@ -224,6 +224,7 @@ def test_the_table_and_the_dataclasses_name_the_same_settings():
         "update": config.UpdateSettings,
         "server": config.ServerSettings,
         "fetcher": config.FetcherSettings,
+        "installer": config.InstallerSettings,
         "bootloader": config.BootloaderSettings,
         "health": config.HealthSettings,
         "slot": config.SlotSettings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import shutil
 import subprocess
@@ -16,13 +15,27 @@ from agent.config_table import SETTINGS
 from agent.daemon.dbus_names import BUS_NAME, MANAGER
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
+SOCKETS = [("ota-agent-fetch", "fetcher", "fetcher"), ("ota-agent-install", "installer", "installer")]
 
 
-def unit(name: str) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None, strict=True, delimiters="=", comment_prefixes="#")
-    parser.optionxform = str
-    parser.read_string((SYSTEMD / name).read_text())
-    return parser
+def unit(name: str) -> dict[str, dict[str, str]]:
+    """Sections and their settings; what is assigned repeatedly is one text, as for systemd the lists add up."""
+    sections: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for line in (SYSTEMD / name).read_text().splitlines():
+        if line.startswith("["):
+            current = sections.setdefault(line.strip("[]"), {})
+        elif line and not line.startswith("#"):
+            key, equals, value = line.partition("=")
+            assert equals, line
+            current[key] = f"{current[key]} {value}" if key in current else value
+    return sections
+
+
+def units_in(directory: Path) -> list[Path]:
+    """Copies of all units, as files that systemd finds side by side."""
+    names = [each for each in SYSTEMD.iterdir() if each.suffix in (".service", ".socket", ".timer")]
+    return [Path(shutil.copy(each, directory)) for each in names if each.name.startswith("ota-agent")]
 
 
 def test_the_folder_is_no_python_package():
@@ -36,29 +49,70 @@ def test_the_service_is_confined_and_can_still_do_its_work():
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
     assert service["ProtectSystem"] == "strict"
     assert service["NoNewPrivileges"] == "yes"
-    assert service["RestrictNamespaces"] == "net", "the installer gives up its network"
-    assert "AF_INET" in service["RestrictAddressFamilies"]
-    assert {"CAP_SETUID", "CAP_SETGID", "CAP_KILL"} <= set(service["CapabilityBoundingSet"].split()), "the fetcher"
+    assert "AF_INET" not in service["RestrictAddressFamilies"], "the fetcher has a unit of its own"
+    assert service["CapabilityBoundingSet"] == "CAP_DAC_READ_SEARCH"
     for forbidden in ("PrivateDevices", "PrivateNetwork", "PrivateTmp", "MemoryDenyWriteExecute", "ProtectClock"):
         assert forbidden not in service
 
 
 @pytest.mark.req("C09")
-def test_programs_of_bundles_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
-    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-hooks.conf")["Service"]
-    assert dropin["RestrictNamespaces"] == "net mnt pid"
-    assert dropin["SystemCallFilter"] == "@mount"
-    assert "@mount" not in service["SystemCallFilter"]
-    assert set(dropin) == {"RestrictNamespaces", "SystemCallFilter", "CapabilityBoundingSet"}
-    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+def test_the_watchdog_costs_at_most_one_wake_up_in_half_a_minute():
+    assert int(unit("ota-agent.service")["Service"]["WatchdogSec"]) >= 60
+
+
+@pytest.mark.req("C15")
+@pytest.mark.parametrize(("name", "section", "program"), SOCKETS)
+def test_a_socket_is_where_the_daemon_looks_and_for_root_only(name: str, section: str, program: str):
+    listening = unit(f"{name}.socket")["Socket"]
+    (path,) = [row.default for row in SETTINGS if (row.section, row.key) == (section, "socket")]
+    assert (listening["ListenStream"], listening["SocketMode"], listening["Accept"]) == (path, "0600", "yes")
+    service = unit(f"{name}@.service")["Service"]
+    assert service["ExecStart"] == f"/usr/bin/ota-agent {program}"
+    assert (service["StandardInput"], service["StandardOutput"]) == ("socket", "null"), (
+        "else it would write to the daemon"
+    )
+    assert name + ".socket" in unit("ota-agent.service")["Unit"]["Wants"].split()
+
+
+@pytest.mark.req("C15")
+def test_who_has_the_network_has_no_device_and_who_has_devices_has_no_network():
+    fetch, install = unit("ota-agent-fetch@.service")["Service"], unit("ota-agent-install@.service")["Service"]
+    assert (fetch["DynamicUser"], fetch["PrivateDevices"], fetch["ProtectSystem"]) == ("yes", "yes", "strict")
+    assert not {"ReadWritePaths", "StateDirectory", "DeviceAllow"} & set(fetch)
+    assert (install["PrivateNetwork"], install["RestrictAddressFamilies"]) == ("yes", "AF_UNIX")
+    assert (install["DevicePolicy"], install["DeviceAllow"]) == ("closed", "block-* rw")
+    assert fetch["CapabilityBoundingSet"] == install["CapabilityBoundingSet"] == ""
+
+
+def test_never_two_installers_write():
+    assert unit("ota-agent-install.socket")["Socket"]["MaxConnections"] == "1"
 
 
 @pytest.mark.req("C09")
-def test_archives_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
-    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-archives.conf")["Service"]
-    assert set(dropin) == {"SystemCallFilter", "CapabilityBoundingSet", "RestrictSUIDSGID"}
-    assert dropin["SystemCallFilter"].split()[0] == "@mount"
-    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+@pytest.mark.parametrize(
+    ("name", "opened"),
+    [
+        ("hooks", {"RestrictNamespaces", "SystemCallFilter", "CapabilityBoundingSet", "MemoryDenyWriteExecute"}),
+        ("archives", {"SystemCallFilter", "CapabilityBoundingSet", "RestrictSUIDSGID"}),
+        ("flash", {"CapabilityBoundingSet", "DeviceAllow", "ProtectKernelTunables"}),
+    ],
+)
+def test_what_only_some_slots_need_is_a_drop_in_of_the_installer(name: str, opened: set[str]):
+    service, dropin = unit("ota-agent-install@.service")["Service"], unit(f"ota-agent-{name}.conf")["Service"]
+    assert set(dropin) == opened
+    assert "@mount" not in service["SystemCallFilter"]
+    for key in opened - {"SystemCallFilter", "CapabilityBoundingSet", "DeviceAllow"}:
+        assert dropin[key] != service[key]
+    assert (
+        f"/etc/systemd/system/ota-agent-install@.service.d/{name}.conf"
+        in (SYSTEMD / f"ota-agent-{name}.conf").read_text()
+    )
+
+
+def test_checks_that_use_the_network_are_a_drop_in_of_the_daemon():
+    dropin = unit("ota-agent-health.conf")["Service"]
+    assert dict(dropin) == {"RestrictAddressFamilies": "AF_INET AF_INET6", "IPAddressDeny": ""}
+    assert unit("ota-agent.service")["Service"]["IPAddressDeny"] == "any"
 
 
 @pytest.mark.req("C09")
@@ -70,12 +124,14 @@ def test_media_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
     assert set(dropin["CapabilityBoundingSet"].split()) == {"CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"}
 
 
-@pytest.mark.req("C09")
-def test_flash_memory_needs_a_drop_in_that_widens_the_sandbox_by_what_it_needs_only():
-    service, dropin = unit("ota-agent.service")["Service"], unit("ota-agent-flash.conf")["Service"]
-    assert set(dropin) == {"CapabilityBoundingSet", "ProtectKernelTunables"}
-    assert dropin["ProtectKernelTunables"] == "no" != service["ProtectKernelTunables"]
-    assert not set(dropin["CapabilityBoundingSet"].split()) & set(service["CapabilityBoundingSet"].split())
+@pytest.mark.req("C15")
+def test_any_unit_can_veto_a_boot():
+    veto = unit("ota-agent-boot-complete.service")
+    assert veto["Unit"]["Requires"] == veto["Unit"]["After"] == "boot-complete.target"
+    assert veto["Unit"]["DefaultDependencies"] == "no", (
+        "a veto may come after multi-user.target, which must not wait for us"
+    )
+    assert "ota-agent-boot-complete.service" in unit("ota-agent.service")["Unit"]["Wants"].split()
 
 
 def test_variables_of_the_firmware_need_a_drop_in_that_opens_nothing_else():
@@ -100,22 +156,17 @@ def test_the_state_directory_is_that_of_the_settings():
     assert service["StateDirectoryMode"] == "0700"
 
 
-def test_systemd_itself_finds_nothing_wrong(tmp_path):
-    """Where systemd-analyze is there; everywhere else the other tests read the file."""
-    analyze = shutil.which("systemd-analyze")
-    text = (SYSTEMD / "ota-agent.service").read_text()
-    assert re.fullmatch(r"(\[\w+\]|[A-Z]\w+=.*|#.*|)(\n(\[\w+\]|[A-Z]\w+=.*|#.*|))*", text)
-    if analyze:
-        path = tmp_path / "ota-agent.service"
-        path.write_text(text.replace("/usr/bin/ota-agent daemon", "/bin/true").replace("man:ota-agent(1)", "man:sh(1)"))
-        done = subprocess.run(
-            [analyze, "verify", "--man=no", "--recursive-errors=no", str(path)],
-            check=False,
-            capture_output=True,
-            text=True,
+def test_systemd_itself_finds_nothing_wrong(tmp_path: Path):
+    for path in units_in(tmp_path):
+        text = path.read_text()
+        path.write_text(
+            re.sub(r"^ExecStart=/usr/(bin|lib)/ota-agent.*", "ExecStart=/bin/true", text, flags=re.MULTILINE)
         )
-        assert "ota-agent.service" not in done.stderr, done.stderr
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *sorted(tmp_path.iterdir())],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_activation_starts_the_service():
@@ -140,7 +191,9 @@ def test_the_example_configuration_is_right_and_complete():
     loaded = config.load([path])
     assert [slot.bootname for slot in loaded.slots if slot.bootname] == ["A", "B"]
     document = tomllib.loads(path.read_text())
-    assert set(document) | {"bundle", "encryption", "media"} == {row.section.split(".")[0] for row in SETTINGS}
+    assert set(document) | {"bundle", "encryption", "installer", "media"} == {
+        row.section.split(".")[0] for row in SETTINGS
+    }
     users = (SYSTEMD / "ota-agent.sysusers").read_text()
     assert re.search(rf"^u {loaded.fetcher.user} ", users, re.MULTILINE)
 

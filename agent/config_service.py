@@ -1,0 +1,24 @@
+"""The settings that say how the agent lives with a service manager: sockets, restarts, leaving when idle. Pure."""
+
+from __future__ import annotations
+
+from agent import config_values as kind
+from agent.config_row import Setting
+
+SOCKETS: tuple[Setting, ...] = (
+    Setting(
+        "fetcher",
+        "socket",
+        kind.OPTIONAL_PATH,
+        "/run/ota-agent/fetch.sock",
+        "The socket of `ota-agent-fetch.socket`: where it is, systemd starts each fetcher in a sandbox of its own, and `user` "
+        "does not count. Where it is not, or with an empty text, the fetcher is a child of the daemon.",
+    ),
+    Setting(
+        "installer",
+        "socket",
+        kind.OPTIONAL_PATH,
+        "/run/ota-agent/install.sock",
+        "The socket of `ota-agent-install.socket`: as above.",
+    ),
+)
