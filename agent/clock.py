@@ -55,7 +55,12 @@ class Clock(Protocol):
 def moment(clock: Clock) -> int | None:
     """Now in milliseconds since 1970, if that may be told to a server; None when the date is not to be trusted."""
     wall = clock.wall()
-    return int(wall * 1000) if clock.synchronised() and _EARLIEST <= wall < _LATEST else None
+    return int(wall * 1000) if clock.synchronised() and plausible(wall) else None
+
+
+def plausible(wall: float) -> bool:
+    """Whether it can be that date, in seconds since 1970: a clock without a battery starts long ago."""
+    return _EARLIEST <= wall < _LATEST
 
 
 def offset_ms(clock: Clock) -> int:

@@ -281,6 +281,13 @@ CODES: dict[str, tuple[int, str]] = {
     "rauc.slot-unknown": (2665, "there is no such slot that could be marked"),
     "rauc.mark-unknown": (2666, "a slot can be marked as good, bad or active only"),
     "rauc.inspect-failed": (2667, "the bundle could not be inspected"),
+    "consent.postponed-often": (2401, "the update cannot be postponed again"),
+    "consent.postponed-long": (2402, "the update cannot be postponed for so long"),
+    "consent.server-rules": (2403, "the server decides when this update is installed"),
+    "consent.download-first": (2404, "all of the bundle must be downloaded before it can be looked at"),
+    "policy.unknown": (2410, "there is no such setting that could be changed on the device"),
+    "policy.invalid": (2411, "a setting cannot have this value"),
+    "policy.time-zone": (2412, "this system does not know the time zone"),
 }
 
 

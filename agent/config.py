@@ -41,6 +41,7 @@ class SystemSettings:
     clock_epoch: Path
     reboot_command: tuple[str, ...]
     bus: str
+    run_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,26 @@ class UpdateSettings:
     attempts: int
     retry_delay: float
     soft: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """``[policy]``: who must agree, and when an update may disturb. Times are in seconds."""
+
+    profile: str
+    approval: str
+    auto_security: bool
+    auto_functionality: bool
+    windows: tuple[str, ...]
+    time_zone: str
+    power: str
+    metered: str
+    busy_file: Path | None
+    inhibitors: bool
+    postpone_count: int
+    postpone_total: float
+    postpone_longest: float
+    motd: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +245,7 @@ class Config:
     bundle: BundleSettings
     encryption: EncryptionSettings
     update: UpdateSettings
+    policy: PolicySettings
     server: ServerSettings
     fetcher: FetcherSettings
     installer: InstallerSettings
@@ -355,6 +377,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         bundle=BundleSettings(**section("bundle")),
         encryption=EncryptionSettings(**section("encryption")),
         update=UpdateSettings(**section("update")),
+        policy=PolicySettings(**section("policy")),
         server=ServerSettings(**section("server"), attributes=MappingProxyType(attributes)),
         fetcher=FetcherSettings(**section("fetcher")),
         installer=InstallerSettings(**section("installer")),

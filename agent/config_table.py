@@ -13,6 +13,7 @@ from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
 from agent.config_health import HEALTH_SETTINGS
 from agent.config_media import MEDIA_SETTINGS
 from agent.config_network import NETWORK_SETTINGS
+from agent.config_policy import POLICY_SETTINGS
 from agent.config_row import REQUIRED, Setting
 from agent.config_service import SOCKETS
 from slots.model import TYPES
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, str] = {
     "bundle": "Which bundles are acceptable at all.",
     "encryption": "How bundles of the `crypt` format are opened. Without `key` they are refused.",
     "update": "What may be installed, and what happens then.",
+    "policy": "Who must agree to an update, and when it may disturb; see [consent](consent.md).",
     "server": "The update server (hawkBit DDI). Without `url` the device is updated from files only.",
     "server.attributes": "What the device tells the server about itself: any key, with a text.",
     "fetcher": "The only process that talks to the network.",
@@ -83,6 +85,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Run to restart the device; a reboot argument that the bootloader needs is appended as the last word.",
     ),
     Setting("system", "bus", kind.BUS, "system", "The message bus to serve D-Bus on; `none` serves nobody."),
+    Setting(
+        "system", "run-dir", kind.PATH, "/run/ota-agent", "What does not outlast a restart, such as `notice.json`."
+    ),
     Setting(
         "keyring",
         "path",
@@ -163,6 +168,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("update", "retry-delay", kind.seconds(0.01, 3600), 2, "Seconds to the second try; doubled each time."),
     SOFT,
+    *POLICY_SETTINGS,
     Setting("server", "url", kind.URL, "", "The server's address; empty: no server."),
     Setting("server", "tenant", kind.WORD, "DEFAULT", "The tenant on the server."),
     Setting("server", "controller-id", kind.IDENTIFIER, "", "The device's name on the server; required with `url`."),

@@ -23,7 +23,8 @@ NOT_CODES = {
     "bundle.hash", "bundle.version", "ca.key", "ca.pem", "compression.zstd",
     "example.org", "fsck.vfat", "installed.timestamp",
     "installed.transaction", "loader.conf", "lz4.block", "manifest.raucm", "mkfs.ext4",
-    "mkfs.ubifs", "mkfs.vfat", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot", "recipient.key",
+    "mkfs.ubifs", "mkfs.vfat", "notice.json", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot",
+    "recipient.key",
     "recipient.pem", "root.pem", "scrubbed.result", "scrubbed.timestamp", "security.selinux", "server.attributes",
     "signer.key", "signer.pem",
 }  # fmt: skip

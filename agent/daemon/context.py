@@ -10,6 +10,7 @@ from agent.audit.port import Auditor
 from agent.bus.calls import Bus
 from agent.clock import Clock
 from agent.config import Config
+from agent.consent.desk import Desk
 from agent.daemon.children import Child, spawn
 from agent.daemon.device import Device
 from agent.daemon.handed import Handed
@@ -34,6 +35,9 @@ class Context:
     argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``spawn`` starts a
     process for one request. ``bus`` is for calls to other services; without a bus each is refused as ``unreachable``.
     ``handed`` keeps what was handed over as an open file. ``media`` is None when nothing that is plugged in is looked at.
+    argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``desk`` knows what
+    people and the policy say. ``spawn`` starts a process for one request. ``bus`` is for calls to other services; without
+    a bus each is refused as ``unreachable``.
     """
 
     config: Config
@@ -49,6 +53,7 @@ class Context:
     tell: Callable[[Mapping[str, object]], None]
     reset: Callable[[str], None]
     audit: Auditor
+    desk: Desk
     spawn: Callable[[str], Child] = spawn
     bus: Bus = field(default_factory=lambda: Bus("none"))
     handed: Handed = field(default_factory=Handed)

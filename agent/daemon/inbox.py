@@ -41,6 +41,7 @@ class Consent(NamedTuple):
     action_id: str
     approved: bool
     reason: str = ""
+    now: bool = False  # without waiting for a better time
 
 
 class HasFileno(Protocol):
@@ -64,6 +65,7 @@ class Inbox:
         self._given: Given | None = None
         self._scrub: tuple[str, int] | None = None
         self._consent: Consent | None = None
+        self._look = False
 
     def stop(self) -> None:
         """Ends the worker at its next wait."""
@@ -102,6 +104,11 @@ class Inbox:
     def consent(self, answer: Consent) -> None:
         """Lets an action begin that waits for consent, or does not; the last word counts."""
         self._consent = answer
+        self._ring()
+
+    def look_again(self) -> None:
+        """Something that an update may wait for has changed: the policy, or how long it is postponed."""
+        self._look = True
         self._ring()
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
@@ -192,13 +199,20 @@ class Inbox:
             self._consent = None
         return said
 
+    def take_look(self) -> bool:
+        """Whether something that an update may wait for has changed since the last call."""
+        if self._look:
+            self._look = False
+            return True
+        return False
+
     def asked(self) -> bool:
         """Whether a check, an installation, a scrub or somebody's consent is waiting to be taken."""
         return self._check or self.install_asked() or self._scrub is not None or self._consent is not None
 
     def spoken_to(self) -> bool:
-        """Whether a check, a cancellation or somebody's consent is waiting: what an update that waits can be told."""
-        return self._check or self._cancel or self._consent is not None
+        """Whether a check, a cancellation, somebody's consent or news is waiting: what an update that waits can be told."""
+        return self._check or self._cancel or self._consent is not None or self._look
 
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""

@@ -14,9 +14,9 @@ class State(StrEnum):
 
     IDLE = "idle"  # nothing to do but to ask the server now and then
     OFFERED = "offered"  # there is something: find out what exactly
-    HELD = "held"  # nothing may be fetched yet, not even to look at it
+    HELD = "held"  # nothing may be fetched yet, not even to look at it; or not the whole, which a look would need
     INSPECTING = "inspecting"  # is it genuine, meant for us, new enough, and will it fit?
-    WAITING = "waiting"  # until the server's maintenance window, or somebody's consent, allows it
+    WAITING = "waiting"  # until a maintenance window, somebody's consent, or the surroundings allow it
     FETCHING = "fetching"  # a download-only action: every byte is fetched and verified, nothing is written
     STAGING = "staging"  # verified blocks into the inactive slot, read back afterwards
     STAGED = "staged"  # the last moment at which a cancellation is accepted
@@ -52,10 +52,10 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     S.IDLE:       {E.OFFERED: S.OFFERED},
     S.OFFERED:    {E.DONE: S.INSPECTING, E.HELD: S.HELD, **_UNTIL_ACTIVATION},
     S.HELD:       {E.DONE: S.INSPECTING, **_UNTIL_ACTIVATION},
-    S.INSPECTING: {E.DONE: S.WAITING, E.PRESENT: S.REPORTING, **_UNTIL_ACTIVATION},
+    S.INSPECTING: {E.DONE: S.WAITING, E.HELD: S.HELD, E.PRESENT: S.REPORTING, **_UNTIL_ACTIVATION},
     S.WAITING:    {E.DONE: S.STAGING, E.FETCH: S.FETCHING, **_UNTIL_ACTIVATION},
     S.FETCHING:   {E.DONE: S.REPORTING, **_UNTIL_ACTIVATION},
-    S.STAGING:    {E.DONE: S.STAGED, **_UNTIL_ACTIVATION},
+    S.STAGING:    {E.DONE: S.STAGED, E.HELD: S.WAITING, **_UNTIL_ACTIVATION},
     S.STAGED:     {E.DONE: S.ACTIVATING, **_UNTIL_ACTIVATION},
     S.ACTIVATING: {E.DONE: S.REBOOTING, E.BOOTED_TARGET: S.TRIAL, **_UNDO},
     S.REBOOTING:  {E.BOOTED_TARGET: S.TRIAL, **_UNDO},

@@ -19,6 +19,11 @@ from agent.audit.port import Auditor, Unrecorded
 from agent.bus.calls import Bus
 from agent.clock import Clock, SystemClock
 from agent.config import Config, load, salvage
+from agent.consent.board import Board
+from agent.consent.book import Book
+from agent.consent.changes import Changes
+from agent.consent.desk import Desk
+from agent.consent.gates import Gates
 from agent.daemon import children, notify
 from agent.daemon.activated import Sockets
 from agent.daemon.activities import activities
@@ -86,8 +91,17 @@ class Daemon:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
         self.audit: Auditor = Unrecorded()
+        self._bus = Bus(config.system.bus)
+        changes = Changes(config.policy, config.server.max_rate, self._store)
+        self.desk = Desk(
+            self._clock, self.inbox, changes=changes, book=Book(self._store, self._clock, self._device.boot_id),
+            gates=Gates(self._bus, self._clock.boottime),
+            board=Board(config.system.run_dir, config.policy.motd, self._tell), tell=self._tell, audit=self.audit,
+        )  # fmt: skip
         start = Sockets({"fetcher": config.fetcher.socket, "installer": config.installer.socket}, spawn)
-        sessions = Sessions(config, self._clock.wall, lambda: start.activated("fetcher"))
+        sessions = Sessions(
+            config, self._clock.wall, lambda: changes.max_rate, fetcher_has=lambda: start.activated("fetcher")
+        )
         network = Network(start, sessions, self.inbox.await_one)
         server = (
             Server(config.server, network, self._store, self._clock, self._attributes, self._confirmed)
@@ -102,7 +116,6 @@ class Daemon:
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
         )  # fmt: skip
         self._installers = Installers(start)
-        self._bus = Bus(config.system.bus)
         checks = partial(
             choose,
             config,
@@ -124,6 +137,7 @@ class Daemon:
             tell=self.presence.tell,
             reset=lambda argument: reset(config.system.reboot_command, argument),
             audit=self.audit,
+            desk=self.desk,
             spawn=start,
             bus=self._bus,
             handed=handed,
@@ -181,7 +195,12 @@ class Daemon:
         if record.state not in (State.WAITING, State.FETCHING, State.STAGING):
             self._installers.dismiss()
         self.presence.entered(record)
+        self.desk.entered(record)
         self._observe(record)
+
+    def _tell(self, changes: Mapping[str, object]) -> None:
+        """Without what is told of interfaces that are not served yet."""
+        self.presence.tell({name: value for name, value in changes.items() if "." not in name})
 
     def _resume(self, server: Server | None) -> None:
         device = self._device

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from agent.daemon.machine import State
 from agent.errors import EnvironmentFault
 
-SCHEMA = 3
+SCHEMA = 4
 _MAX_TEXT = 4096
+_MAX_FACTS = 64
 _SINCE_3: Mapping[str, object] = {
     "window": "", "consent": "", "told": 0, "artifact": "", "announced": "", "expected": "", "switched": "",
 }  # fmt: skip
@@ -47,7 +48,7 @@ class Record:
     download: str = ""  # what the server allows: forced, attempt or skip
     update: str = ""  # the same for the installation
     window: str = ""  # the server's maintenance window: available, unavailable, or empty when there is none
-    consent: str = ""  # "given" when somebody on the device has approved
+    consent: str = ""  # "given" when somebody on the device has approved; "now": and does not want to wait
     told: int = 0  # the number of the last phase that the server was told of
     url: str = ""  # of the bundle; or the path of a local one, or on its medium
     name: str = ""  # file name as announced
@@ -64,6 +65,7 @@ class Record:
     bundle_format: str = ""
     manifest_hash: str = ""
     signed_at: int = 0  # seconds since the epoch, from the signature
+    facts: Mapping[str, str] = field(default_factory=dict)  # signed: see agent.consent.facts
     classes: str = ""  # of slots that the bundle has images for, with a space between them; empty: perhaps all
     target: str = ""
     fallback: str = ""
@@ -84,6 +86,7 @@ class Record:
         values: dict[str, object] = {"schema": SCHEMA, **dataclasses.asdict(self)}
         values["state"] = self.state.value
         values["checkpoints"] = dict(self.checkpoints)
+        values["facts"] = dict(self.facts)
         return values
 
 
@@ -111,6 +114,8 @@ def from_json(values: Mapping[str, object]) -> Record:
             parts[item.name] = state
         elif item.name == "checkpoints":
             parts[item.name] = _checkpoints(value)
+        elif item.name == "facts":
+            parts[item.name] = _facts(value)
         elif item.name == "reason":
             parts[item.name] = _reason(value)
         else:
@@ -127,6 +132,9 @@ def _migrated(values: Mapping[str, object]) -> Mapping[str, object]:
         handling = {"download": "forced" if waits else values.get("update"), "window": "unavailable" if waits else ""}
         file = values.get("sha256") or (f"{values.get('name')}:{values.get('size')}" if values.get("name") else "")
         values = {**_SINCE_3, **handling, "artifact": file, **values, "schema": 3, **({"href": ""} if waits else {})}
+    if values.get("schema") == 3 and not isinstance(values["schema"], bool):
+        asked = {"consent": "now"} if values.get("origin") == "local" else {}  # a person has handed over the file
+        values = {"facts": {}, **values, **asked, "schema": 4}
     return values
 
 
@@ -144,6 +152,12 @@ def _checkpoints(value: object) -> dict[str, int]:
     if not isinstance(value, dict) or len(value) > 64:
         raise _unreadable("checkpoints is no table of at most 64 entries")
     return {str(key): int(str(_plain("checkpoints", offset, int))) for key, offset in value.items()}
+
+
+def _facts(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > _MAX_FACTS:
+        raise _unreadable(f"facts is no table of at most {_MAX_FACTS} entries")
+    return {str(key): str(_plain("facts", text, str)) for key, text in value.items()}
 
 
 def _reason(value: object) -> Reason | None:

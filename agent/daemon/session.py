@@ -24,14 +24,20 @@ class Sessions:
     Args:
         config: see ``agent.config``.
         wall: seconds since 1970.
+        max_rate: bytes per second that a download may take; without it, what is configured.
         fetcher_has: whether systemd gives credentials to the fetcher instead of this process.
     """
 
     def __init__(
-        self, config: Config, wall: Callable[[], float], fetcher_has: Callable[[], bool] = lambda: False
+        self,
+        config: Config,
+        wall: Callable[[], float],
+        max_rate: Callable[[], int] | None = None,
+        fetcher_has: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
         self._wall = wall
+        self._max_rate = max_rate or (lambda: config.server.max_rate)
         self._fetcher_has = fetcher_has
         self._warned = float("-inf")
 
@@ -56,7 +62,7 @@ class Sessions:
             proxy=server.proxy,
             proxy_login=read_proxy_login(server, fetcher_has=there),
             download_auth=server.download_auth,
-            max_rate=server.max_rate,
+            max_rate=self._max_rate(),
             slow_rate=server.slow_rate,
             slow_time=server.slow_time,
         )

@@ -153,6 +153,7 @@ def write_config(
     values: dict[str, object] = {
         "system.compatible": COMPATIBLE,
         "system.state-dir": "state",
+        "system.run-dir": "run/ota-agent",
         "system.os-release": "run/os-release",
         "system.cmdline": "run/cmdline",
         "system.boot-id": "run/boot-id",

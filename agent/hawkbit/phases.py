@@ -21,6 +21,9 @@ class Phase(IntEnum):
     ASKING = 120  # somebody on the device must approve
     WINDOW = 121  # the server does not allow the installation yet
     HELD = 122  # the server allows neither fetching nor installing
+    OPTED_OUT = 123  # somebody on the device does not want updates to be installed by themselves
+    POSTPONED = 124  # by somebody on the device
+    UNFIT = 125  # to be installed now: the device is busy, lacks power, or has a metered connection
     FETCHING = 130  # and verifying, for a download-only assignment
     WRITING = 140  # to the inactive slot; 141, 142, 143: a quarter, a half, three quarters of it
     SWITCHING = 150  # written and read back; the device restarts into it

@@ -94,6 +94,7 @@ def _open(channel: Channel, frame: Frame, proof: PlainProof | None, transfer: Ex
         source, outer = CachedTail(remote, trailer.tail), trailer.cms
         if is_detached(outer):
             _accept("plain", frame)  # before anything is fetched
+            _may_be_fetched(frame)
             # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
             source = spool(remote, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
     else:
@@ -141,6 +142,14 @@ def _accept(bundle_format: str, frame: Frame) -> None:
         raise BundleError(
             "bundle.format-refused", f"{bundle_format} bundles are not accepted here", details=f"accepted: {formats}",
             resolution="build the bundle in an accepted format, or extend bundle.formats",
+        )  # fmt: skip
+
+
+def _may_be_fetched(frame: Frame) -> None:
+    if frame.header.get("whole") is False:
+        raise BundleError(
+            "consent.download-first", "all of the bundle must be downloaded before it can be looked at",
+            details="it is a plain bundle", resolution="approve the download, or build the bundle as verity",
         )  # fmt: skip
 
 

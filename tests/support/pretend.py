@@ -12,7 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.audit.port import Unrecorded
+from agent.audit.port import Auditor, Unrecorded
+from agent.bus.calls import BusCallError
+from agent.config import PolicySettings
+from agent.config_policy import POLICY_SETTINGS
+from agent.consent.board import Board
+from agent.consent.book import Book
+from agent.consent.changes import Changes as PolicyChanges
+from agent.consent.desk import Desk
+from agent.consent.gates import Gates
 from agent.daemon.context import Context
 from agent.daemon.device import Device
 from agent.daemon.inbox import HasFileno, Inbox, Stopped
@@ -233,6 +241,49 @@ def device(
     return Device("demo", boot_id, groups, running, environment, {}, "1.0.0")
 
 
+POLICY = PolicySettings(
+    **{row.key.replace("-", "_"): row.kind.accept(row.default, Path("/")) for row in POLICY_SETTINGS}  # type: ignore[arg-type]
+)
+
+
+class Services:
+    """A message bus with properties and inhibitors in the hands of a test; nothing is there at first."""
+
+    def __init__(self) -> None:
+        self.properties: dict[str, object] = {}
+        self.inhibitors: list[tuple[str, str, str, str]] = []
+
+    def call(self, service: str, path: str, interface: str, method: str) -> tuple[Any, ...]:
+        assert method == "ListInhibitors"
+        return ([(*row, 0, 1) for row in self.inhibitors],)
+
+    def get(self, service: str, path: str, interface: str, name: str) -> Any:
+        if name not in self.properties:
+            raise BusCallError("org.freedesktop.DBus.Error.ServiceUnknown", service)
+        return self.properties[name]
+
+
+def desk(
+    disk: Disk,
+    clock: Clock,
+    inbox: Inbox,
+    *,
+    policy: PolicySettings = POLICY,
+    boot_id: str = "boot-1",
+    services: Services | None = None,
+    run_dir: Path = Path("/proc/nowhere"),
+    tell: Callable[[Any], None] = lambda _: None,
+    audit: Auditor | None = None,
+) -> Desk:
+    """The real desk of a device, whose notices go nowhere."""
+    store: Any = disk
+    return Desk(
+        clock, inbox, changes=PolicyChanges(policy, 0, store), book=Book(store, clock, boot_id),
+        gates=Gates(services or Services(), clock.boottime, Path("/nonexistent")),
+        board=Board(run_dir, None, tell), tell=tell, audit=audit or Unrecorded(),
+    )  # fmt: skip
+
+
 def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
     """Collaborators that all work, and what a test puts in their place."""
     clock = changes.get("clock") or Clock()
@@ -265,4 +316,5 @@ def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
         "audit": Unrecorded(),
         **changes,
     }
+    parts.setdefault("desk", desk(disk, parts["clock"], parts["inbox"], tell=parts["tell"]))
     return Context(**parts)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from agent.codes import number
 from agent.daemon.activities import telling
-from agent.daemon.activities.offer import chosen
+from agent.daemon.activities.offer import chosen, identity_of
 from agent.daemon.context import Context
 from agent.daemon.inbox import Consent
 from agent.errors import OtaError
@@ -32,6 +32,7 @@ class _Question:
 
     action_id: str
     identity: str
+    artifact: str
     facts: dict[str, str]
     refusal: OtaError | None
 
@@ -76,6 +77,7 @@ class Confirmations:
             _log.warning("action %s does not wait for consent any more", consent.action_id)
             return
         if consent.approved:
+            self._context.desk.approve_before(identity_of(question.action_id, question.artifact))
             self._answer(question, "confirmed", "approved on the device", Phase.CONFIRMED)
         else:
             self._answer(
@@ -126,6 +128,6 @@ class Confirmations:
         try:
             chunk, artifact = chosen(context, deployment)
         except OtaError as error:
-            return _Question(link.action_id, f"{where} -", {"action": link.action_id}, error)
+            return _Question(link.action_id, f"{where} -", "", {"action": link.action_id}, error)
         facts = telling.facts(deployment, chunk, artifact)
-        return _Question(link.action_id, f"{where} {artifact.identity}", facts, None)
+        return _Question(link.action_id, f"{where} {artifact.identity}", artifact.identity, facts, None)

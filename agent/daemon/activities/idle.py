@@ -23,6 +23,11 @@ _BRAKE = 60.0  # seconds, doubled each time that the same action has ended
 _LONGEST_BRAKE = 86400.0
 
 
+def _asked_for(path: str) -> Record:
+    """Whoever hands over a file has agreed to it, and wants it now."""
+    return Record(origin="local", url=path, name=Path(path).name, consent="now")
+
+
 class Idle:
     """The activity of IDLE.
 
@@ -64,7 +69,7 @@ class Idle:
         """Does what people have asked for, and returns the update that begins by that."""
         context = self._context
         if path := context.inbox.take_install():
-            return Record(origin="local", url=path, name=Path(path).name)
+            return _asked_for(path)
         if (given := context.inbox.take_given()) is not None:
             return handed_over(given)
         if wanted := context.inbox.take_scrub():

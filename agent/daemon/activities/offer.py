@@ -42,11 +42,18 @@ def offered(context: Context, record: Record) -> Step:
     server.spending.forget()
     deployment = _deployment(server, Watch(context, record), record)
     record = as_offered(context, record, deployment)
+    if context.desk.approved_before(identity_of(record.action_id, record.artifact)):
+        record = replace(record, consent="given")  # one answer is enough
     telling.offer(context, telling.facts(deployment, *chosen(context, deployment)))
     if before_fetching(record, context.config.update.soft) is not Hold.NOTHING:
         return Step(Event.HELD, record)
     text = f"{record.name}: looking at the bundle before anything is written"
     return Step(Event.DONE, telling.phase(context, record, Phase.LOOKING, text))
+
+
+def identity_of(action_id: str, artifact: str) -> str:
+    """What tells an action from another one: some servers use their numbers again."""
+    return f"{action_id} {artifact}"
 
 
 def as_offered(context: Context, record: Record, deployment: Deployment) -> Record:

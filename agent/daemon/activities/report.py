@@ -38,6 +38,7 @@ def reporting(context: Context, record: Record) -> Step:
             repeats=before.repeats + 1 if record.origin == "server" and same else 0,
         )
     )  # fmt: skip
+    context.desk.ended(record)
     if record.outcome == "success":
         _log.info("update to %s confirmed", record.version, extra={"OTA_BUNDLE_VERSION": record.version})
     elif record.outcome == "downloaded":

@@ -6,20 +6,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agent.consent.facts import bounded
+from agent.consent.gates import LOOK
+from agent.consent.rules import Hold, Stride
 from agent.daemon.activities import holdings, telling
-from agent.daemon.activities.permit import allowed
+from agent.daemon.activities.permit import allowed, before
 from agent.daemon.activities.present import runs_already
 from agent.daemon.activities.telling import amount
 from agent.daemon.activities.watch import Watch
 from agent.daemon.activities.work import described, remove_spools, spool, work
 from agent.daemon.context import Context
-from agent.daemon.handling import before_installing
 from agent.daemon.machine import Event
 from agent.daemon.policy import Device as DeviceFacts
 from agent.daemon.policy import Offer, check, highest
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
-from agent.errors import BundleError, EnvironmentFault, PolicyError
+from agent.errors import BundleError, EnvironmentFault, OtaError, PolicyError
 from agent.hawkbit.phases import QUARTERS, Phase, switching_text
 from agent.wire import Frame
 from slots.model import Group
@@ -42,7 +44,15 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
     ):  # a bundle that was only downloaded must not take the room of the one that is installed
         state_dir = context.config.system.state_dir
         remove_spools(state_dir, spool(state_dir, record))
-    answer = work(context, record, {"op": "inspect"}, lambda frame: telling.progress(context, frame))
+    whole = not context.desk.holds(record, Stride.DOWNLOAD)
+    try:
+        answer = work(
+            context, record, {"op": "inspect", "whole": whole}, lambda frame: telling.progress(context, frame)
+        )
+    except OtaError as error:
+        if error.code != "consent.download-first":
+            raise
+        return Step(Event.HELD, replace(record, bundle_format="plain"))
     if answer.op != "inspected":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     if answer.text("restriction"):
@@ -80,10 +90,12 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
         bundle_format=answer.text("format"),
         signed_at=answer.number("signed_at"),
         min_version=_min_version(answer),
+        facts=_facts_about(answer),
         classes=_classes(answer),
         target=chosen.group.bootname,
         fallback=context.device.booted.bootname,
     )
+    context.desk.inspected(record)
     return Step(Event.DONE, record)
 
 
@@ -125,7 +137,12 @@ def staging(context: Context, record: Record) -> Step:
         "starts": dict(record.checkpoints),
         "slots": [described(slot) for slot in group.slots],
     }
-    answer = work(context, record, request, hear)
+    pause = Pause(context)
+    try:
+        answer = work(context, record, request, hear, lambda: pause.look(progressed))
+    except Interrupted as order:
+        _log.info("the writing is interrupted: %s", order)
+        return Step(Event.HELD, progressed)
     if answer.op != "installed":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     written, skipped, seconds = answer.number("written"), answer.number("skipped", 0), _seconds(answer)
@@ -144,13 +161,39 @@ def staged(context: Context, record: Record) -> Step:
     A maintenance window that has closed while the slot was written is waited for once more: the restart is what disturbs.
     """
     Watch(context, record).look()
+    record = allowed(context, record, lambda now: before(context, now, Stride.RESTART))
     if record.origin == "server" and context.server is not None:
-        record = allowed(context, record, lambda now: before_installing(now, context.config.update.soft))
         text = switching_text(record.version, record.target, record.manifest_hash)
         record = telling.phase(context, record, Phase.SWITCHING, text)
         Watch(context, record).ask()
     holdings.settled(context, record, "installed")
     return Step(Event.DONE, record)
+
+
+class Interrupted(Exception):
+    """The device's policy, or its surroundings, do not allow the work under way any more."""
+
+
+class Pause:
+    """Looks from time to time whether the writing may go on. A window that closes, and a postponement, only stop the restart.
+
+    Args:
+        context: the collaborators.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._next = context.clock.boottime() + LOOK
+
+    def look(self, record: Record) -> None:
+        """Raises Interrupted when it may not; something that has changed on the device is looked at at once."""
+        context = self._context
+        if not context.inbox.take_look() and context.clock.boottime() < self._next:
+            return
+        self._next = context.clock.boottime() + LOOK
+        reasons = set(context.desk.holds(record, Stride.INSTALL)) - {Hold.WINDOW, Hold.POSTPONED}
+        if reasons:
+            raise Interrupted(", ".join(sorted(reasons)))
 
 
 class Quarters:
@@ -257,10 +300,18 @@ def _classes(answer: Frame) -> str:
 
 
 def _min_version(answer: Frame) -> str:
-    meta = answer.header.get("meta")
-    section = meta.get("cra") if isinstance(meta, dict) else None
+    section = _cra(answer)
     value = section.get("min-version", "") if isinstance(section, dict) else ""
     return str(value)[:200]
+
+
+def _facts_about(answer: Frame) -> dict[str, str]:
+    return bounded(_cra(answer))
+
+
+def _cra(answer: Frame) -> object:
+    meta = answer.header.get("meta")
+    return meta.get("cra") if isinstance(meta, dict) else None
 
 
 def _tell_changes(answer: Frame) -> None:

@@ -83,13 +83,15 @@ class Watch:
             self.look()
             self._context.inbox.wait(min(left, self._left() + _SHORTEST))
 
-    def doze(self) -> None:
-        """Waits until the server is to be asked again, or somebody has said something."""
-        self._context.inbox.wait(self._left() + _SHORTEST)
+    def doze(self, seconds: float | None = None) -> None:
+        """Waits until the server is to be asked again, or somebody has said something; at most so many seconds."""
+        left = self._left()
+        self._context.inbox.wait((left if seconds is None else min(left, seconds)) + _SHORTEST)
 
     def _left(self) -> float:
         if self._server is None:
-            return 3600.0
+            server = self._context.server if self._patient else None
+            return 3600.0 if server is None else max(0.0, server.plan.next_poll - self._context.clock.boottime())
         due = self._server.plan.next_poll if self._patient else self._next
         return max(0.0, due - self._context.clock.boottime())
 

@@ -34,7 +34,13 @@ _ANSWER = 60.0  # seconds for the rest of a message that has begun
 _SILENCE = 2400.0
 
 
-def work(context: Context, record: Record, request: Mapping[str, object], hear: Callable[[Frame], None]) -> Frame:
+def work(
+    context: Context,
+    record: Record,
+    request: Mapping[str, object],
+    hear: Callable[[Frame], None],
+    look: Callable[[], None] = lambda: None,
+) -> Frame:
     """Lets an installer do ``request`` with the recorded bundle.
 
     Args:
@@ -42,6 +48,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
         record: names the bundle.
         request: ``op`` and what belongs to it; what every request needs is added here.
         hear: told each ``progress``, ``checkpoint`` and ``said``.
+        look: called while the work goes on; what it raises ends it.
 
     Returns:
         The final message of the installer.
@@ -73,6 +80,7 @@ def work(context: Context, record: Record, request: Mapping[str, object], hear: 
             if talk is not None and talk.child in ready and _all_said(talk, context):
                 talk = None
             watch.look()
+            look()
 
 
 @contextmanager

@@ -25,7 +25,9 @@ class Installer:
     def __init__(self, code: str) -> None:
         self.code, self.reach, self.step, self.tries = code, 16, 0, 0
 
-    def work(self, _context: object, record: Record, request: dict[str, object], hear: object) -> Frame:
+    def work(
+        self, _context: object, record: Record, request: dict[str, object], hear: object, _look: object = None
+    ) -> Frame:
         self.tries += 1
         starts = request["starts"]
         assert isinstance(starts, dict)

@@ -188,7 +188,7 @@ class Life(RuleBasedStateMachine):
             watch=lambda record: Watch(self.context, record).wait,
         )  # fmt: skip
 
-    def work(self, _context: object, record: Record, request: dict[str, Any], _hear: object) -> Frame:
+    def work(self, _context: object, record: Record, request: dict[str, Any], *_: object) -> Frame:
         """The fetcher and the installer."""
         if self.server.down:
             raise EnvironmentFault("net.connect", "no network")

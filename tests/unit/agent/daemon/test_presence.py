@@ -172,9 +172,9 @@ def test_consent_is_taken_only_for_what_is_offered_and_waits_for_it() -> None:
     with pytest.raises(PolicyError):
         seen.deny("6", "")
     seen.approve("")
-    assert seen._inbox.take_consent() == ("7", True, "")
+    assert seen._inbox.take_consent() == ("7", True, "", False)
     seen.deny("7", "not now")
-    assert seen._inbox.take_consent() == ("7", False, "not now")
+    assert seen._inbox.take_consent() == ("7", False, "not now", False)
     assert seen._inbox.take_consent() is None
 
 
@@ -187,7 +187,7 @@ def test_what_was_approved_can_be_denied_while_it_still_waits(state: State) -> N
         with pytest.raises(PolicyError, match="nothing waits for consent"):
             refused()
     seen.deny("7", "not now")
-    assert seen._inbox.take_consent() == ("7", False, "not now")
+    assert seen._inbox.take_consent() == ("7", False, "not now", False)
     seen.entered(Record(state=State.STAGING, origin="server", action_id="7"))
     with pytest.raises(PolicyError, match="nothing waits for consent"):
         seen.deny("7", "")

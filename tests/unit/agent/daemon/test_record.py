@@ -28,6 +28,7 @@ RECORDS = st.builds(
     attempts=st.integers(0, 1000),
     checkpoints=st.dictionaries(TEXT, st.integers(0, 2**50), max_size=4),
     furthest=st.integers(0, 2**52),
+    facts=st.dictionaries(TEXT, TEXT, max_size=4),
     reason=st.one_of(st.none(), st.builds(Reason, TEXT, TEXT, TEXT, TEXT)),
 )
 
@@ -47,7 +48,7 @@ def test_a_damaged_record_is_refused_not_guessed(record: Record, data: st.DataOb
     assert caught.value.code == "state.unreadable"
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 4}])
+@pytest.mark.parametrize("change", [{"extra": 1}, {"schema": 5}])
 def test_a_record_of_another_version_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(EnvironmentFault):
         from_json({**Record().to_json(), **change})
@@ -56,14 +57,21 @@ def test_a_record_of_another_version_is_refused(change: dict[str, object]) -> No
 SINCE_3 = ("download", "window", "consent", "told", "artifact", "announced", "expected", "switched")
 
 
-@pytest.mark.parametrize(("schema", "missing"), [(1, ("furthest", "classes", *SINCE_3)), (2, SINCE_3)])
+@pytest.mark.parametrize(
+    ("schema", "missing"), [(1, ("furthest", "classes", *SINCE_3, "facts")), (2, (*SINCE_3, "facts")), (3, ("facts",))]
+)
 def test_a_record_of_a_version_before_is_taken_over(schema: int, missing: tuple[str, ...]) -> None:
     values = {key: value for key, value in RECORD.to_json().items() if key not in missing}
     assert from_json({**values, "schema": schema}) == RECORD
 
 
+def test_a_file_that_a_person_handed_over_before_needs_no_other_consent() -> None:
+    values = {key: value for key, value in Record(origin="local").to_json().items() if key != "facts"}
+    assert from_json({**values, "schema": 3}).consent == "now"
+
+
 def test_an_old_record_that_waits_for_its_window_is_not_taken_for_a_download() -> None:
-    values = {key: value for key, value in RECORD.to_json().items() if key not in SINCE_3}
+    values = {key: value for key, value in RECORD.to_json().items() if key not in (*SINCE_3, "facts")}
     old = from_json({**values, "schema": 2, "state": "waiting", "update": "skip"})
     assert (old.download, old.window) == ("forced", "unavailable")
 

@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
             inbox=self.context.inbox, patience=Patience(3, 1.0), observe=lambda _: None,
         )  # fmt: skip
 
-    def write(self, _context: object, record: Record, _request: object, _hear: object) -> Frame:
+    def write(self, _context: object, record: Record, *_: object) -> Frame:
         """What the installer does to the slot."""
         assert record.target != self.booted
         self.whole[record.target] = False

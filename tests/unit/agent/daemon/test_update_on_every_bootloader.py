@@ -108,7 +108,7 @@ class World:
             patience=Patience(3, 1.0), observe=lambda _: None,
         )  # fmt: skip
 
-    def write(self, _context: object, record: Record, _request: object, _hear: object) -> Frame:
+    def write(self, _context: object, record: Record, *_: object) -> Frame:
         assert (record.target, self.booted) == (self.new, self.old)
         self.whole = False
         self.steps.hit()
