@@ -1,7 +1,8 @@
-"""The one entry for every process of ours, by path: ``python3 -I agent/__main__.py PROGRAM ARGUMENTS``.
+"""The one entry for every process of ours: ``/usr/bin/ota-agent``, or ``python3 -I agent/__main__.py PROGRAM ARGUMENTS``.
 
-Isolated mode ignores the environment, the user's site and the current directory, so none of them can put code in front
-of ours. The directory that holds our packages is then the only thing added.
+The units of fetcher and installer name the first; a daemon that starts them itself takes the second. Isolated mode ignores
+the environment, the user's site and the current directory, so none of them can put code in front of ours. The directory
+that holds our packages is then the only thing added.
 """
 
 from __future__ import annotations

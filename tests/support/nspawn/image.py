@@ -29,7 +29,7 @@ _MASKED = (
 _PROGRAM = f"""#!{HOME}/venv/bin/python -I
 import sys
 sys.path.insert(0, {HOME!r})
-from agent.cli.main import main
+from agent.__main__ import main
 sys.exit(main())
 """
 # Somebody without rights, and somebody whom an administrator has made a member of our group.

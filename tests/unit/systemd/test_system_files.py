@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent import config
+from agent.__main__ import _PROGRAMS
 from agent.config_table import SETTINGS
 from agent.daemon.dbus_names import BUS_NAME, MANAGER
 
@@ -216,3 +217,16 @@ def test_temporary_files_and_users_are_understood_by_systemd(tmp_path):
                 (root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
             else:
                 assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_program_that_a_unit_starts_is_known_to_the_entry_of_the_package():
+    scripts = tomllib.loads((SYSTEMD.parent / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["ota-agent"] == "agent.__main__:main"
+    started = {
+        found[1]
+        for path in SYSTEMD.glob("*.service")
+        for found in re.finditer(r"^ExecStart=/usr/bin/ota-agent (\S+)", path.read_text(), re.MULTILINE)
+    }
+    assert {"daemon", "fetcher", "installer"} <= started
+    for program in started - {"daemon"}:
+        assert program in _PROGRAMS, program
