@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +13,15 @@ from typing import Any
 import pytest
 from gi.repository import Gio, GLib
 from support.bus import connect
-from support.shelf import Shelf, trust
-from support.stick import Stick, image_with, stick
+from support.disks import run
+from support.filesystems import sized
+from support.shelf import Shelf, half_written, trust
+from support.stick import MIB, Stick, image_of, image_with, stick
 
-from agent.demo.factory import Timing
-from agent.demo.world import World
+from agent.demo.factory import CONTROLLER, Timing
+from agent.demo.world import World, sha256
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.req("S32", "T23")]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +36,12 @@ def usb() -> Iterator[Stick]:
 
 
 @contextmanager
-def device(home: Path, usb: Stick, install: str = "auto", **more: object) -> Iterator[World]:
+def device(home: Path, usb: Stick, install: str, size: int = 8, **more: object) -> Iterator[World]:
     """A device that looks at this stick, and whose server is away."""
     settings: dict[str, object] = {
         "media.install": install, "media.devices": [f"{usb.node}*"], "media.filesystems": ["ext4", "squashfs"], **more,
     }  # fmt: skip
-    world = World(home / "world", size=24, timing=Timing(deadline=3), bus=True, overrides=settings)
-    with trust(world):
+    with trust(World(home / "world", size=size, timing=Timing(deadline=3), bus=True, overrides=settings)) as world:
         world.server.faults.respond(503, times=10_000, path=".")
         world.wait_settled()
         yield world
@@ -48,8 +54,13 @@ def rows(world: World) -> list[tuple[str, str, str, str]]:
 
 
 def states(world: World) -> Mapping[str, str]:
-    """What is said of each file, once all of them have been looked at."""
+    """What is said of each file."""
     return {path: state for _, path, state, _ in rows(world)}
+
+
+def until(world: World, wanted: Mapping[str, str]) -> None:
+    """Waits until exactly this is said."""
+    world.wait_for(lambda: states(world) == wanted, 30, f"{wanted}")
 
 
 def call(world: World, method: str, *arguments: str) -> None:
@@ -62,17 +73,140 @@ def call(world: World, method: str, *arguments: str) -> None:
         connection.close_sync(None)
 
 
-@pytest.mark.root
-@pytest.mark.slow
-@pytest.mark.timeout(90)
-def test_a_stick_is_installed_once_and_its_version_not_again(tmp_path: Path, shelf: Shelf, usb: Stick) -> None:
-    files = {"old.raucb": shelf.bundle("1.1.0"), "updates/new.raucb": shelf.bundle("1.2.0")}
-    image = image_with(tmp_path / "stick.img", files)
-    with device(tmp_path, usb) as world:
-        usb.plug(image)
-        world.wait_for(lambda: world.running.version == "1.2.0", 40, "the newest version of the stick boots")
-        world.wait_settled()
-        world.wait_for(lambda: set(states(world).values()) == {"present"}, 20, "the stick was looked at again")
-        assert len(world.board.boots) == 2
+def rubbish(tree: Path, shelf: Shelf) -> Path:
+    """What a stranger's stick may hold, and what happens to lie on one."""
+    tree.mkdir()
+    os.mkfifo(tree / "pipe.raucb")
+    os.mknod(tree / "memory.raucb", 0o666 | 0o060000, os.makedev(1, 1))
+    (tree / "loop").symlink_to(".")
+    (tree / "out.raucb").symlink_to(shelf.bundle("1.9.0", image=shelf.image("1.1.0")))
+    (tree / "etc").symlink_to("/etc")
+    sized(tree / "huge.raucb", 1024 * MIB)
+    (tree / "line\nbreak.raucb").write_bytes(b"x")
+    (tree / os.fsdecode(b"no-text-\xff.raucb")).write_bytes(b"x")
+    (tree / "._new.raucb").write_bytes(b"x")
+    (tree / "a/b").mkdir(parents=True)
+    (tree / "a/b/deep.raucb").write_bytes(b"x")
+    (tree / "A/").mkdir()
+    evil = shelf.bundle("2.0.0", image=shelf.image("1.1.0"), signer="evil", name="evil.raucb")
+    (tree / "A/EVIL.RAUCB").write_bytes(evil.read_bytes())
+    (tree / "old.raucb").write_bytes(shelf.bundle("0.9.0", image=shelf.image("1.1.0")).read_bytes())
+    return tree
+
+
+@pytest.mark.timeout(120)
+def test_a_stick_brings_its_newest_version_once_and_a_sick_one_no_endless_loop(
+    tmp_path: Path, shelf: Shelf, usb: Stick
+) -> None:
+    with device(tmp_path, usb, "auto") as world:
+        usb.plug(image_of(tmp_path / "rubbish.img", rubbish(tmp_path / "rubbish", shelf)))
+        until(world, {"A/EVIL.RAUCB": "refused", "huge.raucb": "refused", "old.raucb": "present"})
+        told = {path: text for _, path, _, text in rows(world)}
+        assert "bundle.signature-untrusted" in told["A/EVIL.RAUCB"]
+        assert "bundle.unsigned" in told["huge.raucb"]
         usb.pull()
-        world.wait_for(lambda: rows(world) == [], 20, "the stick is gone")
+        until(world, {})
+        assert (world.board.record(), len(world.board.boots)) == ({}, 1), "nothing has ever begun"
+
+        sick = shelf.bundle("1.3.0", image=shelf.image("1.3.0", sick="the valve does not open"))
+        good = shelf.bundle("1.1.0")
+        disk = partitioned(tmp_path / "disk.img", {"sick.raucb": sick, "older.raucb": good})
+        usb.plug(disk, partitions=True)
+        world.wait_for(lambda: world.running.version == "1.3.0", 40, "the newest version boots")
+        world.wait_for(lambda: world.running.version == "1.0.0", 40, "it is sick, and the old one boots")
+        world.wait_settled()
+        until(world, {"sick.raucb": "tried", "older.raucb": "outdone"})
+        assert {node for node, *_ in rows(world)} == {f"{usb.node}p1"}
+        assert len(world.board.boots) == 3
+
+        usb.pull()
+        until(world, {})
+        usb.plug(image_with(tmp_path / "good.img", {"x/good.raucb": good}, "squashfs"))
+        world.wait_for(lambda: world.running.version == "1.1.0", 40, "the good one boots")
+        world.wait_settled()
+        until(world, {"x/good.raucb": "present"})
+        assert world.slot_sha256(world.running.bootname, 8 * MIB) == sha256(shelf.image("1.1.0"))
+        assert len(world.board.boots) == 4
+
+
+def partitioned(disk: Path, files: Mapping[str, Path]) -> Path:
+    """A disk with one partition that holds these files."""
+    inner = image_with(disk.with_suffix(".ext4"), files)
+    size = inner.stat().st_size // MIB + 1
+    sized(disk, (size + 2) * MIB)
+    run("sfdisk", "--quiet", disk, text=f"label: dos\nstart=1MiB, size={size}MiB, type=83\n")
+    with disk.open("r+b") as file:
+        file.seek(MIB)
+        file.write(inner.read_bytes())
+    return disk
+
+
+@pytest.mark.timeout(120)
+def test_a_stick_pulled_while_it_is_written_is_waited_for_and_gone_on_with(tmp_path: Path, usb: Stick) -> None:
+    shelf = Shelf(tmp_path / "shelf", size=24)
+    shelf.directory.mkdir()
+    image = image_with(tmp_path / "stick.img", {"new.raucb": shelf.bundle("1.1.0")})
+    with device(tmp_path, usb, "auto", size=24, **{"media.wait": 60}) as world:
+        usb.plug(image)
+        installer = world.wait_for(lambda: _stopped_in_the_middle(world), 40, "8 MiB of the image are written")
+        at = world.checkpoint
+        assert at >= 8 * MIB
+        os.kill(installer, signal.SIGKILL)  # else it goes on with what it has read ahead
+        usb.pull()
+        world.wait_for(lambda: "waiting" in states(world).values(), 30, "the stick is waited for")
+        assert world.properties()["LastError"][0] == "media.unplugged"  # type: ignore[index]  # a tuple
+        assert (world.state, world.checkpoint >= at, half_written(world)) == ("staging", True, True)
+        usb.plug(image)
+        world.wait_for(lambda: world.running.version == "1.1.0", 40, "the update goes on")
+        world.wait_settled()
+        assert world.slot_sha256(world.running.bootname, 24 * MIB) == sha256(shelf.image("1.1.0"))
+        log = world.board.log.with_name("boot-1.log").read_text()
+        done = re.search(r"holds 1.1.0: ([0-9.]+) MiB written, ([0-9.]+) MiB were there already", log)
+        assert done
+        assert float(done[1]) + float(done[2]) <= 24 - at / MIB, "what was before the checkpoint was not touched again"
+
+
+def _stopped_in_the_middle(world: World) -> int:
+    """The process of the installer, stopped when something can be gone on with."""
+    pid, _ = world.board.written()
+    if not pid or world.checkpoint < 8 * MIB:
+        return 0
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.req("C04")
+def test_somebody_is_asked_and_the_server_hears_of_it_later(tmp_path: Path, shelf: Shelf, usb: Stick) -> None:
+    first = image_with(tmp_path / "first.img", {"a.raucb": shelf.bundle("1.1.0", name="a.raucb")})
+    usb.plug(first)  # it is in when the device starts
+    with device(tmp_path, usb, "ask", **{"server.report-installed": "demo-board"}) as world:
+        until(world, {"a.raucb": "asks"})
+        offer: Any = world.properties()["Offer"]
+        assert (offer["version"], offer["consent"]) == ("1.1.0", "wanted")
+        usb.pull()
+        until(world, {})
+        assert world.properties()["Offer"] == {}
+
+        usb.plug(first)
+        until(world, {"a.raucb": "asks"})
+        polled = len(world.server.seen)
+        call(world, "Deny", "", "not today")
+        until(world, {"a.raucb": "denied"})
+        world.wait_for(lambda: len(world.server.seen) > polled, 20, "the server is asked as before")
+
+        usb.pull()
+        until(world, {})
+        usb.plug(first)
+        until(world, {"a.raucb": "asks"})
+        call(world, "Approve", "")
+        world.wait_for(lambda: world.running.version == "1.1.0", 40, "what was approved boots")
+        world.wait_settled()
+        until(world, {"a.raucb": "present"})
+        assert world.board.document("installed") == {"name": "demo-board", "version": "1.1.0"}
+
+        world.server.faults.clear()
+        target = world.server.target(CONTROLLER)
+        world.wait_for(lambda: target.attributes.get("version") == "1.1.0", 30, "the server hears what runs")
+        world.wait_for(lambda: world.board.document("installed") == {}, 30, "and which set that is")
+        assert [each.method for each in world.server.requests("/installedBase")][-1] == "PUT"

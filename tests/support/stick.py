@@ -30,23 +30,27 @@ class Stick:
 
     def __init__(self, node: str) -> None:
         self.node = node
-        self.image: Path | None = None
+        self._inside: Path | None = None
+        self._partitions = False
 
     def plug(self, image: Path, *, partitions: bool = False) -> None:
-        """Plugs an image in, which must not be in."""
-        run("losetup", *(["--partscan"] if partitions else []), self.node, image)
-        self.image = image
+        """Plugs a copy of an image in; ``partitions``: it is a disk with some."""
+        inside = Path(shutil.copyfile(image, image.with_suffix(".inside")))
+        run("losetup", self.node, inside)
+        self._inside, self._partitions = inside, partitions
+        if partitions:
+            run("partx", "--add", self.node)
 
     def pull(self) -> None:
         """Pulls it without asking anybody: what has not been read yet is not there any more."""
-        if self.image is not None:
-            keep = self.image.with_suffix(".kept")
-            shutil.copyfile(self.image, keep)
-            os.truncate(self.image, 0)  # what still has it open gets EIO, as from a stick that is gone
+        if self._inside is not None:
+            os.truncate(self._inside, 0)  # who still reads gets EIO, as from a stick that is gone
+            if self._partitions:
+                run("partx", "--delete", self.node)
             run("losetup", "--detach", self.node)
             self._await_free()
-            keep.rename(self.image)
-            self.image = None
+            self._inside.unlink()
+            self._inside = None
 
     def _await_free(self) -> None:
         """A loop device is detached when the last one who has it open lets it go."""
