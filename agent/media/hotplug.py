@@ -95,7 +95,8 @@ def numbers_of(paths: Iterable[str]) -> Iterator[int]:
 
 def _block(device: Any) -> Block:  # noqa: ANN401 - pyudev has no types
     disk = device.find_parent("block") if device.device_type == "partition" else None
-    disk = disk or device
+    if disk is None:  # a device counts its properties when it is asked whether it is true
+        disk = device
     card = disk.find_parent("mmc")
     return Block(
         node=str(device.device_node),
