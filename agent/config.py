@@ -210,6 +210,7 @@ class MediaSettings:
     pattern: str
     depth: int
     wait: float
+    socket: Path | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,4 +43,12 @@ MEDIA_SETTINGS: tuple[Setting, ...] = (
         600,
         "Seconds for which an update that is being written waits for its medium to be plugged in again.",
     ),
+    Setting(
+        "media",
+        "socket",
+        kind.OPTIONAL_PATH,
+        "/run/ota-agent/find.sock",
+        "The socket of `ota-agent-find.socket`: where it is, systemd starts each finder in a sandbox of its own. Where it is "
+        "not, or with an empty text, the finder is a child of the daemon.",
+    ),
 )

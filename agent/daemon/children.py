@@ -6,6 +6,7 @@ socket-activated service. It inherits nothing else but standard error.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -19,7 +20,9 @@ import agent
 from agent.errors import EnvironmentFault
 from agent.wire import Channel, Frame
 
+_log = logging.getLogger(__name__)
 _ENTRY = Path(agent.__file__).with_name("__main__.py")
+_ENDING = 10.0  # seconds for a process that was killed
 _ENVIRONMENT = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -98,7 +101,14 @@ class Child:
             self._process.wait(0.2)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._reap()
+
+    def _reap(self) -> None:
+        """One that the kernel does not let go, because of a medium that hangs, is left to the next start of a process."""
+        try:
+            self._process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            _log.error("the %s does not end", self.kind, extra={"OTA_ERROR_CODE": "child.silent"})
 
     def __enter__(self) -> Child:
         return self

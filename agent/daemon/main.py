@@ -98,7 +98,10 @@ class Daemon:
             gates=Gates(self._bus, self._clock.boottime),
             board=Board(config.system.run_dir, config.policy.motd, self._tell), tell=self._tell, audit=self.audit,
         )  # fmt: skip
-        start = Sockets({"fetcher": config.fetcher.socket, "installer": config.installer.socket}, spawn)
+        places = {
+            "fetcher": config.fetcher.socket, "finder": config.media.socket, "installer": config.installer.socket
+        }  # fmt: skip
+        start = Sockets(places, spawn)
         sessions = Sessions(
             config, self._clock.wall, lambda: changes.max_rate, fetcher_has=lambda: start.activated("fetcher")
         )

@@ -174,6 +174,7 @@ def write_config(
         "fetcher.user": fetcher_user(),
         "fetcher.socket": "",  # not those of an agent that this machine may have
         "installer.socket": "",
+        "media.socket": "",
         "bootloader.type": "uboot",
         "bootloader.fw-env-config": "fw_env.config",
         "bootloader.grubenv": "grubenv",

@@ -18,6 +18,7 @@ import sys
 from contextlib import ExitStack
 
 from agent.errors import EnvironmentFault, OtaError, PolicyError, explain
+from agent.hangup import watch
 from agent.installer.confine import confine
 from agent.media.filesystems import HEAD, kind_of, options_for
 from agent.media.search import open_bundle, search
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("the finder is started by the daemon, with a socket as standard input\n")
         return 2
     confine()
+    watch(0)
     channel = Channel(socket.socket(fileno=os.dup(0)), "daemon")
     with ExitStack() as mount:
         top = -1
@@ -120,7 +122,7 @@ def _not_mounted(error: SlotError) -> OtaError:
     if error.code == "slot.mount-forbidden":
         return PolicyError(
             "media.mount-forbidden", "file systems cannot be mounted here", details=error.details,
-            resolution="run the agent as root, with the drop-in ota-agent-media.conf for its service (docs/offline.md)",
+            resolution="run the agent as root; under systemd, enable ota-agent-find.socket (docs/offline.md)",
         )  # fmt: skip
     return EnvironmentFault(
         "media.mount-failed", "the medium cannot be mounted", details=error.details, retryable=error.retryable,

@@ -18,10 +18,12 @@ import pytest
 from support.disks import mounted, run
 from support.faults import failing
 from support.filesystems import sized
+from support.socket_units import socket_unit
 from support.stick import MIB, Stick, image_with, stick
 
 import agent
 from agent.bundle.source import FileSource
+from agent.daemon.activated import Sockets
 from agent.daemon.children import Child, spawn
 from agent.errors import OtaError
 from agent.media.hotplug import Hotplug, numbers_of
@@ -163,6 +165,22 @@ def test_what_is_no_block_device_is_not_looked_into(tmp_path: Path) -> None:
     for node in (tmp_path / "pipe", tmp_path, tmp_path / "nothing", Path("/dev/zero")):
         with spawn("finder") as child:
             assert code_of(look(child, Stick(str(node)))) in ("media.unreadable", "media.unplugged")
+
+
+@pytest.mark.req("C15")
+def test_a_finder_that_systemd_starts_hands_files_over_and_ends_with_its_connection(
+    tmp_path: Path, usb: Stick, bundle: Path
+) -> None:
+    usb.plug(image_with(tmp_path / "stick.img", {"update.raucb": bundle}))
+    with socket_unit(tmp_path / "find.sock", str(ENTRY), "finder") as unit:
+        with Sockets({"finder": unit.path}, spawn)("finder") as child:
+            assert look(child, usb).op == "looked"
+            fd = opened(child, "update.raucb")
+            assert os.pread(fd, 4 * MIB, 0) == bundle.read_bytes()
+            os.close(fd)
+            assert unit.instances()
+        assert unit.instances() == set()
+    usb.pull()
 
 
 @contextmanager

@@ -16,7 +16,11 @@ from agent.config_table import SETTINGS
 from agent.daemon.dbus_names import BUS_NAME, MANAGER
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
-SOCKETS = [("ota-agent-fetch", "fetcher", "fetcher"), ("ota-agent-install", "installer", "installer")]
+SOCKETS = [
+    ("ota-agent-fetch", "fetcher", "fetcher"),
+    ("ota-agent-install", "installer", "installer"),
+    ("ota-agent-find", "media", "finder"),
+]
 
 
 def unit(name: str) -> dict[str, dict[str, str]]:
@@ -72,7 +76,8 @@ def test_a_socket_is_where_the_daemon_looks_and_for_root_only(name: str, section
     assert (service["StandardInput"], service["StandardOutput"]) == ("socket", "null"), (
         "else it would write to the daemon"
     )
-    assert name + ".socket" in unit("ota-agent.service")["Unit"]["Wants"].split()
+    wanted = name + ".socket" in unit("ota-agent.service")["Unit"]["Wants"].split()
+    assert wanted is (section != "media"), "a device that looks at no media has no need of a finder"
 
 
 @pytest.mark.req("C15")
@@ -116,13 +121,21 @@ def test_checks_that_use_the_network_are_a_drop_in_of_the_daemon():
     assert unit("ota-agent.service")["Service"]["IPAddressDeny"] == "any"
 
 
-@pytest.mark.req("C09")
-def test_media_need_a_drop_in_that_widens_the_sandbox_by_what_they_need_only():
-    dropin = unit("ota-agent-media.conf")["Service"]
-    assert set(dropin) == {"SystemCallFilter", "RestrictAddressFamilies", "CapabilityBoundingSet"}
-    assert dropin["SystemCallFilter"].split()[0] == "@mount"
-    assert dropin["RestrictAddressFamilies"] == "AF_NETLINK"
-    assert set(dropin["CapabilityBoundingSet"].split()) == {"CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"}
+@pytest.mark.req("C09", "C15")
+def test_who_mounts_a_strangers_medium_can_write_nothing_and_reach_nobody():
+    find, daemon = unit("ota-agent-find@.service")["Service"], unit("ota-agent.service")["Service"]
+    assert set(find["CapabilityBoundingSet"].split()) == {"CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH"}
+    assert (find["DevicePolicy"], find["DeviceAllow"]) == ("closed", "block-* r")
+    assert (find["PrivateNetwork"], find["RestrictAddressFamilies"], find["ProtectSystem"]) == (
+        "yes",
+        "AF_UNIX",
+        "strict",
+    )
+    assert not {"ReadWritePaths", "StateDirectory"} & set(find)
+    assert set(find["SystemCallFilter"].split()) == {
+        "@system-service", "~@privileged", "@resources", "fsopen", "fsconfig", "fsmount"
+    }  # fmt: skip
+    assert "AF_NETLINK" in daemon["RestrictAddressFamilies"].split(), "the daemon hears what is plugged in"
 
 
 @pytest.mark.req("C15")

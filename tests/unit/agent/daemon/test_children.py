@@ -75,6 +75,22 @@ def test_a_child_that_does_not_listen_is_killed_and_nothing_is_left_open() -> No
         os.kill(child.pid, 0)
 
 
+def test_a_child_that_the_kernel_does_not_let_go_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """As one that reads from a medium that hangs: SIGKILL has to wait for the driver."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> int:
+        waits.append(seconds)
+        raise subprocess.TimeoutExpired("installer", seconds)
+
+    ours, theirs = pair("daemon", "installer")
+    stuck: Any = SimpleNamespace(wait=wait, kill=lambda: None)
+    Child("installer", stuck, ours).close()
+    theirs.close()
+    assert 0 < sum(waits) < 60
+    assert "does not end" in caplog.text
+
+
 def test_a_child_inherits_its_socket_and_nothing_else(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_OF_SOMEBODY", "x")
     secret = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDWR)
