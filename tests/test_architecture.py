@@ -132,6 +132,7 @@ def test_the_wheel_holds_every_module_but_the_demo_and_nothing_else(tmp_path: Pa
     assert packed - expected == {
         *(f"{top}/py.typed" for top in ("agent", "slots", "bootloader_env")),
         *(f"bootloader_env/scripts/{name}" for name in ("boot.cmd", "grub.cfg")),
+        "agent/bus/org.otaagent.Agent1.xml",
     }
 
 

@@ -1,6 +1,7 @@
 """Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
 
-``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` from ``agent/daemon/dbus_names.py``,
+``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` and its manual page from the
+introspection data in ``agent/bus``,
 ``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``, ``docs/doctor.md`` from
 ``agent/doctor/table.py``, the manual pages and the completions of ``ota-agent`` and ``ota-bundle`` from their command lines.
 """
@@ -18,9 +19,9 @@ from agent.bundler.cli import parser as bundle_parser  # noqa: E402
 from agent.cli.main import parser as agent_parser  # noqa: E402
 from agent.codes import CODES  # noqa: E402
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
-from agent.daemon import dbus_names as names  # noqa: E402
 from agent.daemon.machine import TRANSITIONS  # noqa: E402
 from agent.doctor import table as doctor_table  # noqa: E402
+from tools import dbus_page  # noqa: E402
 from tools.completions import completion  # noqa: E402
 from tools.manpage import AGENT, BUNDLE, manpage  # noqa: E402
 
@@ -54,43 +55,6 @@ def _row(row: Setting) -> str:
     name = "any key" if row.key == "*" else f"`{row.key}`"
     default = "" if row.key == "*" else default
     return f"| {name} | {row.kind.expected} | {default} | {row.help} | {row.since} |"
-
-
-def dbus() -> str:
-    """The page about the D-Bus interface."""
-    lines = [
-        f"# D-Bus interface\n\n{_NOTE}\n",
-        f"Bus name `{names.BUS_NAME}`, object `{names.OBJECT_PATH}`, interface `{names.MANAGER}`.",
-        "Everybody may read; only root and the user that the daemon runs as may call the methods.\n",
-        "```",
-        f"busctl introspect {names.BUS_NAME} {names.OBJECT_PATH}",
-        f"busctl get-property {names.BUS_NAME} {names.OBJECT_PATH} {names.MANAGER} State",
-        "```\n",
-        "## Properties\n\nAll are read-only, and all changes are announced by `PropertiesChanged`;",
-        "`Progress` at most twice a second.\n",
-        "| Property | Type | Meaning |\n|---|---|---|",
-        *(f"| `{row.name}` | `{row.signature}` | {row.help} |" for row in names.PROPERTIES),
-        "\n## Methods\n\nEach returns as soon as the request is accepted; how it goes is told by the properties.\n",
-        "| Method | Arguments | Meaning |\n|---|---|---|",
-        *_members(names.METHODS),
-        "\n## Signals\n",
-        "| Signal | Arguments | Meaning |\n|---|---|---|",
-        *_members(names.SIGNALS),
-        "\n## Errors\n",
-        f"The name of an error is `{names.ERROR_PREFIX}.` followed by its code in capitals and small letters:",
-        f"`policy.version-too-low` is `{names.error_name('policy.version-too-low')}`.",
-        "`internal.unexpected` is `Error.Internal`.",
-        "The first line of the message is the text with the code in brackets; details follow, and a last line `next: ...` says",
-        "what can be done about it.\n",
-    ]
-    return "\n".join(lines)
-
-
-def _members(rows: tuple[names.Member, ...]) -> list[str]:
-    return [
-        f"| `{row.name}` | {', '.join(f'{name} `{kind}`' for name, kind in row.arguments) or 'none'} | {row.help} |"
-        for row in rows
-    ]
 
 
 def states() -> str:
@@ -149,12 +113,13 @@ def doctor() -> str:
 
 PAGES = {
     "docs/configuration.md": configuration,
-    "docs/dbus.md": dbus,
+    "docs/dbus.md": lambda: dbus_page.markdown(_NOTE.replace("the table", "agent/bus/org.otaagent.Agent1.xml")),
     "docs/errors.md": errors,
     "docs/states.md": states,
     "docs/doctor.md": doctor,
     "docs/man/ota-agent.1": lambda: manpage(AGENT),
     "docs/man/ota-bundle.1": lambda: manpage(BUNDLE),
+    "docs/man/org.otaagent.Agent1.5": dbus_page.manual,
     "docs/completions/ota-agent.bash": lambda: completion(agent_parser(), "bash"),
     "docs/completions/_ota-agent": lambda: completion(agent_parser(), "zsh"),
     "docs/completions/ota-bundle.bash": lambda: completion(bundle_parser(), "bash"),

@@ -199,3 +199,6 @@ def _text(text: str) -> str:
     )
     escaped = escaped.replace("~", "\\(ti")
     return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
+
+
+roff = _text  # also for tools/dbus_page.py

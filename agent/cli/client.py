@@ -12,7 +12,7 @@ from agent.daemon import dbus_names as names
 from agent.errors import EnvironmentFault, OtaError, from_explained
 
 READ_TIMEOUT = 5.0  # seconds
-CHANGE_TIMEOUT = 25.0  # seconds; the daemon may have to be started for it
+CHANGE_TIMEOUT = 120.0  # seconds; the daemon may have to be started for it, and a person be asked for a password
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
 _NOBODY_THERE = ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected", "Timeout", "NoServer")
@@ -48,13 +48,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def properties(self) -> dict[str, object]:
-        """All properties; does not start a daemon that is not running.
+    def properties(self, interface: str = names.MANAGER) -> dict[str, object]:
+        """All properties of an interface; does not start a daemon that is not running.
 
         Raises:
             EnvironmentFault: ``daemon.unreachable``.
         """
-        arguments = GLib.Variant("(s)", (names.MANAGER,))
+        arguments = GLib.Variant("(s)", (interface,))
         answer = self._call(_PROPERTIES, "GetAll", arguments, READ_TIMEOUT, Gio.DBusCallFlags.NO_AUTO_START)
         values: dict[str, object] = answer.unpack()[0]
         return values
@@ -77,11 +77,23 @@ class Client:
 
     def approve(self, action_id: str) -> None:
         """Lets an action begin that waits for consent, whichever it is with an empty text; raises as the others."""
-        self._change("Approve", GLib.Variant("(s)", (action_id,)))
+        self._change("Approve", GLib.Variant("(s)", (action_id,)), names.UPDATE)
 
     def deny(self, action_id: str, reason: str) -> None:
         """Does not let it begin; raises as the others."""
-        self._change("Deny", GLib.Variant("(ss)", (action_id, reason)))
+        self._change("Deny", GLib.Variant("(ss)", (action_id, reason)), names.UPDATE)
+
+    def postpone(self, seconds: int) -> None:
+        """Leaves the update for later; raises as the others."""
+        self._change("Postpone", GLib.Variant("(u)", (seconds,)), names.UPDATE)
+
+    def install_now(self) -> None:
+        """Does not wait for the window or the end of a postponement; raises as the others."""
+        self._change("InstallNow", None, names.UPDATE)
+
+    def mark(self, state: str, slot: str) -> None:
+        """Has the bootloader told about a slot, and waits until that was done; raises as the others."""
+        self._change("Mark", GLib.Variant("(ss)", (state, slot)))
 
     def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
@@ -128,8 +140,8 @@ class Client:
         if failure:
             raise failure[0]
 
-    def _change(self, method: str, arguments: Any = None) -> None:  # noqa: ANN401 - a GLib.Variant
-        self._call(names.MANAGER, method, arguments, CHANGE_TIMEOUT, Gio.DBusCallFlags.NONE)
+    def _change(self, method: str, arguments: Any = None, interface: str = names.MANAGER) -> None:  # noqa: ANN401 - a GLib.Variant
+        self._call(interface, method, arguments, CHANGE_TIMEOUT, Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION)
 
     def _call(self, interface: str, method: str, arguments: Any, timeout: float, flags: Any) -> Any:  # noqa: ANN401 - Gio
         milliseconds = int(timeout * 1000)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from agent.daemon.activities.mark import Mark
     from agent.daemon.handed import Given
 
 # poll(2) does not count the time for which the device was suspended. Who waits for longer looks at CLOCK_BOOTTIME in between.
@@ -66,6 +67,7 @@ class Inbox:
         self._scrub: tuple[str, int] | None = None
         self._consent: Consent | None = None
         self._look = False
+        self._mark: Mark | None = None
 
     def stop(self) -> None:
         """Ends the worker at its next wait."""
@@ -109,6 +111,11 @@ class Inbox:
     def look_again(self) -> None:
         """Something that an update may wait for has changed: the policy, or how long it is postponed."""
         self._look = True
+        self._ring()
+
+    def mark(self, wish: Mark) -> None:
+        """Tells the bootloader about a slot; of several wishes at a time the others end as ``mark.late``."""
+        self._mark = wish
         self._ring()
 
     def wait(self, seconds: float | None, sources: Iterable[HasFileno] = ()) -> list[HasFileno]:
@@ -206,9 +213,17 @@ class Inbox:
             return True
         return False
 
+    def take_mark(self) -> Mark | None:
+        """What the bootloader shall be told, once."""
+        wish = self._mark
+        if wish is not None:  # as above
+            self._mark = None
+        return wish
+
     def asked(self) -> bool:
         """Whether a check, an installation, a scrub or somebody's consent is waiting to be taken."""
-        return self._check or self.install_asked() or self._scrub is not None or self._consent is not None
+        waiting = (self._scrub, self._consent, self._mark)
+        return self._check or self.install_asked() or any(each is not None for each in waiting)
 
     def spoken_to(self) -> bool:
         """Whether a check, a cancellation, somebody's consent or news is waiting: what an update that waits can be told."""

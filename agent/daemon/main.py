@@ -114,7 +114,7 @@ class Daemon:
         self._resume(server)
         handed = Handed()
         self.presence = Presence(
-            self.inbox, self._device, self._knowledge, config.system.bus,
+            self.inbox, self._device, self._knowledge, self.desk, config.system.bus,
             has_server=bool(config.server.url), record=self._memory.record,
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
         )  # fmt: skip

@@ -14,11 +14,12 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.audit.port import Auditor, Unrecorded
+from agent.audit.port import Unrecorded
+from agent.daemon.activities.mark import mark_meant
 from agent.daemon.activities.scrub import targets
 from agent.daemon.device import Device
 from agent.daemon.handed import Handed
-from agent.daemon.inbox import Consent, Inbox
+from agent.daemon.inbox import Inbox
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.notify import notify
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gi.repository import GLib
 
     from agent.daemon.dbus_service import BusService
+    from agent.daemon.requests import Consents, Records
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +43,12 @@ class Presence:
         inbox: takes the commands.
         device: what this device is.
         knowledge: what it holds, and how the last update ended.
+        consents: hears what people say to updates, and knows the policy.
         bus: ``system``, ``session``, an address, or ``none``.
         has_server: whether checking makes sense.
         record: where the update stands that this start goes on with.
         until_check: asked before each check on demand: the seconds until one is allowed; 0 allows it and counts it.
-        audit: records what was commanded, and what was refused.
+        audit: records what was commanded, and what was refused; it is what the interface Audit shows.
         handed: keeps what is handed over as an open file.
     """
 
@@ -54,12 +57,13 @@ class Presence:
         inbox: Inbox,
         device: Device,
         knowledge: Knowledge,
+        consents: Consents,
         bus: str,
         *,
         has_server: bool,
         record: Record,
         until_check: Callable[[], float] = lambda: 0.0,
-        audit: Auditor | None = None,
+        audit: Records | None = None,
         handed: Handed | None = None,
     ) -> None:
         self._inbox = inbox
@@ -70,6 +74,7 @@ class Presence:
         self._until_check = until_check
         self.audit = audit or Unrecorded()
         self._handed = handed or Handed()
+        self._consents = consents
         self._state = record.state
         self._record = record
         self._service: BusService | None = None
@@ -89,7 +94,7 @@ class Presence:
             return
         from agent.daemon.dbus_service import BusService
 
-        service = BusService(self._bus, self, self._initial(), on_lost=self._bus_lost)
+        service = BusService(self._bus, self, self._consents, self.audit, self._initial(), on_lost=self._bus_lost)
         try:
             service.start()
         except EnvironmentFault as error:
@@ -153,11 +158,13 @@ class Presence:
             self.tell(
                 {"LastScrub": (asked[1], "done", [("", "interrupted", "an update came first; scrub again later")])}
             )
+        if record.state is not State.IDLE and (wish := self._inbox.take_mark()) and wish.take():
+            wish.end(_busy(record.state))
         if self._lost and record.state is State.IDLE:
             self._inbox.stop()
 
     def tell(self, changes: Mapping[str, object]) -> None:
-        """Publishes changed properties; ``Finished`` is the signal."""
+        """Publishes changed properties and sends signals, see ``dbus_service.BusService.publish``."""
         scrub = changes.get("LastScrub")
         if isinstance(scrub, tuple) and scrub[1] == "done":
             self._scrubbing = False
@@ -169,13 +176,10 @@ class Presence:
             properties["Offer"] = self._offer = {**self._offer, **offer} if same else offer
         if self._service is None:
             return
-        finished = properties.pop("Finished", None)
         try:
             self._service.publish(properties)
         except ValueError as error:  # a text that D-Bus cannot carry, from a process that is not trusted
             _log.error("a property was not published: %s", error)
-        if isinstance(finished, tuple):
-            self._service.finished(*finished)
 
     def check(self) -> None:
         """Asks the server now.
@@ -226,13 +230,6 @@ class Presence:
         self._require_idle()
         self._inbox.install_given(self._handed.keep(fd, name))
 
-    def _require_idle(self) -> None:
-        if self._state is not State.IDLE or self._inbox.install_asked():
-            raise EnvironmentFault(
-                "update.busy", "another update is under way", details=f"state {self._state.value}",
-                resolution="wait for it to end, or cancel it",
-            )  # fmt: skip
-
     def cancel(self) -> None:
         """Gives up the update under way, or the scrub.
 
@@ -244,31 +241,6 @@ class Presence:
             raise PolicyError("update.not-cancellable", brief, details=f"state {self._state.value}")
         self._inbox.cancel()
 
-    def approve(self, action_id: str) -> None:
-        """Lets an action begin that waits for consent, or that was denied before and is still offered.
-
-        Args:
-            action_id: the server's; empty for whichever it is.
-
-        Raises:
-            PolicyError: ``consent.none``.
-        """
-        self._inbox.consent(Consent(self._asked_about(action_id), approved=True))
-
-    def deny(self, action_id: str, reason: str) -> None:
-        """Does not let it begin, nor go on while it still waits; the server is told the reason. Otherwise as ``approve``."""
-        waits = self._state in (State.HELD, State.WAITING)
-        self._inbox.consent(Consent(self._asked_about(action_id, waits), approved=False, reason=reason))
-
-    def _asked_about(self, action_id: str, waits: bool = False) -> str:
-        offer = self._offer
-        if (offer.get("consent") or (waits and offer.get("action"))) and action_id in ("", offer.get("action")):
-            return str(offer.get("action"))
-        raise PolicyError(
-            "consent.none", "nothing waits for consent", details=f"action {action_id}" if action_id else "",
-            resolution="ota-agent status shows what the server offers",
-        )  # fmt: skip
-
     def scrub(self, slot: str) -> None:
         """Reads slots back: one slot, one boot name, or all that do not run with an empty text.
 
@@ -277,11 +249,7 @@ class Presence:
             ConfigError: ``slot.unknown``.
             PolicyError: ``scrub.running``.
         """
-        if self._state is not State.IDLE or self._inbox.install_asked():
-            raise EnvironmentFault(
-                "update.busy", "an update is under way", details=f"state {self._state.value}",
-                resolution="wait for it to end, then scrub",
-            )  # fmt: skip
+        self._require_idle()
         if self._scrubbing:
             raise EnvironmentFault(
                 "scrub.busy", "slots are being scrubbed already", resolution="wait for that to end, or cancel it"
@@ -291,6 +259,30 @@ class Presence:
         self._scrubbing = True
         self.tell({"LastScrub": (self._scrubs, "running", [])})
         self._inbox.scrub(slot, self._scrubs)
+
+    def mark(self, state: str, slot: str) -> Callable[[], None]:
+        """Tells the bootloader about a slot.
+
+        Args:
+            state: ``good``, ``bad`` or ``active``.
+            slot: ``booted``, ``other``, a boot name, or a slot.
+
+        Returns:
+            What waits until the worker has done it, in any thread; it raises what that failed with, and ``mark.late``.
+
+        Raises:
+            EnvironmentFault: ``update.busy``.
+            PolicyError: ``mark.state``.
+            ConfigError: ``mark.slot``.
+        """
+        wish = mark_meant(self._device, state, slot)
+        self._require_idle()
+        self._inbox.mark(wish)
+        return wish.wait
+
+    def _require_idle(self) -> None:
+        if self._state is not State.IDLE or self._inbox.install_asked():
+            raise _busy(self._state)
 
     def _tell_slots(self) -> None:
         """Apart from the rest: a text in a bundle that D-Bus cannot carry must not hide what else is told."""
@@ -316,7 +308,7 @@ class Presence:
         server = {"ServerState": "unknown"} if self._has_server else {}
         return {
             "Slot": self._device.booted.bootname, "Rescue": self._device.booted.rescue, "BootId": self._device.boot_id,
-            **server, **self._results(),
+            **server, **self._results(), **self._consents.properties(),
             "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
             "Slots": self._slots(),
         }  # fmt: skip
@@ -352,3 +344,10 @@ class Presence:
     def _stop_asked(self) -> bool:
         self._inbox.stop()
         return True
+
+
+def _busy(state: State) -> EnvironmentFault:
+    return EnvironmentFault(
+        "update.busy", "another update is under way", details=f"state {state.value}",
+        resolution="wait for it to end, or cancel it",
+    )  # fmt: skip

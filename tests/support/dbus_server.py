@@ -11,8 +11,10 @@ import threading
 
 from gi.repository import GLib
 
+from agent.audit.port import Unrecorded
 from agent.daemon.dbus_service import BusService
 from agent.errors import PolicyError
+from support.asked import Asked
 
 
 def say(text: str) -> None:
@@ -21,33 +23,20 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-class Commands:
+class Commands(Asked):
     """Says what was asked; refuses to cancel."""
-
-    def check(self) -> None:
-        say("asked check")
-
-    def install(self, path: str) -> None:
-        say(f"asked install {path}")
 
     def cancel(self) -> None:
         raise PolicyError(
             "update.none", "there is nothing to cancel", resolution="ota-agent status shows what is going on"
         )
 
-    def scrub(self, slot: str) -> None:
-        say(f"asked scrub {slot}")
-
-    def approve(self, action_id: str) -> None:
-        say(f"asked approve {action_id}")
-
-    def deny(self, action_id: str, reason: str) -> None:
-        say(f"asked deny {action_id} {reason}")
-
 
 def main() -> int:
     loop = GLib.MainLoop()
-    service = BusService(sys.argv[1], Commands(), {"CurrentVersion": "1.0", "Slot": "A"}, lambda: say("lost"))
+    commands = Commands(lambda what: say(f"asked {what}"))
+    initial = {"CurrentVersion": "1.0", "Slot": "A"}
+    service = BusService(sys.argv[1], commands, commands, Unrecorded(), initial, lambda: say("lost"))
     service.start()
 
     def obey() -> None:
@@ -56,7 +45,7 @@ def main() -> int:
             if order == "publish":
                 service.publish({name: " ".join(value)})
             else:
-                service.finished(name, "2.0", "")
+                service.publish({"Finished": (name, "2.0", "")})
         GLib.idle_add(loop.quit)
 
     threading.Thread(target=obey, daemon=True).start()

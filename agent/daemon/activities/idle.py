@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.daemon.activities import holdings
 from agent.daemon.activities.confirmation import Confirmations
+from agent.daemon.activities.mark import mark
 from agent.daemon.activities.scrub import scrub
 from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.watch import answer_cancel
@@ -74,6 +75,8 @@ class Idle:
             return handed_over(given)
         if wanted := context.inbox.take_scrub():
             scrub(context, *wanted)
+        if wish := context.inbox.take_mark():
+            mark(context, wish)
         consent = context.inbox.take_consent()
         if consent is None:
             return None

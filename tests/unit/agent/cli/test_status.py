@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.bus.interface import read
+from agent.bus.values import zero
 from agent.cli.status import amount, progress_bar, progress_line, span, status_lines
-from agent.daemon.dbus_names import PROPERTIES
 
 NOW = 1_800_000_000.0
+
+PROPERTIES = read()[0].properties
 
 
 def test_a_quiet_device_takes_three_lines():
@@ -96,4 +99,5 @@ def test_whatever_a_daemon_of_another_version_says_can_be_shown(values):
 
 
 def test_the_initial_values_can_be_shown():
-    assert status_lines({row.name: row.initial for row in PROPERTIES}, NOW)[0].startswith("state     idle")
+    values = {row.name: zero(row.signature) for row in PROPERTIES} | {"State": "idle"}
+    assert status_lines(values, NOW)[0].startswith("state     idle")

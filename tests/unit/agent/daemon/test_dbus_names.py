@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gi.repository import Gio, GLib
+from gi.repository import Gio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,19 +52,3 @@ def test_details_of_several_lines_survive():
 @given(st.text(max_size=200))
 def test_any_text_can_be_taken_for_an_error_message(text):
     names.parse_error_message(text)
-
-
-def test_every_initial_value_has_the_shape_of_its_signature():
-    for row in names.PROPERTIES:
-        assert GLib.Variant(row.signature, row.initial).unpack() == row.initial
-
-
-def test_the_introspection_data_is_valid():
-    info = Gio.DBusNodeInfo.new_for_xml(names.introspection())
-    assert [interface.name for interface in info.interfaces] == [names.MANAGER]
-
-
-def test_no_two_members_share_a_name():
-    """A property and a method of one name are told apart by D-Bus, but not by the object behind them."""
-    members = [row.name for row in (*names.PROPERTIES, *names.METHODS, *names.SIGNALS)]
-    assert len(set(members)) == len(members)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.asked import Asked
 from support.pretend import Disk, Environment, Patient, context, device
 
 from agent.daemon.activities.idle import Idle, handed_over
@@ -134,7 +135,7 @@ def test_a_name_is_made_fit_to_be_shown(bundle: Path) -> None:
 def presence(inbox: Inbox, handed: Handed) -> Presence:
     here: Any = device(Environment())
     knowledge = Knowledge(Disk())  # type: ignore[arg-type]  # the same interface
-    return Presence(inbox, here, knowledge, "none", has_server=False, record=Record(), handed=handed)
+    return Presence(inbox, here, knowledge, Asked(), "none", has_server=False, record=Record(), handed=handed)
 
 
 def test_what_is_handed_over_is_installed_and_let_go_at_the_end(bundle: Path) -> None:

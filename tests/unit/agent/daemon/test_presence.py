@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.asked import Asked
 from support.pretend import Disk, Environment, device
 
+from agent.audit.port import Unrecorded
 from agent.daemon.dbus_service import BusService
 from agent.daemon.inbox import Inbox, Stopped
 from agent.daemon.knowledge import Knowledge
@@ -18,7 +20,13 @@ from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
 
 def presence(record: Record | None = None, disk: Disk | None = None, *, has_server: bool = True) -> Presence:
     knowledge = Knowledge(disk or Disk())  # type: ignore[arg-type]  # the same interface
-    return Presence(Inbox(), device(Environment()), knowledge, "none", has_server=has_server, record=record or Record())
+    return Presence(
+        Inbox(), device(Environment()), knowledge, Asked(), "none", has_server=has_server, record=record or Record()
+    )
+
+
+def served(seen: Presence, initial: dict[str, object] | None = None) -> BusService:
+    return BusService("none", seen, Asked(), Unrecorded(), initial)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -77,7 +85,7 @@ def test_an_unreadable_ending_does_not_stop_the_start() -> None:
 def test_a_text_that_the_bus_cannot_carry_does_not_stop_the_work() -> None:
     """The fetcher meets the network: what it says about an error may be anything."""
     seen = presence()
-    seen._service = BusService("none", seen)
+    seen._service = served(seen)
     for text in ("a\0b", "\ud800", "x" * 100_000):
         seen.entered(Record(state=State.REPORTING, reason=Reason(text, text, text, text)))
         seen.tell({"ServerState": text})
@@ -131,10 +139,10 @@ def test_a_scrub_under_way_can_be_cancelled() -> None:
 
 def test_an_update_that_comes_first_ends_a_scrub_that_has_not_begun() -> None:
     seen = presence()
-    seen._service = BusService("none", seen)
+    seen._service = served(seen)
     seen.scrub("B")
     seen.entered(Record(state=State.OFFERED))
-    assert seen._service._values["LastScrub"][1:2] == ("done",)
+    assert seen._service._server.properties()["Manager"]["LastScrub"][1:2] == ("done",)
     assert seen._inbox.take_scrub() is None
 
 
@@ -156,63 +164,25 @@ def test_what_a_bundle_says_of_itself_can_be_shown_whatever_it_is() -> None:
     disk = Disk()
     told = {"status": "ok", "filename": "a\0b", "bundle.description": "\ud800", "bundle.build": "1\n2\x1b[2J"}
     disk.documents["slots"] = {"schema": 2, "groups": {}, "slots": {"rootfs.1": told}}
-    service = BusService("none", presence(), presence(disk=disk)._initial())
-    shown = service._values["Slots"]["rootfs.1"]  # type: ignore[index]
+    service = served(presence(), presence(disk=disk)._initial())
+    shown = service._server.properties()["Manager"]["Slots"]["rootfs.1"]  # type: ignore[index]
     assert (shown["filename"], shown["bundle.description"], shown["bundle.build"]) == ("a?b", "?", "1?2?[2J")
-
-
-def test_consent_is_taken_only_for_what_is_offered_and_waits_for_it() -> None:
-    seen = presence()
-    for offer in ({}, {"action": "7", "consent": ""}):
-        seen.tell({"Offer": offer})
-        with pytest.raises(PolicyError) as caught:
-            seen.approve("")
-        assert caught.value.code == "consent.none"
-    seen.tell({"Offer": {"action": "7", "consent": "wanted"}})
-    with pytest.raises(PolicyError):
-        seen.deny("6", "")
-    seen.approve("")
-    assert seen._inbox.take_consent() == ("7", True, "", False)
-    seen.deny("7", "not now")
-    assert seen._inbox.take_consent() == ("7", False, "not now", False)
-    assert seen._inbox.take_consent() is None
-
-
-@pytest.mark.parametrize("state", [State.HELD, State.WAITING])
-def test_what_was_approved_can_be_denied_while_it_still_waits(state: State) -> None:
-    seen = presence()
-    seen.entered(Record(state=state, origin="server", action_id="7"))
-    seen.tell({"Offer": {"action": "7", "consent": ""}})
-    for refused in (lambda: seen.deny("6", ""), lambda: seen.approve("7")):
-        with pytest.raises(PolicyError, match="nothing waits for consent"):
-            refused()
-    seen.deny("7", "not now")
-    assert seen._inbox.take_consent() == ("7", False, "not now", False)
-    seen.entered(Record(state=State.STAGING, origin="server", action_id="7"))
-    with pytest.raises(PolicyError, match="nothing waits for consent"):
-        seen.deny("7", "")
-
-
-def test_what_was_denied_can_still_be_approved_and_what_is_gone_cannot() -> None:
-    seen = presence()
-    seen.tell({"Offer": {"action": "7", "consent": "denied"}})
-    seen.approve("7")
-    seen.entered(Record(state=State.OFFERED))
-    seen.entered(Record())
-    with pytest.raises(PolicyError):
-        seen.approve("7")
 
 
 def test_what_was_read_of_an_offer_stays_with_it_until_there_is_another_one() -> None:
     seen = presence()
-    seen._service = BusService("none", seen)
+    seen._service = served(seen)
     seen.tell({"Offer": {"action": "7", "metadata.severity": "high", "consent": ""}})
     seen.tell({"Offer": {"action": "7", "consent": "wanted"}})
-    assert seen._service._values["Offer"] == {"action": "7", "metadata.severity": "high", "consent": "wanted"}
+    assert seen._service._server.properties()["Manager"]["Offer"] == {
+        "action": "7",
+        "metadata.severity": "high",
+        "consent": "wanted",
+    }
     seen.tell({"Offer": {"action": "8", "consent": ""}})
-    assert seen._service._values["Offer"] == {"action": "8", "consent": ""}
+    assert seen._service._server.properties()["Manager"]["Offer"] == {"action": "8", "consent": ""}
     seen.tell({"Offer": {}})
-    assert seen._service._values["Offer"] == {}
+    assert seen._service._server.properties()["Manager"]["Offer"] == {}
 
 
 def test_a_check_too_soon_after_the_last_one_tells_when_it_is_possible() -> None:
@@ -223,6 +193,7 @@ def test_a_check_too_soon_after_the_last_one_tells_when_it_is_possible() -> None
         inbox,
         device(Environment()),
         knowledge,
+        Asked(),
         "none",
         has_server=True,
         record=Record(),
