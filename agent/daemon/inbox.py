@@ -7,7 +7,10 @@ import select
 import time
 import weakref
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from agent.daemon.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from agent.daemon.activities.mark import Mark
@@ -54,9 +57,14 @@ class HasFileno(Protocol):
 
 
 class Inbox:
-    """Requests, and a descriptor that becomes readable when there is a new one."""
+    """Requests, and a descriptor that becomes readable when there is a new one.
 
-    def __init__(self) -> None:
+    Args:
+        heartbeat: of the worker that waits here.
+    """
+
+    def __init__(self, heartbeat: Heartbeat | None = None) -> None:
+        self.heartbeat = heartbeat or Heartbeat()
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         weakref.finalize(self, os.close, self._event)
         self._stop = False
@@ -137,12 +145,21 @@ class Inbox:
         poll = select.poll()
         for item in (self, *wanted):
             poll.register(item.fileno(), select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(None if seconds is None else min(max(0.0, seconds), _LONGEST_WAIT) * 1000)}
+        limit = None if seconds is None else min(max(0.0, seconds), _LONGEST_WAIT)
+        if not wanted:
+            self.heartbeat.rest(limit)
+        ready = {fd for fd, _ in poll.poll(None if limit is None else limit * 1000)}
+        if ready or not wanted:
+            self.heartbeat.beat()
         if self._event in ready:
             os.eventfd_read(self._event)
         if self._stop:
             raise Stopped
         return [item for item in wanted if item.fileno() in ready]
+
+    def patient(self, seconds: float) -> AbstractContextManager[None]:
+        """Within the block the sources of ``wait`` may be silent for so many seconds before the worker counts as stuck."""
+        return self.heartbeat.patient(seconds)
 
     def await_one(self, source: HasFileno, seconds: float) -> None:
         """Waits until something is readable, or the time is over; raises Stopped when the daemon must end."""

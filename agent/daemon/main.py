@@ -34,6 +34,7 @@ from agent.daemon.context import Context
 from agent.daemon.device import look_at
 from agent.daemon.handed import Handed
 from agent.daemon.healing import read_or_heal
+from agent.daemon.heartbeat import Feeder, usual_silence
 from agent.daemon.inbox import Inbox
 from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
@@ -83,6 +84,7 @@ class Daemon:
     ) -> None:
         self.config = config
         self.inbox = Inbox()
+        self.inbox.heartbeat.silence = usual_silence(config)
         self._clock = clock or SystemClock()
         self._store = Store(config.system.state_dir)
         self._knowledge = Knowledge(self._store)
@@ -123,7 +125,7 @@ class Daemon:
             choose,
             config,
             self._bus,
-            Prober(spawn, config, self.inbox.await_one),
+            Prober(start, config, self.inbox.await_one),
             stopping=self.inbox.stopping,
         )
         context = Context(
@@ -180,8 +182,9 @@ class Daemon:
         worker.start()
         notify.notify("READY=1")
         try:
-            self.presence.serve()
+            self.presence.serve(notify.watchdog_interval(), Feeder(self.inbox.heartbeat, notify.notify))
         finally:
+            notify.notify("STOPPING=1")
             self.inbox.stop()
             worker.join()
             self._installers.dismiss()

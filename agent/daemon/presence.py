@@ -108,15 +108,23 @@ class Presence:
         if self._service is not None:
             self._service.stop()
 
-    def serve(self) -> None:
-        """Runs in the main thread until ``quit``."""
+    def serve(self, every: float | None = None, beat: Callable[[], object] = lambda: None) -> None:
+        """Runs in the main thread until ``quit``.
+
+        Args:
+            every: seconds between two calls of ``beat``; None: there are none.
+            beat: called in the main thread, so that it is not when that hangs.
+        """
         if self._service is None:
-            self._end.wait()
+            while not self._end.wait(every):
+                beat()
             return
         from gi.repository import GLib
 
         for number in (signal.SIGTERM, signal.SIGINT):
             GLib.unix_signal_add(GLib.PRIORITY_HIGH, number, self._stop_asked)
+        if every is not None:
+            GLib.timeout_add(int(every * 1000), lambda: (beat(), True)[1])
         self._loop = GLib.MainLoop()
         if not self._end.is_set():
             self._loop.run()

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
 _TICK = 0.5  # seconds between looks at the inbox
 _SILENCE = 600.0  # seconds without a word: each MiB that was read is one
+_ENDING = (
+    120.0  # seconds to end a child that was silent for too long; one that cannot be killed is left to the watchdog
+)
 _READINGS = 2  # what one reading finds wrong may be a passing failure of the bus or the memory
 
 OK, DAMAGED, UNKNOWN, FAILED, INTERRUPTED = "ok", "damaged", "unknown", "failed", "interrupted"
@@ -137,7 +140,8 @@ def _reading(context: Context, slot: Slot, status: SlotStatus) -> str:
     with context.spawn("scrubber") as child:
         child.channel.send({"op": "scrub", "device": slot.device, "size": status.size})
         try:
-            digest = _digest(context, child, slot)
+            with context.inbox.patient(_SILENCE + _ENDING):
+                digest = _digest(context, child, slot)
         except OtaError as error:
             if error.code != "slot.read-failed":
                 raise

@@ -32,6 +32,9 @@ _ANSWER = 60.0  # seconds for the rest of a message that has begun
 # tells each attempt and, while bytes come, each minute; one attempt may take the times of the configuration besides. And a
 # plain bundle of 2 GiB is digested in this time by a medium that gives 1 MiB per second.
 _SILENCE = 2400.0
+_ENDING = (
+    120.0  # seconds to end a child that was silent for too long; one that cannot be killed is left to the watchdog
+)
 
 
 def work(
@@ -60,9 +63,13 @@ def work(
     watch = Watch(context, record)
     if record.origin == "server" and record.attempts > 1:
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
-    with _at_work(context, record, watch, keep=request["op"] == "inspect") as (installer, fd, talk):
+    silence = _silence(context, record)
+    with (
+        context.inbox.patient(silence + _ENDING),
+        _at_work(context, record, watch, keep=request["op"] == "inspect") as (installer, fd, talk),
+    ):
         installer.channel.send({**_common(context, record), **request}, fds=(fd,))
-        heard, silence = context.clock.boottime(), _silence(context, record)
+        heard = context.clock.boottime()
         while True:
             children: list[HasFileno] = [installer] if talk is None else [installer, talk.child]
             ready = context.inbox.wait(_TICK, children)
