@@ -280,7 +280,7 @@ class Rig:
             variables = self.flash.load().variables
             self.ended.words.append((word, self.booted, variables.get("OTA_TRIAL", "")))
 
-    def _suite(self, _settings: object, contact: Any) -> Suite:
+    def _suite(self, _config: object, _bus: object, _prober: object, contact: Any, **_: object) -> Suite:
         checks: list[Any] = [_Probe(self)]
         return Suite([*checks, ServerCheck(contact)] if contact else checks)
 
@@ -292,7 +292,7 @@ class Rig:
             (daemon_main, "Inbox", lambda: Patient(self.clock, self._rests)),
             (daemon_main, "choose", self._suite),
             (daemon_main, "reset", _reset),
-            (daemon_main, "Sessions", lambda _config, _wall: lambda: self._session),
+            (daemon_main, "Sessions", lambda *_: lambda: self._session),
             (installer_main, "_open", lambda *_: self._installer.bundle),
             *patches(names),
         ]

@@ -246,7 +246,7 @@ class _Probe:
         return green(self.name) if board.health(board.system) == GOOD else red(self.name, "told to fail")
 
 
-def _suite(_settings: object, contact: Callable[[], None] | None) -> Suite:
+def _suite(_config: object, _bus: object, _prober: object, contact: Callable[[], None] | None, **_: object) -> Suite:
     checks: list[Any] = [_Probe(_here.device)]
     return Suite([*checks, ServerCheck(contact)] if contact else checks)
 
