@@ -80,6 +80,8 @@ class UpdateSettings:
     allow_downgrade: bool
     min_version: str
     reboot: bool
+    reboot_warning: float
+    reboot_blocked: float
     attempts: int
     retry_delay: float
     soft: str

@@ -22,3 +22,31 @@ SOCKETS: tuple[Setting, ...] = (
         "The socket of `ota-agent-install.socket`: as above.",
     ),
 )
+
+SERVICE: tuple[Setting, ...] = (
+    Setting(
+        "system",
+        "reboot-command",
+        kind.OPTIONAL_COMMAND,
+        [],
+        "Run to restart the device instead of asking logind; a reboot argument that the bootloader needs is appended as the "
+        "last word.",
+    ),
+)
+
+RESTART: tuple[Setting, ...] = (
+    Setting(
+        "update",
+        "reboot-warning",
+        kind.seconds(0, 3600),
+        60,
+        "While somebody is logged in, a restart is announced so many seconds before (D-Bus, wall); else there is no delay.",
+    ),
+    Setting(
+        "update",
+        "reboot-blocked",
+        kind.seconds(0, 604_800),
+        3600,
+        "Longest seconds that a restart waits for programs that block the shutdown (`systemd-inhibit --list`).",
+    ),
+)

@@ -15,7 +15,7 @@ from agent.config_media import MEDIA_SETTINGS
 from agent.config_network import NETWORK_SETTINGS
 from agent.config_policy import POLICY_SETTINGS
 from agent.config_row import REQUIRED, Setting
-from agent.config_service import SOCKETS
+from agent.config_service import RESTART, SERVICE, SOCKETS
 from slots.model import TYPES
 
 __all__ = ["DROP_IN_DIR", "MAIN_FILE", "REQUIRED", "SECTIONS", "SETTINGS", "VENDOR_DIR", "Setting"]
@@ -77,13 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
         "When this file was last changed is when the system was built, as for systemd: certificates are never checked for "
         "an earlier time. It need not exist.",
     ),
-    Setting(
-        "system",
-        "reboot-command",
-        kind.COMMAND,
-        ["systemctl", "reboot"],
-        "Run to restart the device; a reboot argument that the bootloader needs is appended as the last word.",
-    ),
+    *SERVICE,
     Setting("system", "bus", kind.BUS, "system", "The message bus to serve D-Bus on; `none` serves nobody."),
     Setting(
         "system", "run-dir", kind.PATH, "/run/ota-agent", "What does not outlast a restart, such as `notice.json`."
@@ -163,6 +157,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("update", "allow-downgrade", kind.BOOLEAN, False, "Accept versions lower than the running one."),
     Setting("update", "min-version", kind.VERSION, "", "Refuse bundles below this version, whatever the server says."),
     Setting("update", "reboot", kind.BOOLEAN, True, "Restart by itself when an update is in place."),
+    *RESTART,
     Setting(
         "update", "attempts", kind.whole(1, 1000), 12, "Tries of one step before the update is given up as failed."
     ),

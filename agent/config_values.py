@@ -125,6 +125,10 @@ def _argv(raw: object) -> tuple[str, ...]:
     return words
 
 
+def _optional_argv(raw: object, _base: Path) -> tuple[str, ...]:
+    return () if raw == [] else _argv(raw)
+
+
 def _argvs(raw: object, _base: Path) -> tuple[tuple[str, ...], ...]:
     if not isinstance(raw, list) or len(raw) > MAX_LIST:
         raise ValueError
@@ -261,6 +265,7 @@ OPTIONAL_PATH = Kind('a path, or "" for none', _optional_path)
 SECRET = Kind('a path, "credential:NAME" for a credential of systemd, or "" for none', _secret)
 DEVICE = Kind('a device path or "partlabel:NAME"', _device)
 COMMAND = Kind("a command as a list of words", lambda raw, _base: _argv(raw))
+OPTIONAL_COMMAND = Kind("a command as a list of words, or [] for none", _optional_argv)
 COMMANDS = Kind("a list of commands, each a list of words", _argvs)
 WORDS = Kind("a list of words", _words)
 BYTES = Kind('a number of bytes, or a text such as "512K" or "4M"', _bytes)

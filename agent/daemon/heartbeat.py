@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 USUAL = 300.0  # seconds
 _SLACK = 60.0  # seconds
+_OTHER_CHECKS = 8  # that take their time: systemd, and what is in health.directory
 
 
 class Heartbeat:
@@ -94,5 +95,6 @@ def usual_silence(config: Config) -> float:
     """Seconds for which the worker may be silent: the longest answer of the fetcher, or one round of health checks."""
     server, health = config.server, config.health
     answer = server.connect_timeout + 2 * server.read_timeout + 30  # see agent.daemon.network.Conversation
-    judged = health.deadline + (1 + len(health.commands)) * health.check_timeout
+    checks = sum(map(len, (health.commands, health.urls, health.tcp, health.dbus_names, health.mounts)))
+    judged = health.deadline + (_OTHER_CHECKS + checks) * health.check_timeout
     return max(USUAL, answer + _SLACK, judged + _SLACK)

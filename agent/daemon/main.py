@@ -45,6 +45,7 @@ from agent.daemon.poll_plan import CheckLimit
 from agent.daemon.presence import Presence
 from agent.daemon.probing import Prober
 from agent.daemon.record import Record
+from agent.daemon.restart import Restart
 from agent.daemon.resume import event_after_start, lost_success
 from agent.daemon.runner import Patience, Runner
 from agent.daemon.server import Server
@@ -52,13 +53,11 @@ from agent.daemon.session import Sessions
 from agent.daemon.store import Store
 from agent.errors import EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
-from agent.process import run as run_program
 
 if TYPE_CHECKING:
     from agent.media.station import Station
 
 _log = logging.getLogger(__name__)
-_RESET_COMMAND_PATIENCE = 60.0  # seconds
 
 
 class Daemon:
@@ -140,7 +139,14 @@ class Daemon:
             trial_checks=checks(server.contact if server else None),
             memory=self._memory,
             tell=self.presence.tell,
-            reset=lambda argument: reset(config.system.reboot_command, argument),
+            reset=Restart(
+                config.system.reboot_command,
+                self._bus,
+                warning=config.update.reboot_warning,
+                patience=config.update.reboot_blocked,
+                pause=self.inbox.pause,
+                announce=self._announce,
+            ),
             audit=self.audit,
             desk=self.desk,
             spawn=start,
@@ -192,6 +198,9 @@ class Daemon:
             self._bus.close()
             self._store.close()
         return 1 if self.presence.lost else status
+
+    def _announce(self, seconds: int) -> None:
+        self.presence.tell({"Progress": (1.0, f"restarting in {seconds} s" if seconds else "restarting", 0)})
 
     def _check(self) -> None:
         with suppress(OtaError):  # whoever sends a signal waits for no answer
@@ -256,27 +265,6 @@ class Daemon:
         )
 
 
-def reset(command: Sequence[str], argument: str = "") -> None:
-    """Asks the system to restart.
-
-    Args:
-        command: what is run.
-        argument: reboot(8)'s, for the bootloader; empty for none.
-
-    Raises:
-        EnvironmentFault: ``reboot.failed``.
-    """
-    try:
-        finished = run_program([*command, *filter(None, [argument])], _RESET_COMMAND_PATIENCE)
-    except OSError as error:
-        raise EnvironmentFault("reboot.failed", "the restart command cannot be run", details=str(error)) from error
-    if finished.status != 0:
-        raise EnvironmentFault(
-            "reboot.failed", "the restart command failed", details=f"status {finished.status}: {finished.last_line}",
-            resolution="check system.reboot-command",
-        )  # fmt: skip
-
-
 def run(paths: Sequence[Path] | None = None) -> int:
     """Runs the daemon with this configuration; returns the exit status.
 
@@ -320,7 +308,7 @@ def _leave_trial(config: Config) -> bool:
         if not device.env.read().trial.startswith(f"{device.booted.bootname},"):
             return False
         _log.critical("this system is on trial and its agent cannot work: restarting")
-        reset(config.system.reboot_command)
+        Restart(config.system.reboot_command, Bus(config.system.bus))()
     except Exception as error:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
         _log.error("it is not known whether this system is on trial: %s", explain(error)["brief"])
         _log.debug("%s", error, exc_info=True)

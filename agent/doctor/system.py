@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.bus.calls import Bus, BusCallError
 from agent.clock import built
+from agent.daemon.restart import LOGIND, SYSTEMCTL
 from agent.doctor.finding import Finding, error, note, ok, warning
 from agent.doctor.subject import Subject
 from agent.process import ENVIRONMENT
@@ -52,11 +54,7 @@ def kernel(subject: Subject) -> Iterator[Finding]:
 
 def programs(subject: Subject) -> Iterator[Finding]:
     """What is run as a program."""
-    command = subject.config.system.reboot_command[0]
-    if _there(command):
-        yield ok("program.reboot", f"{command} exists")
-    else:
-        yield error("program.reboot", f"there is no program {command}")
+    yield _restart(subject)
     wanted = [argv[0] for argv in subject.config.health.commands]
     if subject.config.health.units:
         wanted.append("systemctl")
@@ -70,6 +68,23 @@ def programs(subject: Subject) -> Iterator[Finding]:
             absent = [name for name in table.get(kind, ()) if not _there(name)]
             if absent:
                 yield level("program.slots", f"slots of type {kind} need {', '.join(absent)}, which is not installed")
+
+
+def _restart(subject: Subject) -> Finding:
+    system = subject.config.system
+    command = system.reboot_command[0] if system.reboot_command else ""
+    if command:
+        found = ok if _there(command) else error
+        return found("program.reboot", f"{command} exists" if found is ok else f"there is no program {command}")
+    try:
+        answer = Bus(system.bus).call(*LOGIND, "CanReboot")[0]
+    except BusCallError as problem:
+        if _there(SYSTEMCTL[0]):
+            return warning("program.reboot", f"logind is not reached, so that nobody is warned of a restart: {problem}")
+        return error("program.reboot", f"there is neither logind nor {SYSTEMCTL[0]}")
+    if answer == "yes":
+        return ok("program.reboot", "logind restarts the device")
+    return error("program.reboot", f"logind does not restart the device: {answer}")
 
 
 def clock(subject: Subject) -> Iterator[Finding]:

@@ -219,9 +219,9 @@ ROWS: Mapping[str, Row] = {
         "enable the file system in the kernel, or install its module",
     ),
     "program.reboot": Row(
-        "The restart command exists.",
-        "Without it no update gets beyond its installation.",
-        "correct system.reboot-command",
+        "logind, or the restart command, can restart the device.",
+        "Without that no update gets beyond its installation; without logind nobody is warned of a restart.",
+        "install systemd-logind and D-Bus, or correct system.reboot-command",
     ),
     "program.health": Row(
         "The commands of [health] exist.",

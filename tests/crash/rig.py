@@ -291,7 +291,7 @@ class Rig:
         mine = [
             (daemon_main, "Inbox", lambda: Patient(self.clock, self._rests)),
             (daemon_main, "choose", self._suite),
-            (daemon_main, "reset", _reset),
+            (daemon_main, "Restart", lambda *_, **__: _reset),
             (daemon_main, "Sessions", lambda *_: lambda: self._session),
             (installer_main, "_open", lambda *_: self._installer.bundle),
             *patches(names),
@@ -319,5 +319,5 @@ class _Probe:
         return red(self.name, "told to fail") if self.rig._sick else green(self.name)
 
 
-def _reset(_command: object, _argument: str) -> None:
+def _reset(_argument: str) -> None:
     raise Reset

@@ -262,7 +262,7 @@ def _look_at(config: settings.Config) -> Any:
     return replace(found, env=NotedEnv(found.env, _here.device.moments.pass_by))
 
 
-def _reset(_command: object, _argument: str = "") -> None:
+def _reset(_argument: str = "") -> None:
     _here.device.moments.pass_by("the reset is asked for")
     raise Reset
 
@@ -276,7 +276,7 @@ def surroundings() -> Iterator[None]:
     mine: list[tuple[Any, str, Any]] = [
         (daemon_main, "Inbox", lambda: _Inbox(_here.device)),
         (daemon_main, "choose", _suite),
-        (daemon_main, "reset", _reset),
+        (daemon_main, "Restart", lambda *_, **__: _reset),
         (daemon_main, "Store", _store),
         (daemon_main, "look_at", _look_at),
         (fetcher_session, "deadline", nullcontext),  # an interval timer belongs to a process, see children.py

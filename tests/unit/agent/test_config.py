@@ -49,7 +49,7 @@ def test_a_minimal_file_is_enough_and_the_rest_are_defaults(tmp_path):
     loaded = config.load([write(tmp_path / "c.toml", MINIMAL)])
     assert loaded.system.compatible == "Test Device"
     assert loaded.system.state_dir == Path("/var/lib/ota-agent")
-    assert loaded.system.reboot_command == ("systemctl", "reboot")
+    assert loaded.system.reboot_command == ()
     assert loaded.bundle.formats == ("verity", "crypt", "plain")
     assert loaded.server.url == ""
     assert loaded.health.deadline == 300

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.pretend import Environment, device
 
 from agent.daemon import main
-from agent.errors import EnvironmentFault
 
 
 class Config:
     """As much of a configuration as is looked at when everything else fails."""
 
-    system = type("System", (), {"reboot_command": ("true",)})
+    system = type("System", (), {"reboot_command": ("true",), "bus": "none"})
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, run: Callable[[], int], *, booted: str = "B") -> tuple[int, int]:
@@ -26,7 +24,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, run: Callable[[], int], *, booted: str
     monkeypatch.setattr(main, "load", lambda _: Config)
     monkeypatch.setattr(main, "Daemon", daemon)
     monkeypatch.setattr(main, "look_at", lambda _: device(environment, booted))
-    monkeypatch.setattr(main, "reset", resets.append)
+    monkeypatch.setattr(main, "Restart", lambda *_: lambda: resets.append("asked for"))
     return main.run(), len(resets)
 
 
@@ -48,23 +46,3 @@ def test_an_agent_that_is_stopped_on_trial_restarts_nothing(monkeypatch: pytest.
 
 def test_an_agent_that_breaks_on_a_proven_system_restarts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends(monkeypatch, broken, booted="A") == (1, 0)
-
-
-@pytest.mark.parametrize("command", [("/no/such/command",), ("false",), ("sh", "-c", "kill -9 $$")])
-def test_a_restart_command_that_fails_is_an_explained_error(command: tuple[str, ...]) -> None:
-    with pytest.raises(EnvironmentFault) as caught:
-        main.reset(command)
-    assert (caught.value.code, caught.value.retryable) == ("reboot.failed", True)
-
-
-def test_a_restart_command_is_run(tmp_path: Path) -> None:
-    main.reset(("touch", str(tmp_path / "done")))
-    assert (tmp_path / "done").exists()
-
-
-def test_an_argument_for_the_bootloader_is_the_last_word_of_the_restart_command(tmp_path: Path) -> None:
-    command = ("sh", "-c", f'printf "%s|" "$@" >{tmp_path}/said', "reboot", "--force")
-    main.reset(command, "0 tryboot")
-    assert (tmp_path / "said").read_text() == "--force|0 tryboot|"
-    main.reset(command)
-    assert (tmp_path / "said").read_text() == "--force|"

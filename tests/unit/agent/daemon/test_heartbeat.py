@@ -108,7 +108,10 @@ def test_a_slow_server_and_slow_checks_are_not_taken_for_a_stuck_worker() -> Non
         server = SimpleNamespace(connect_timeout=20.0, read_timeout=read)
         return usual_silence(
             SimpleNamespace(
-                server=server, health=SimpleNamespace(deadline=deadline, check_timeout=30.0, commands=(("a",),))
+                server=server,
+                health=SimpleNamespace(
+                    deadline=deadline, check_timeout=10.0, commands=(("a",),), urls=(), tcp=(), dbus_names=(), mounts=()
+                ),
             )  # type: ignore[arg-type]
         )
 
