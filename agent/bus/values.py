@@ -82,10 +82,19 @@ class Values:
         return taken
 
     def signal(self, name: str, values: Sequence[object]) -> tuple[str, str, Any]:
-        """A signal's interface, name and arguments; ValueError as in ``set``."""
+        """A signal's interface, name and arguments; ValueError as in ``set``.
+
+        Where a signal carries values of any type, they are those of the property that its first argument names.
+        """
         key = self._key(name)
         if key not in self._signals:
             raise ValueError(f"no signal {name}")
+        kinds = self._signals[key][1:-1]
+        if "v" in kinds and len(kinds) == len(values):
+            kind = self._signatures.get((key[0], str(values[0])), "")
+            values = [
+                _variant(name, kind, value) if each == "v" else value for each, value in zip(kinds, values, strict=True)
+            ]
         return (*key, _variant(name, self._signals[key], tuple(values)))
 
     def is_signal(self, name: str) -> bool:

@@ -31,6 +31,7 @@ from agent.daemon.record import Record
 from agent.errors import PolicyError
 
 _REMIND = 86400.0  # seconds between two reminders of one that waits for a person
+_WAITING = (State.HELD, State.WAITING, State.STAGED)
 _PERSON = (Hold.CONSENT, Hold.OPT_OUT)
 _UNTOLD = (State.IDLE, State.OFFERED, State.INSPECTING, State.REVERTING, State.REPORTING)
 _log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ class Desk:
     def deny(self, action: str, reason: str) -> None:
         """Does not let it begin, nor go on while it still waits; the server is told the reason. Otherwise as ``approve``."""
         with self._lock:
-            asked = self._asked_about(action, waits=True)
+            asked = self._asked_about(action, waits=self._record is None or self._record.state in _WAITING)
             self._audit.note("consent", "denied", action=asked, reason=reason)
             self._inbox.consent(Consent(asked, approved=False, reason=reason))
 
@@ -213,7 +214,7 @@ class Desk:
         """
         with self._lock:
             record = self._record
-            if record is None or record.state not in CANCELLABLE:
+            if record is None or not self._holds:
                 raise _nothing("no update waits")
             self._stop_postponing()
             self._audit.note("consent", "install-now", action=record.action_id)

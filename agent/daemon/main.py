@@ -214,8 +214,7 @@ class Daemon:
         self._observe(record)
 
     def _tell(self, changes: Mapping[str, object]) -> None:
-        """Without what is told of interfaces that are not served yet."""
-        self.presence.tell({name: value for name, value in changes.items() if "." not in name})
+        self.presence.tell(changes)
 
     def _resume(self, server: Server | None) -> None:
         device = self._device

@@ -109,6 +109,9 @@ def allowed(context: Context, record: Record, hold: Holds) -> Record:
             _stay_in_touch(context, record)
             watch.doze(context.desk.change_in(record, left))
     if waited:
+        record = _answered(
+            context, record
+        )  # said in the last moment; it must not be taken for an answer to something else
         context.desk.waits(record, ())
     if waited or record.origin == "server":
         telling.offer(context, telling.remembered(record))
