@@ -19,6 +19,7 @@ from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.memory import Memory
 from agent.daemon.server import Server
+from agent.daemon.trial_notes import TrialNotes
 from agent.health.suite import Suite
 
 if TYPE_CHECKING:
@@ -31,13 +32,11 @@ class Context:
 
     ``server`` is None when none is configured. ``boot_checks`` judge an ordinary boot and a local update,
     ``trial_checks`` an update from the server: a system that cannot reach it again could never be mended. ``memory`` saves
-    the record in the middle of an activity. ``tell`` publishes what changed. ``reset`` asks for the reboot, with the
-    argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``spawn`` starts a
-    process for one request. ``bus`` is for calls to other services; without a bus each is refused as ``unreachable``.
-    ``handed`` keeps what was handed over as an open file. ``media`` is None when nothing that is plugged in is looked at.
-    argument that the bootloader needs or an empty text, and returns. ``audit`` records decisions. ``desk`` knows what
-    people and the policy say. ``spawn`` starts a process for one request. ``bus`` is for calls to other services; without
-    a bus each is refused as ``unreachable``.
+    the record in the middle of an activity, ``notes`` are for the reason of a fallback. ``tell`` publishes what changed.
+    ``reset`` asks for the reboot, with the argument that the bootloader needs or an empty text, and returns. ``audit``
+    records decisions. ``desk`` knows what people and the policy say. ``spawn`` starts a process for one request. ``bus`` is
+    for calls to other services; without a bus each is refused as ``unreachable``. ``handed`` keeps what was handed over as
+    an open file. ``media`` is None when nothing that is plugged in is looked at.
     """
 
     config: Config
@@ -50,6 +49,7 @@ class Context:
     boot_checks: Suite
     trial_checks: Suite
     memory: Memory
+    notes: TrialNotes
     tell: Callable[[Mapping[str, object]], None]
     reset: Callable[[str], None]
     audit: Auditor

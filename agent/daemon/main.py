@@ -51,6 +51,7 @@ from agent.daemon.runner import Patience, Runner
 from agent.daemon.server import Server
 from agent.daemon.session import Sessions
 from agent.daemon.store import Store
+from agent.daemon.trial_notes import TrialNotes, leave
 from agent.errors import EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 
@@ -138,6 +139,7 @@ class Daemon:
             boot_checks=checks(None),
             trial_checks=checks(server.contact if server else None),
             memory=self._memory,
+            notes=TrialNotes(self._store, config.health, self._clock),
             tell=self.presence.tell,
             reset=Restart(
                 config.system.reboot_command,
@@ -284,32 +286,50 @@ def run(paths: Sequence[Path] | None = None) -> int:
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
         config = config or salvage(paths)
-        on_trial = config is not None and _leave_trial(config)
+        on_trial = config is not None and _leave_trial(config, error)
         return 1 if on_trial or parts["retryable"] else 2
+    problem: Exception = EnvironmentFault("internal.unexpected", "the daemon ended unexpectedly")
     try:
         status = daemon.run()
-    except Exception:  # noqa: BLE001 - a library of the new system may be missing or broken
+    except Exception as error:  # noqa: BLE001 - a library of the new system may be missing or broken
         _log.critical("the daemon ended unexpectedly", exc_info=True)
-        status = 1
+        status, problem = 1, error
     if status != 0:
-        _leave_trial(config)
+        _leave_trial(config, problem)
     return status
 
 
-def _leave_trial(config: Config) -> bool:
+def _leave_trial(config: Config, problem: Exception) -> bool:
     """A new system whose agent cannot work must not stay: restarts use up its attempts, then the old one boots.
+
+    Args:
+        config: what could be read of it.
+        problem: why the agent cannot work, which the old system will tell.
 
     Returns:
         Whether this system is on trial, so that the agent must be started again until the device restarts.
     """
     try:
         device = look_at(config)
-        if not device.env.read().trial.startswith(f"{device.booted.bootname},"):
+        marker = device.env.read().trial
+        if not marker.startswith(f"{device.booted.bootname},"):
             return False
         _log.critical("this system is on trial and its agent cannot work: restarting")
+        _note(config, device.boot_id, marker, problem)
         Restart(config.system.reboot_command, Bus(config.system.bus))()
     except Exception as error:  # noqa: BLE001 - the trial cannot be recognised, so nothing is done about it
         _log.error("it is not known whether this system is on trial: %s", explain(error)["brief"])
         _log.debug("%s", error, exc_info=True)
         return False
     return True
+
+
+def _note(config: Config, boot_id: str, marker: str, problem: Exception) -> None:
+    parts = explain(problem)
+    if parts["code"] == "state.locked":  # another agent is there, and makes its own notes
+        return
+    text = f"{parts['brief']}: {parts['details']} [{parts['code']}]"
+    try:
+        leave(config.system.state_dir, marker, boot_id, SystemClock().boottime(), " ".join(text.split()))
+    except Exception as error:  # noqa: BLE001 - the way back matters more than its reason
+        _log.error("the reason cannot be noted: %s", explain(error)["brief"])

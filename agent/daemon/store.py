@@ -102,6 +102,23 @@ class Store:
         """
         self._replace(self._path(name), json.dumps(values, indent=1, sort_keys=True).encode() + b"\n", name)
 
+    def remove(self, name: str) -> None:
+        """Removes a document durably, if there is one.
+
+        Raises:
+            EnvironmentFault: ``state.write-failed``.
+        """
+        try:
+            self._path(name).unlink()
+            self._sync_directory()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise EnvironmentFault(
+                "state.write-failed", f"the state document {name} cannot be removed", details=str(error),
+                resolution="check the file system of system.state-dir",
+            ) from error  # fmt: skip
+
     def put_aside(self, name: str, data: bytes) -> None:
         """Keeps the bytes of a damaged document as ``NAME.broken``, durably, while the document itself stays.
 
@@ -143,6 +160,20 @@ class Store:
 
     def _sync_directory(self) -> None:
         _sync(self.directory)
+
+
+class UnlockedStore(Store):
+    """The store of an agent that could not be built, for its last words, when no other agent is there.
+
+    Args:
+        directory: is not made when it is missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def close(self) -> None:
+        """There is no lock."""
 
 
 def _make(directory: Path) -> None:

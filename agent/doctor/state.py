@@ -29,6 +29,7 @@ _DOCUMENTS = {
     "answers": None,
     "installed": None,
     "auto_confirm": None,
+    "trial": None,
 }
 _LITTLE, _ENOUGH = (
     1 << 20,

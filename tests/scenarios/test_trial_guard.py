@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -62,6 +63,13 @@ def environment(directory: Path, kind: str):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("slot", ["rauc.slot=B", "ota.slot=B"])
 def test_a_trial_that_nobody_judges_is_ended(directory: Path, slot: str) -> None:
     assert guard(directory, slot)
+
+
+@pytest.mark.req("S07")
+def test_the_system_before_is_left_a_note_of_it(directory: Path) -> None:
+    (directory / "state").mkdir(exist_ok=True)
+    assert guard(directory, "rauc.slot=B")
+    assert json.loads((directory / "state" / "unjudged.json").read_text()) == {"slot": "B"}
 
 
 @pytest.mark.parametrize("slot", ["rauc.slot=A", "xrauc.slot=B", ""])

@@ -27,6 +27,7 @@ from agent.daemon.inbox import HasFileno, Inbox, Stopped
 from agent.daemon.installers import Installers
 from agent.daemon.knowledge import Knowledge
 from agent.daemon.memory import Memory
+from agent.daemon.trial_notes import TrialNotes
 from agent.errors import EnvironmentFault
 from agent.hawkbit.feedback import Feedback
 from agent.health.result import CheckResult, green, red
@@ -103,6 +104,13 @@ class Disk:
         self.strike()
         self.documents[name] = copy.deepcopy(values)
         self.damaged.pop(name, None)
+        self.strike()
+
+    def remove(self, name: str) -> None:
+        if self.full:
+            raise FULL
+        self.strike()
+        self.documents.pop(name, None)
         self.strike()
 
     def quarantine(self, name: str) -> None:
@@ -298,7 +306,7 @@ def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
         ),
         update=SimpleNamespace(min_version="", allow_downgrade=False, reboot=True, soft="install"),
         server=SimpleNamespace(confirmation="ask", bundle_part="", bundle_name="", report_installed=""),
-        health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0),
+        health=SimpleNamespace(deadline=20.0, soak=2.0, interval=1.0, check_timeout=5.0, pstore=(), bootstatus=None),
     )
     parts: dict[str, Any] = {
         "config": config,
@@ -311,6 +319,7 @@ def context(disk: Disk, environment: BootEnv, **changes: Any) -> Context:
         "boot_checks": suite,
         "trial_checks": suite,
         "memory": Memory(disk),  # type: ignore[arg-type]  # the same interface
+        "notes": TrialNotes(disk, config.health, clock),  # type: ignore[arg-type]  # the same interfaces
         "tell": lambda _: None,
         "reset": lambda _: None,
         "audit": Unrecorded(),

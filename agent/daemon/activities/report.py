@@ -54,6 +54,7 @@ def reporting(context: Context, record: Record) -> Step:
         import shutil  # it brings compression with it, which an idle daemon has no use for
 
         shutil.rmtree(left, ignore_errors=True)
+    context.notes.forget()
     result = (record.outcome, record.version, reason.code)
     context.tell({"LastResult": (*result, reason.brief), "Finished": result})
     return Step(Event.DONE, Record())

@@ -5,14 +5,22 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from agent.daemon.activities import holdings
 from agent.daemon.activities.late import Late
 from agent.daemon.context import Context
+from agent.daemon.inbox import Stopped
 from agent.daemon.machine import Event
 from agent.daemon.record import Reason, Record
 from agent.daemon.runner import Step
 from agent.errors import EnvironmentFault
+from agent.health.cause.notes import STOPPED
+
+if TYPE_CHECKING:
+    from agent.health.cause.why import Cause
+    from agent.health.result import Verdict
+    from agent.health.suite import Suite
 
 _log = logging.getLogger(__name__)
 _RESET_PATIENCE = 600.0  # seconds: an orderly shutdown may take its time, but not for ever
@@ -23,6 +31,7 @@ def activating(context: Context, record: Record) -> Step:
     record = replace(
         record, fallback=context.device.booted.bootname
     )  # not always the one that was running at the start
+    context.notes.begin(record.trial_marker())
     context.device.env.activate(record.target, fallback=record.fallback, trial=record.trial_marker())
     state = context.device.env.read()
     if state.order[:1] != (record.target,) or state.trial != record.trial_marker():
@@ -52,20 +61,22 @@ def trial(context: Context, record: Record) -> Step:
     health = context.config.health
     holdings.note_use(context)
     context.tell({"Progress": (1.0, "the new system is on trial", record.size)})
+    context.notes.entered(record.trial_marker(), context.device.boot_id)
     left = max(0.0, health.deadline - (context.clock.boottime() - record.entered))
     checks = context.trial_checks if record.origin == "server" else context.boot_checks
-    verdict = checks.evaluate(
-        deadline=left, soak=health.soak, interval=health.interval,
-        clock=context.clock.boottime, sleep=Late(context, record).pause,
-    )  # fmt: skip
+    try:
+        verdict = checks.evaluate(
+            deadline=left, soak=health.soak, interval=health.interval,
+            clock=context.clock.boottime, sleep=Late(context, record).pause, seen=context.notes.round,
+        )  # fmt: skip
+        if not verdict.ok:
+            context.inbox.wait(0)  # a system on its way down is not sick: the next start judges again
+    except Stopped:
+        context.notes.left(STOPPED)
+        raise
     if verdict.ok:
         return Step(Event.DONE, record)
-    context.inbox.wait(0)  # a system on its way down is not sick: the next start judges again
-    reason = Reason(
-        "health.failed", "the new system failed its health check", verdict.text[:2000],
-        "the device goes back to the version before; fix the cause and deploy a new version",
-    )  # fmt: skip
-    _log.error("%s: %s", reason.brief, reason.details, extra={"OTA_ERROR_CODE": reason.code})
+    reason = _judged_reason(context, checks, verdict)
     return Step(Event.FAILED, replace(record, outcome="failure", reason=reason))
 
 
@@ -80,29 +91,45 @@ def confirming(context: Context, record: Record) -> Step:
 def reverting(context: Context, record: Record) -> Step:
     """Makes the old slot the choice again in one write; when the new one still runs, restarts out of it."""
     running = context.device.booted.bootname  # of three slots it can be neither: the fallback did not boot either
+    if running != record.target and record.reason is None:
+        record = replace(record, reason=_found_reason(context, record, running))
+        with suppress(EnvironmentFault):  # the traces are there until the device has told of them, and longer
+            context.memory.save(record)
     context.device.env.revert(record.target, record.fallback if running == record.target else running)
     if running == record.target:  # a bad system may not be able to write; the old one goes on
         _reset(context, record)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
     holdings.settled(context, record, "bad")
-    return Step(
-        Event.DONE, replace(record, outcome="failure", reason=record.reason or fallback_reason(record, running))
-    )
+    return Step(Event.DONE, replace(record, outcome="failure"))
 
 
-def fallback_reason(record: Record, running: str) -> Reason:
-    """What is known when the bootloader went back by itself.
+def _found_reason(context: Context, record: Record, running: str) -> Reason:
+    """What the traces say when the bootloader went back by itself."""
+    from agent.health.cause.why import why
 
-    Args:
-        record: of the update.
-        running: boot name of the system that came up instead.
-    """
-    return Reason(
-        "boot.fallback",
-        "the new system did not come up; the bootloader went back to the version before",
-        f"slot {record.target} used up its boot attempts, slot {running} runs",
-        "look at the console or the pstore of the failed boot; then deploy a new version",
-    )
+    marker = record.trial_marker()
+    confirmed = record.outcome == "success"  # and gone before anybody was told
+    evidence = context.notes.evidence(
+        marker, target=record.target, running=running, confirmed=confirmed,
+        reverted=not confirmed and context.device.env.read().trial != marker,
+    )  # fmt: skip
+    return _reason(why(evidence))
+
+
+def _judged_reason(context: Context, checks: Suite, verdict: Verdict) -> Reason:
+    """What the checks say."""
+    from agent.health.cause.why import judged  # a system that is healthy has no use for it
+    from agent.health.failed_units import failed_units
+
+    of_systemd = {"units", "boot-complete"} & set(checks.names)
+    units = failed_units(context.config.health.check_timeout) if of_systemd else ()
+    return _reason(judged(verdict, units))
+
+
+def _reason(cause: Cause) -> Reason:
+    reason = Reason(cause.code, cause.brief, cause.details, cause.resolution)
+    _log.error("%s: %s", reason.brief, reason.details, extra={"OTA_ERROR_CODE": reason.code})
+    return reason
 
 
 def _reset(context: Context, record: Record, argument: str = "") -> None:

@@ -50,7 +50,7 @@ def test_after_two_dead_systems_the_third_becomes_the_choice_and_the_reason_name
     state = environment.read()
     assert (state.primary, state.trial, state.slots["A"].good) == ("B", "", False)
     assert record.reason is not None
-    assert record.reason.details == "slot A used up its boot attempts, slot B runs"
+    assert "slot A used up its boot attempts, slot B runs" in record.reason.details.splitlines()
 
 
 @pytest.mark.req("S02", "S07")
