@@ -292,7 +292,7 @@ class Rig:
             (daemon_main, "Inbox", lambda: Patient(self.clock, self._rests)),
             (daemon_main, "choose", self._suite),
             (daemon_main, "Restart", lambda *_, **__: _reset),
-            (daemon_main, "Sessions", lambda *_: lambda: self._session),
+            (daemon_main, "Sessions", lambda *_, **__: lambda: self._session),
             (installer_main, "_open", lambda *_: self._installer.bundle),
             *patches(names),
         ]
