@@ -49,3 +49,21 @@ def test_a_new_agent_that_hangs_is_left_by_a_timer_that_needs_nothing_of_it(
     assert device.wait_ended(action) == "ERROR"
     assert device.started == ["A", "B", "B", "B", "A"], "the attempts of the new system were used up"
     assert device.version == "1.0.0"
+
+
+@pytest.mark.req("S06")
+def test_a_unit_that_vetoes_the_boot_brings_the_old_system_back_and_is_named(
+    make_device: Callable[..., Device],
+) -> None:
+    veto = service("/bin/false").replace("[Service]", "[Unit]\nBefore=boot-complete.target\n[Service]")
+    files = {
+        "etc/systemd/system/self-test.service": veto,
+        "etc/systemd/system/boot-complete.target.d/self-test.conf": "[Unit]\nRequires=self-test.service\n",
+    }
+    device = make_device(settings={"health.deadline": 4})
+    device.power_on()
+    assert device.machine.run("systemctl", "is-active", "boot-complete.target") == "active"
+    action = device.deploy(System("2.0.0", files))
+    assert device.wait_ended(action) == "ERROR"
+    assert "boot-complete.target is not reached: self-test.service is failed" in device.messages(action)
+    assert (device.booted, device.version) == ("A", "1.0.0")

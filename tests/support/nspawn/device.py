@@ -6,6 +6,7 @@ container starts again with the slot as the top of its root. Everything else is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -25,7 +26,7 @@ from support.disks import loop, mounted
 from support.nspawn.image import write
 from support.nspawn.machine import REBOOT, Machine
 from support.nspawn.network import Network
-from support.nspawn.system import COMPATIBLE, SLOT_SIZE, System
+from support.nspawn.system import COMPATIBLE, SLOT_SIZE, Image, System
 
 _T = TypeVar("_T")
 CONTROLLER = "board-1"
@@ -60,6 +61,7 @@ class Device:
         self._files = dict(files or {})
         self.booted, self.boots = "", 0
         self.started: list[str] = []
+        self.images: dict[str, Image] = {}  # by version, of what was published
         for name in ("etc", "state", "boot", "bundles", "slot"):
             (directory / name).mkdir(parents=True)
         try:
@@ -178,7 +180,8 @@ class Device:
 
     def publish(self, system: System) -> Any:
         """Puts a bundle on the server; returns what ``deploy`` wants."""
-        return self.server.upload(system.bundle(self.directory / "bundles"), version=system.version)
+        bundle, self.images[system.version] = system.bundle(self.directory / "bundles")
+        return self.server.upload(bundle, version=system.version)
 
     def deploy(self, system: System) -> str:
         """Publishes an update, gives it to the device and lets it ask at once; returns the id of the action."""
@@ -213,6 +216,12 @@ class Device:
             return dict(json.loads((self.directory / "state" / f"{name}.json").read_bytes()))
         except OSError:
             return {}
+
+    def slot_holds(self, bootname: str, version: str) -> bool:
+        """Whether a slot that does not run holds the whole of a version that was published."""
+        wanted = self.images[version]
+        with open(self.slots[bootname], "rb") as slot:
+            return hashlib.sha256(slot.read(wanted.size)).hexdigest() == wanted.sha256
 
     @property
     def version(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import tempfile
@@ -16,6 +17,14 @@ MIB = 1024 * 1024
 COMPATIBLE = "nspawn-board"
 SLOT_SIZE = 12 * MIB
 _SPARE = 3 * MIB  # of an image, for what is not noise
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The bytes of a file system."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +56,12 @@ class System:
             subprocess.run([*command, "-d", tree, path, size], check=True, capture_output=True)
         return path
 
-    def bundle(self, directory: Path) -> Path:
-        """Makes a signed bundle of it, which ``pki.build.shared_pki`` has issued."""
+    def bundle(self, directory: Path) -> tuple[Path, Image]:
+        """Makes a signed bundle of it by a signer of ``pki.build.shared_pki``; returns it and what is in it."""
         image = self.image(directory / f"{self.version}.img")
         try:
-            return make_bundle(directory, version=self.version, compatible=COMPATIBLE, image=image)
+            content = image.read_bytes()
+            bundle = make_bundle(directory, version=self.version, compatible=COMPATIBLE, image=image)
+            return bundle, Image(len(content), hashlib.sha256(content).hexdigest())
         finally:
             image.unlink()
