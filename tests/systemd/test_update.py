@@ -49,3 +49,19 @@ def explained(machine: Machine, event: str) -> str:
     """What journalctl says of an event with the help of the catalog."""
     text = machine.run("journalctl", "--catalog", "--no-pager", f"MESSAGE_ID={MESSAGE_IDS[event]}")
     return text.replace("\n-- ", "\n")
+
+
+def test_a_restart_goes_through_logind_and_waits_for_what_blocks_it_but_not_for_ever(
+    make_device: Callable[..., Device],
+) -> None:
+    device = make_device(settings={"update.reboot-blocked": 1})
+    device.power_on()
+    hold = ["systemd-inhibit", "--what=shutdown", "--mode=block", "--who=shop", "--why=counting", "sleep", "infinity"]
+    device.machine.run("systemd-run", "--quiet", "--unit=holder", *hold)
+    device.wait_for(lambda: "shop" in device.machine.run("systemd-inhibit", "--list"), "the lock is taken")
+    device.deploy(System("2.0.0"))
+    device.wait_for(lambda: device.started == ["A", "B"], "the restart")
+    said = device.machine.said("_SYSTEMD_UNIT=ota-agent.service")
+    assert "the restart waits, at most 1 s, for shop: counting" in said
+    assert "the device restarts although this is blocked by shop: counting" in said
+    assert "System is rebooting" in device.machine.said("_SYSTEMD_UNIT=systemd-logind.service")
