@@ -1,4 +1,4 @@
-"""What the three services cannot do, asked in their own sandboxes by a program that tries."""
+"""What the services cannot do, asked in their own sandboxes by a program that tries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from support.nspawn.device import Device
 from support.nspawn.probe import probe
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-DAEMON, FETCHER, INSTALLER = "ota-agent.service", "ota-agent-fetch@probe.service", "ota-agent-install@probe.service"
+DAEMON = "ota-agent.service"
+FETCHER, INSTALLER, FINDER = (f"ota-agent-{name}@probe.service" for name in ("fetch", "install", "find"))
+SERVICES = (DAEMON, FETCHER, INSTALLER, FINDER)
 FAMILIES = {"unix", "inet", "inet6", "netlink", "packet", "vsock"}
 # Attempts that nobody may succeed with.
 ALWAYS = ("unshare a network", "unshare users", "mount", "restart", "set the clock", "make a device", "trace")
@@ -41,7 +43,8 @@ for name in ("unix", "inet", "inet6", "netlink", "packet", "vsock"):
     found[name] = family(name)
 found["slot"] = attempt(lambda: os.close(os.open("/dev/slot-b", os.O_RDWR)))
 found["token"] = reads("/etc/ota-agent/target.token")
-found["state"] = attempt(lambda: os.listdir("/var/lib/ota-agent"))
+found["state"] = []
+found["see the state"] = attempt(lambda: found["state"].extend(os.listdir("/var/lib/ota-agent")))
 found["boot environment"] = reads("/boot/uboot.env")
 found["unshare a network"] = call("unshare", 0x40000000)
 found["unshare users"] = call("unshare", 0x10000000)
@@ -65,11 +68,11 @@ found["capabilities"] = int(status("CapBnd"), 16)
 @pytest.fixture(scope="module")
 def tried(quiet: Device) -> dict[str, dict[str, Any]]:
     """What each service found when it tried."""
-    return {unit: probe(quiet.machine, unit, _TRIES) for unit in (DAEMON, FETCHER, INSTALLER)}
+    return {unit: probe(quiet.machine, unit, _TRIES) for unit in SERVICES}
 
 
 @pytest.mark.req("C09")
-@pytest.mark.parametrize("unit", [DAEMON, FETCHER, INSTALLER])
+@pytest.mark.parametrize("unit", SERVICES)
 def test_no_service_can_gain_anything(tried: dict[str, dict[str, Any]], unit: str) -> None:
     found = tried[unit]
     assert {name: found[name] for name in ALWAYS if found[name] == "done"} == {}
@@ -83,7 +86,7 @@ def test_the_fetcher_has_the_network_and_nothing_else(tried: dict[str, dict[str,
     assert {name for name in FAMILIES if found[name] == "done"} == {"unix", "inet", "inet6"}
     assert found["slot"] == "ENOENT", "there are no devices"
     assert set(found["writable"]) <= {"/tmp", "/var/tmp", "/dev/mqueue"}, "private and gone with it"
-    assert (found["token"], found["state"], found["boot environment"]) == ("EACCES", "EACCES", "EACCES")
+    assert (found["token"], found["see the state"], found["boot environment"]) == ("EACCES", "EACCES", "EACCES")
     assert (found["root"], found["capabilities"]) == (False, 0)
     assert found["write what it executes"] == "EPERM"
     assert found["processes"] == 1, "it sees itself only"
@@ -107,9 +110,22 @@ def test_the_installer_has_the_slots_and_no_network(tried: dict[str, dict[str, A
 def test_the_daemon_has_the_boot_environment_and_no_network(tried: dict[str, dict[str, Any]]) -> None:
     found = tried[DAEMON]
     assert {name for name in FAMILIES if found[name] == "done"} == {"unix", "netlink"}
+    assert found["state"], "it keeps it"
     assert {"/boot", "/var/lib/ota-agent"} <= set(found["writable"])
     assert set(found["writable"]) <= {
         "/boot", "/dev", "/dev/char", "/dev/mqueue", "/dev/net", "/dev/shm", "/run/lock", "/run/ota-agent",
         "/var/lib/ota-agent",
     }  # fmt: skip
     assert found["capabilities"] == 1 << 2, "CAP_DAC_READ_SEARCH: a bundle may lie anywhere"
+
+
+@pytest.mark.req("C09")
+def test_what_looks_at_media_has_no_network_and_writes_nothing(tried: dict[str, dict[str, Any]]) -> None:
+    found = tried[FINDER]
+    assert {name for name in FAMILIES if found[name] == "done"} == {"unix"}
+    assert found["interfaces"] == ["lo"]
+    assert (found["token"], found["state"]) == ("ENOENT", [])
+    assert set(found["writable"]) <= {
+        "/dev", "/dev/char", "/dev/mqueue", "/dev/net", "/dev/shm", "/tmp", "/var/tmp",
+    }  # fmt: skip
+    assert found["write what it executes"] == "EPERM"

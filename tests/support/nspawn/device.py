@@ -61,7 +61,7 @@ class Device:
         self._files = dict(files or {})
         self.booted, self.boots = "", 0
         self.started: list[str] = []
-        self.images: dict[str, Image] = {}  # by version, of what was published
+        self.images: dict[str, Image] = {}  # by version, of what is in a bundle
         for name in ("etc", "state", "boot", "bundles", "slot"):
             (directory / name).mkdir(parents=True)
         try:
@@ -178,14 +178,15 @@ class Device:
         """Lets the device live until something has happened; returns what ``wanted`` gave."""
         return self.machine.until(wanted, what, self.tick)
 
-    def publish(self, system: System) -> Any:
-        """Puts a bundle on the server; returns what ``deploy`` wants."""
+    def bundle(self, system: System) -> Path:
+        """Makes a bundle."""
         bundle, self.images[system.version] = system.bundle(self.directory / "bundles")
-        return self.server.upload(bundle, version=system.version)
+        return bundle
 
     def deploy(self, system: System) -> str:
         """Publishes an update, gives it to the device and lets it ask at once; returns the id of the action."""
-        action = self.server.assign(CONTROLLER, self.publish(system))
+        module = self.server.upload(self.bundle(system), version=system.version)
+        action = self.server.assign(CONTROLLER, module)
         self.machine.run("systemctl", "reload", "ota-agent.service")
         return action
 
@@ -218,7 +219,7 @@ class Device:
             return {}
 
     def slot_holds(self, bootname: str, version: str) -> bool:
-        """Whether a slot that does not run holds the whole of a version that was published."""
+        """Whether a slot that does not run holds the whole of a version of which there is a bundle."""
         wanted = self.images[version]
         with open(self.slots[bootname], "rb") as slot:
             return hashlib.sha256(slot.read(wanted.size)).hexdigest() == wanted.sha256
