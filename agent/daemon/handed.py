@@ -47,7 +47,7 @@ class Handed:
 
         Args:
             fd: stays the caller's.
-            name: what the caller calls the file, for people.
+            name: what the caller calls the file, for people; empty: as it is called here.
 
         Raises:
             BundleError: ``install.descriptor``: it is no regular file, or was not opened for reading alone.
@@ -67,7 +67,8 @@ class Handed:
             self._drop()
             self._fd, self._identity = copy, identity
         shown = "".join(char for char in name.rpartition("/")[2] if char.isprintable())[:_MAX_NAME]
-        return Given(shown or "bundle", _path(copy, identity), status.st_size, identity)
+        path = _path(copy, identity)
+        return Given(shown or path.rpartition("/")[2] or "bundle", path, status.st_size, identity)
 
     def release(self) -> None:
         """Closes what is kept."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gi.repository import Gio, GLib
-from support.bus import connect
 from support.disks import run
 from support.filesystems import sized
 from support.shelf import Shelf, half_written, trust
 from support.stick import MIB, Stick, image_of, image_with, stick
 
+import agent
 from agent.demo.factory import CONTROLLER, Timing
 from agent.demo.world import World, sha256
 
+ENTRY = Path(agent.__file__).with_name("__main__.py")
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.req("S32", "T23")]
 
 
@@ -63,14 +65,18 @@ def until(world: World, wanted: Mapping[str, str]) -> None:
     world.wait_for(lambda: states(world) == wanted, 30, f"{wanted}")
 
 
-def call(world: World, method: str, *arguments: str) -> None:
-    connection = connect(world.bus)
-    names = ("org.otaagent.Agent1", "/org/otaagent/Agent1", "org.otaagent.Agent1.Manager")
-    values = GLib.Variant(f"({'s' * len(arguments)})", arguments)
-    try:
-        connection.call_sync(*names, method, values, None, Gio.DBusCallFlags.NONE, 5000, None)
-    finally:
-        connection.close_sync(None)
+def say(world: World, *command: str) -> None:
+    """Says something with ``ota-agent``."""
+    environment = {**os.environ, "OTA_AGENT_BUS": world.bus}
+    done = subprocess.run(
+        [sys.executable, "-I", ENTRY, *command],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def rubbish(tree: Path, shelf: Shelf) -> Path:
@@ -191,7 +197,7 @@ def test_somebody_is_asked_and_the_server_hears_of_it_later(tmp_path: Path, shel
         usb.plug(first)
         until(world, {"a.raucb": "asks"})
         polled = len(world.server.seen)
-        call(world, "Deny", "", "not today")
+        say(world, "deny", "--reason", "not today")
         until(world, {"a.raucb": "denied"})
         world.wait_for(lambda: len(world.server.seen) > polled, 20, "the server is asked as before")
 
@@ -199,7 +205,7 @@ def test_somebody_is_asked_and_the_server_hears_of_it_later(tmp_path: Path, shel
         until(world, {})
         usb.plug(first)
         until(world, {"a.raucb": "asks"})
-        call(world, "Approve", "")
+        say(world, "approve")
         world.wait_for(lambda: world.running.version == "1.1.0", 40, "what was approved boots")
         world.wait_settled()
         until(world, {"a.raucb": "present"})

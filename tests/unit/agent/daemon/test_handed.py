@@ -129,7 +129,7 @@ def test_only_one_is_kept_and_it_is_let_go(bundle: Path) -> None:
 def test_a_name_is_made_fit_to_be_shown(bundle: Path) -> None:
     handed = Handed()
     assert kept(handed, bundle, "/tmp/../x/\x1b[2Jup\ndate.raucb").name == "[2Jupdate.raucb"
-    assert kept(handed, bundle, "/").name == "bundle"
+    assert kept(handed, bundle, "").name == kept(handed, bundle, "/").name == "update.raucb"
 
 
 def presence(inbox: Inbox, handed: Handed) -> Presence:
