@@ -140,16 +140,23 @@ class Inbox:
             Stopped: the daemon must end.
         """
         wanted = list(sources)
+        return self._wait(seconds, wanted, owed=bool(wanted))
+
+    def listen(self, seconds: float | None, source: HasFileno) -> bool:
+        """As ``wait``, for something that may be silent for ever; returns whether it has spoken."""
+        return bool(self._wait(seconds, [source], owed=False))
+
+    def _wait(self, seconds: float | None, wanted: list[HasFileno], *, owed: bool) -> list[HasFileno]:
         if self._stop:
             raise Stopped
         poll = select.poll()
         for item in (self, *wanted):
             poll.register(item.fileno(), select.POLLIN)
         limit = None if seconds is None else min(max(0.0, seconds), _LONGEST_WAIT)
-        if not wanted:
+        if not owed:
             self.heartbeat.rest(limit)
         ready = {fd for fd, _ in poll.poll(None if limit is None else limit * 1000)}
-        if ready or not wanted:
+        if ready or not owed:
             self.heartbeat.beat()
         if self._event in ready:
             os.eventfd_read(self._event)

@@ -78,7 +78,7 @@ def open_again(
         if not told:
             told = True
             _wait_begins(context, record, left)
-        context.inbox.wait(left, (hotplug,))
+        context.inbox.listen(left, hotplug)
         watch.look()
 
 

@@ -134,7 +134,7 @@ class Station:
         """Waits until nothing more is announced; returns what was plugged out meanwhile."""
         gone: frozenset[str] = frozenset()
         end = context.clock.boottime() + _LONGEST_NOISE
-        while context.clock.boottime() < end and context.inbox.wait(_QUIET, (self,)):
+        while context.clock.boottime() < end and context.inbox.listen(_QUIET, self):
             gone |= self._hotplug.drain()[1]
         return gone
 

@@ -69,6 +69,9 @@ class Patient(Inbox):
         self._clock.now += 3600.0 if seconds is None else max(0.0, seconds)
         return []
 
+    def listen(self, seconds: float | None, source: HasFileno) -> bool:
+        return bool(self.wait(seconds, (source,)))
+
     def pause(self, seconds: float) -> None:
         self.wait(seconds)
 

@@ -94,13 +94,14 @@ class Idle:
 
     def _wait(self) -> None:
         context = self._context
-        sources = () if context.media is None else (context.media,)
-        if context.server is None:
-            context.inbox.wait(None, sources)
-            return
-        left = context.server.plan.next_poll - context.clock.boottime()
-        context.tell({"NextCheck": int(context.clock.wall() + left)})
-        context.inbox.wait(left, sources)
+        left: float | None = None
+        if context.server is not None:
+            left = context.server.plan.next_poll - context.clock.boottime()
+            context.tell({"NextCheck": int(context.clock.wall() + left)})
+        if context.media is None:
+            context.inbox.wait(left)
+        else:
+            context.inbox.listen(left, context.media)
 
     def _poll(self) -> Record | None:
         context, server = self._context, self._context.server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +68,26 @@ def test_waiting_for_a_silent_child_is_no_sign(inbox: Inbox, clock: Clock) -> No
         other.send(b"x")
         inbox.wait(0, [child])
         assert inbox.heartbeat.alive()
+
+
+def test_listening_to_what_may_be_silent_for_ever_is_rest(inbox: Inbox, clock: Clock) -> None:
+    monitor, other = socket.socketpair()
+    with monitor, other:
+        clock.now += 11
+        assert not inbox.listen(0, monitor)
+        assert inbox.heartbeat.alive()
+        waiting = threading.Thread(target=inbox.listen, args=(None, monitor))
+        clock.now += 1e9
+        assert not inbox.heartbeat.alive()
+        waiting.start()
+        deadline = time.monotonic() + 10
+        while not inbox.heartbeat.alive() and time.monotonic() < deadline:
+            waiting.join(0.001)
+        assert inbox.heartbeat.alive()
+        other.send(b"x")
+        waiting.join(10)
+        assert not waiting.is_alive()
+        assert inbox.listen(0, monitor)
 
 
 def test_work_that_may_be_silent_for_longer_says_so_and_then_the_usual_counts_again(inbox: Inbox, clock: Clock) -> None:
