@@ -91,6 +91,15 @@ class Client:
         """Does not wait for the window or the end of a postponement; raises as the others."""
         self._change("InstallNow", None, names.UPDATE)
 
+    def set_policy(self, name: str, value: object) -> None:
+        """Sets a setting of the policy: true or false, a number, a text or a list of texts; raises as the others."""
+        kind = {bool: "b", int: "t", list: "as"}.get(type(value), "s")
+        self._change("Set", GLib.Variant("(sv)", (name, GLib.Variant(kind, value))), names.POLICY)
+
+    def reset_policy(self) -> None:
+        """Takes back what was set of the policy; raises as the others."""
+        self._change("Reset", None, names.POLICY)
+
     def mark(self, state: str, slot: str) -> None:
         """Has the bootloader told about a slot, and waits until that was done; raises as the others."""
         self._change("Mark", GLib.Variant("(ss)", (state, slot)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ examples:
   ota-agent check                         ask the server now
   ota-agent install --wait update.raucb   install a file, and follow it until the restart
   ota-agent approve                       let an update begin that waits for consent
+  ota-agent postpone 2h                   leave it for later
+  ota-agent auto off                      have no update installed by itself
   ota-agent scrub                         is the other slot still as it was installed?
   ota-agent doctor                        is anything on this device in the way of updates?
   ota-agent health                        would a new system like this one be confirmed?
@@ -139,6 +141,7 @@ def parser() -> ArgumentParser:
         )
         if name == "deny":
             consent.add_argument("--reason", metavar="TEXT", default="", help="what the server is told")
+    _add_consent(add, commands)
     scrub = add("scrub", "scrub:scrub", "compare slots that do not run with what was installed in them", bus=True)
     scrub.add_argument("slot", metavar="SLOT", nargs="?", help="a slot or a boot name, instead of all that do not run")
 
@@ -166,6 +169,26 @@ def parser() -> ArgumentParser:
     )
     add("version", "main:_version", "the version of the agent")
     return top
+
+
+def _add_consent(add: Callable[..., ArgumentParser], commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type private
+    postpone = add("postpone", "consent:postpone", "leave the update that waits for later", bus=True)
+    postpone.add_argument("time", metavar="TIME", help="for how long: seconds, or such as 30m, 2h or 1d")
+    add(
+        "install-now",
+        "consent:install_now",
+        "do not wait for the maintenance window or the end of a postponement",
+        bus=True,
+    )
+    auto = add("auto", "consent:auto", "switch updates that are installed by themselves on or off", bus=True)
+    auto.add_argument("switch", choices=("on", "off"), help="with off, you are still told of each update")
+    policy = commands.add_parser("policy", help="when updates are installed, as the user of the device wants it")
+    actions = policy.add_subparsers(metavar="ACTION", required=True)
+    add("show", "consent:show", "the policy in force", bus=True, where=actions)
+    change = add("set", "consent:change", "change a setting, over restarts and updates", bus=True, where=actions)
+    change.add_argument("name", metavar="NAME", help="see ota-agent policy show")
+    change.add_argument("value", metavar="VALUE", nargs="*", help="each window is a value of its own; none: no windows")
+    add("reset", "consent:reset", "take back everything that was set", bus=True, where=actions)
 
 
 def _add_config(parser: ArgumentParser) -> None:

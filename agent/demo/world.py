@@ -157,6 +157,7 @@ class World:
         bootable: bool = True,
         signer: str = "vendor",
         mutate: Callable[[Path], None] | None = None,
+        cra: Mapping[str, str] | None = None,
     ) -> Published:
         """Builds a root file system and a signed bundle of it, and uploads the bundle.
 
@@ -166,12 +167,15 @@ class World:
             bootable: False makes a system that cannot start at all.
             signer: ``vendor``, whom the device trusts, or ``stranger``.
             mutate: may damage the bundle before it is uploaded.
+            cra: keys of ``[meta.cra]``, which tells people what the update is about.
         """
         content = self.directory / "images" / version
         content.mkdir()
         image = images.make_image(content / "rootfs.img", images.RootFs(version, self.size, sick, bootable))
+        about = "".join(f"{key}={value}\n" for key, value in (cra or {}).items())
         (content / "manifest.raucm").write_text(
-            f"[update]\ncompatible={factory.COMPATIBLE}\nversion={version}\n\n[image.rootfs]\nfilename={image.name}\n",
+            f"[update]\ncompatible={factory.COMPATIBLE}\nversion={version}\n\n[image.rootfs]\nfilename={image.name}\n"
+            + (f"\n[meta.cra]\n{about}" if about else ""),
             "utf-8",
         )
         pki, path = self.keys[signer], self.directory / "bundles" / f"{version}.raucb"

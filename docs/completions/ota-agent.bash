@@ -5,8 +5,9 @@
 #    source ~/.local/share/bash_completion/ota-agent
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
+_shtab_ota_agent_policy_subparsers=(show set reset)
 _shtab_ota_agent_config_subparsers=(show check)
-_shtab_ota_agent_subparsers=(status check install cancel approve deny scrub config doctor health daemon demo version)
+_shtab_ota_agent_subparsers=(status check install cancel approve deny postpone install-now auto policy scrub config doctor health daemon demo version)
 
 _shtab_ota_agent_status_option_strings=(-h --help --json --bus --watch)
 _shtab_ota_agent_check_option_strings=(-h --help --json --bus)
@@ -14,6 +15,13 @@ _shtab_ota_agent_install_option_strings=(-h --help --json --bus --wait)
 _shtab_ota_agent_cancel_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_approve_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_deny_option_strings=(-h --help --json --bus --reason)
+_shtab_ota_agent_postpone_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_install_now_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_auto_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_policy_show_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_policy_set_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_policy_reset_option_strings=(-h --help --json --bus)
+_shtab_ota_agent_policy_option_strings=(-h --help)
 _shtab_ota_agent_scrub_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_config_show_option_strings=(-h --help --json --defaults --config)
 _shtab_ota_agent_config_check_option_strings=(-h --help --json)
@@ -28,14 +36,19 @@ _shtab_ota_agent_option_strings=(-h --help)
 _shtab_ota_agent_install_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_approve_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_deny_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_postpone_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_policy_set_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_policy_set_pos_1_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_show___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_check_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_doctor___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_health___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_daemon___config_COMPGEN=_shtab_compgen_files
 
+_shtab_ota_agent_auto_pos_0_choices=(on off)
+_shtab_ota_agent_policy_pos_0_choices=(show set reset)
 _shtab_ota_agent_config_pos_0_choices=(show check)
-_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny scrub config doctor health daemon demo version)
+_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny postpone install-now auto policy scrub config doctor health daemon demo version)
 
 _shtab_ota_agent_status__h_nargs=0
 _shtab_ota_agent_status___help_nargs=0
@@ -57,6 +70,28 @@ _shtab_ota_agent_approve___json_nargs=0
 _shtab_ota_agent_deny__h_nargs=0
 _shtab_ota_agent_deny___help_nargs=0
 _shtab_ota_agent_deny___json_nargs=0
+_shtab_ota_agent_postpone__h_nargs=0
+_shtab_ota_agent_postpone___help_nargs=0
+_shtab_ota_agent_postpone___json_nargs=0
+_shtab_ota_agent_install_now__h_nargs=0
+_shtab_ota_agent_install_now___help_nargs=0
+_shtab_ota_agent_install_now___json_nargs=0
+_shtab_ota_agent_auto__h_nargs=0
+_shtab_ota_agent_auto___help_nargs=0
+_shtab_ota_agent_auto___json_nargs=0
+_shtab_ota_agent_policy_show__h_nargs=0
+_shtab_ota_agent_policy_show___help_nargs=0
+_shtab_ota_agent_policy_show___json_nargs=0
+_shtab_ota_agent_policy_set_pos_1_nargs='*'
+_shtab_ota_agent_policy_set__h_nargs=0
+_shtab_ota_agent_policy_set___help_nargs=0
+_shtab_ota_agent_policy_set___json_nargs=0
+_shtab_ota_agent_policy_reset__h_nargs=0
+_shtab_ota_agent_policy_reset___help_nargs=0
+_shtab_ota_agent_policy_reset___json_nargs=0
+_shtab_ota_agent_policy_pos_0_nargs=A...
+_shtab_ota_agent_policy__h_nargs=0
+_shtab_ota_agent_policy___help_nargs=0
 _shtab_ota_agent_scrub__h_nargs=0
 _shtab_ota_agent_scrub___help_nargs=0
 _shtab_ota_agent_scrub___json_nargs=0

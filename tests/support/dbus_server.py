@@ -35,7 +35,7 @@ class Commands(Asked):
 def main() -> int:
     loop = GLib.MainLoop()
     commands = Commands(lambda what: say(f"asked {what}"))
-    initial = {"CurrentVersion": "1.0", "Slot": "A"}
+    initial = {"CurrentVersion": "1.0", "Slot": "A", **commands.properties()}
     service = BusService(sys.argv[1], commands, commands, Unrecorded(), initial, lambda: say("lost"))
     service.start()
 
