@@ -114,7 +114,7 @@ class Access:
                 self._ask_polkit(connection, question, decided, caller)
 
         arguments = GLib.Variant("(s)", (question.sender,))
-        _call(connection, _BUS, "GetConnectionCredentials", arguments, _BUS_PATIENCE, known)
+        _call(connection, _BUS, "GetConnectionCredentials", arguments, "(a{sv})", _BUS_PATIENCE, known)
 
     def _ask_polkit(self, connection: Any, question: Question, decided: Decided, caller: Caller) -> None:  # noqa: ANN401
         user = caller.user
@@ -145,7 +145,7 @@ class Access:
         flags = _INTERACTION if question.interactive else 0
         arguments = GLib.Variant("((sa{sv})sa{ss}us)", (subject, f"{self._prefix}.{question.action}", {}, flags, ""))
         patience = _PERSON_PATIENCE if question.interactive else _POLKIT_PATIENCE
-        _call(connection, _POLKIT, "CheckAuthorization", arguments, patience, answered)
+        _call(connection, _POLKIT, "CheckAuthorization", arguments, "((bba{ss}))", patience, answered)
 
     def _deny(self, decided: Decided, question: Question, who: str, why: str) -> None:
         self._denials += 1
@@ -194,10 +194,11 @@ def _call(
     to: tuple[str, str, str],
     method: str,
     arguments: Any,  # noqa: ANN401 - a GLib.Variant
+    gives: str,
     patience: int,
     answered: _Answered,
 ) -> None:
-    """Calls asynchronously; ``answered`` is told the answer or the error."""
+    """Calls asynchronously; ``answered`` is told the answer or the error; one of another type than ``gives`` is an error."""
 
     def done(source: Any, result: Any) -> None:  # noqa: ANN401 - Gio has no types
         try:
@@ -207,4 +208,4 @@ def _call(
         else:
             answered(answer, None)
 
-    connection.call(*to, method, arguments, None, Gio.DBusCallFlags.NONE, patience, None, done)
+    connection.call(*to, method, arguments, GLib.VariantType.new(gives), Gio.DBusCallFlags.NONE, patience, None, done)

@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from agent import config
 from agent.__main__ import _PROGRAMS
+from agent.bus.access import GROUP
+from agent.bus.interface import FREE, read
 from agent.config_table import SETTINGS
-from agent.daemon.dbus_names import BUS_NAME, MANAGER
+from agent.daemon.dbus_names import BUS_NAME
 
 SYSTEMD = Path(__file__).parents[3] / "systemd"
 SOCKETS = [
@@ -191,13 +194,39 @@ def test_activation_starts_the_service():
 
 
 @pytest.mark.req("T25")
-def test_the_policy_names_no_interface_of_ours_for_everybody():
-    default = re.search(
-        r'<policy context="default">(.*?)</policy>', (SYSTEMD / f"{BUS_NAME}.conf").read_text(), re.DOTALL
-    )
-    assert default
-    assert MANAGER not in default[1]
-    assert "Set" not in default[1]
+def test_everybody_may_ask_and_only_root_may_be_asked():
+    root = ElementTree.parse(SYSTEMD / f"{BUS_NAME}.conf").getroot()
+    rules = {
+        tuple(policy.attrib.items()): [(rule.tag, dict(rule.attrib)) for rule in policy]
+        for policy in root.findall("policy")
+    }
+    assert rules == {
+        (("context", "default"),): [("deny", {"own": BUS_NAME}), ("allow", {"send_destination": BUS_NAME})],
+        (("user", "root"),): [("allow", {"own": BUS_NAME})],
+    }
+
+
+def test_every_action_of_the_interface_is_explained_to_polkit_and_no_other():
+    actions = ElementTree.parse(SYSTEMD / f"{BUS_NAME}.policy").getroot().findall("action")
+    wanted = {row.access for each in read() for row in each.methods} - {FREE}
+    assert {each.get("id") for each in actions} == {f"org.otaagent.agent1.{name}" for name in wanted}
+    for each in actions:
+        message = each.findtext("message", "")
+        assert message.startswith("Authentication is required to ")
+        assert message.count(". ") >= 1, "it says what the consequence is"
+
+
+@pytest.mark.req("C04")
+def test_who_sits_in_front_of_the_device_decides_and_an_administrator_does_what_could_hurt_it():
+    actions = ElementTree.parse(SYSTEMD / f"{BUS_NAME}.policy").getroot().findall("action")
+    defaults = {
+        str(each.get("id")).rpartition(".")[2]: [item.text for item in each.findall("defaults/*")] for each in actions
+    }
+    mild, grave = ["auth_admin", "auth_admin", "yes"], ["auth_admin", "auth_admin", "auth_admin_keep"]
+    assert defaults == {
+        **dict.fromkeys(("check", "consent", "policy"), mild),
+        **dict.fromkeys(("install", "cancel", "scrub", "mark", "audit"), grave),
+    }
 
 
 def test_the_example_configuration_is_right_and_complete():
@@ -220,13 +249,14 @@ def test_temporary_files_and_users_are_understood_by_systemd(tmp_path):
     token.chmod(0o644)
     for name, tool in (("ota-agent.sysusers", "systemd-sysusers"), ("ota-agent.tmpfiles", "systemd-tmpfiles")):
         lines = [line for line in (SYSTEMD / name).read_text().splitlines() if line and not line.startswith("#")]
-        assert all(re.match(r"[udz] \S+ \S+ ", line) for line in lines)
+        assert all(re.match(r"[ugdz] \S+ \S+ ", line) for line in lines)
         program = shutil.which(tool)
         if program:
             action = ["--create"] if tool == "systemd-tmpfiles" else []
             subprocess.run([program, f"--root={root}", *action, SYSTEMD / name], check=True, capture_output=True)
             if tool == "systemd-sysusers":
                 assert "ota-fetcher:" in (root / "etc" / "passwd").read_text()
+                assert f"{GROUP}:" in (root / "etc" / "group").read_text()
                 (root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
             else:
                 assert token.stat().st_mode & 0o777 == 0o600
