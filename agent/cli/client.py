@@ -67,6 +67,12 @@ class Client:
         """Hands over the absolute path of a bundle; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Install", GLib.Variant("(s)", (path,)))
 
+    def install_file(self, fd: int, name: str) -> None:
+        """Hands over a bundle as an open file, which stays ours; raises as ``install``."""
+        files = Gio.UnixFDList.new()
+        arguments = GLib.Variant("(ha{sv})", (files.append(fd), {"name": GLib.Variant("s", name)}))
+        self._change("InstallFile", arguments, files=files)
+
     def cancel(self) -> None:
         """Cancels the update under way; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Cancel")
@@ -149,15 +155,17 @@ class Client:
         if failure:
             raise failure[0]
 
-    def _change(self, method: str, arguments: Any = None, interface: str = names.MANAGER) -> None:  # noqa: ANN401 - a GLib.Variant
-        self._call(interface, method, arguments, CHANGE_TIMEOUT, Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION)
+    def _change(self, method: str, arguments: Any = None, interface: str = names.MANAGER, *, files: Any = None) -> None:  # noqa: ANN401 - Gio
+        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION
+        self._call(interface, method, arguments, CHANGE_TIMEOUT, flags, files)
 
-    def _call(self, interface: str, method: str, arguments: Any, timeout: float, flags: Any) -> Any:  # noqa: ANN401 - Gio
-        milliseconds = int(timeout * 1000)
+    def _call(self, interface: str, method: str, arguments: Any, timeout: float, flags: Any, files: Any = None) -> Any:  # noqa: ANN401 - Gio
+        target = (names.BUS_NAME, names.OBJECT_PATH, interface, method)
         try:
-            return self._connection.call_sync(
-                names.BUS_NAME, names.OBJECT_PATH, interface, method, arguments, None, flags, milliseconds, None
+            answer, _ = self._connection.call_with_unix_fd_list_sync(
+                *target, arguments, None, flags, int(timeout * 1000), files, None
             )
+            return answer
         except GLib.Error as error:
             raise _explained(error) from error
 

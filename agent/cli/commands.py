@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from argparse import Namespace
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from agent.cli.client import Client
 from agent.cli.output import Exit, end_over, say, say_error, say_json, say_over
@@ -40,16 +41,34 @@ def check(arguments: Namespace) -> int:
 
 
 def install(arguments: Namespace) -> int:
-    """Hands a bundle to the daemon, and with ``--wait`` follows the update to its end or to the restart."""
-    path = os.path.abspath(arguments.file)
-    if not os.path.isfile(path):
-        raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
-    with Client(arguments.bus) as client:
-        if arguments.wait:
-            return _follow(client, path, as_json=arguments.json)
-        client.install(path)
+    """Hands a bundle to the daemon, and with ``--wait`` follows the update to its end or to the restart.
+
+    It is opened here: what the caller can read, the daemon need not be able to.
+    """
+    fd, name = _opened(arguments.file), os.path.basename(arguments.file)
+    try:
+        with Client(arguments.bus) as client:
+            if arguments.wait:
+                return _follow(client, lambda: client.install_file(fd, name), as_json=arguments.json)
+            client.install_file(fd, name)
+    finally:
+        os.close(fd)
     _done(arguments, "accepted; ota-agent status --watch follows it")
     return Exit.OK
+
+
+def _opened(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise BundleError(
+            "bundle.not-found", "there is no such bundle, or it cannot be opened", details=str(error),
+            resolution="check the path, and who may read the file",
+        ) from error  # fmt: skip
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise BundleError("bundle.not-found", "this is no file", details=path, resolution="check the path")
+    return fd
 
 
 def cancel(arguments: Namespace) -> int:
@@ -85,7 +104,7 @@ def _done(arguments: Namespace, text: str) -> None:
         say(text)
 
 
-def _follow(client: Client, path: str, *, as_json: bool) -> int:
+def _follow(client: Client, begin: Callable[[], None], *, as_json: bool) -> int:
     """Installs and shows what changes until the daemon is idle again or restarts the device."""
     began = False
     shown = ""
@@ -95,7 +114,7 @@ def _follow(client: Client, path: str, *, as_json: bool) -> int:
         nonlocal began, shown
         if not began:  # subscribed: from here on no change is missed
             began = True
-            client.install(path)
+            begin()
             return True
         state = values.get("State")
         line = progress_line(values)

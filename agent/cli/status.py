@@ -41,6 +41,7 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
         rows.append(("update", _joined(_text(values, "TargetVersion") or "?", _slot(values, "TargetSlot"), " to ")))
         rows.append(("progress", _progress(values.get("Progress"))))
     rows.append(("offer", _offer(values.get("Offer"))))
+    rows += _media(values.get("Media"))
     rows += _slots(values.get("Slots"), now)
     rows.append(("server", _server(values, now)))
     rows += _last(values)
@@ -109,6 +110,15 @@ def _offer(value: object) -> str:
     }  # fmt: skip
     said = words.get(_text(facts, "consent"), "")
     return f"{_text(facts, 'version') or 'an update'} (action {_text(facts, 'action')}) {said}" if said else ""
+
+
+def _media(value: object) -> list[tuple[str, str]]:
+    """What is plugged in, and what becomes of each bundle on it."""
+    entries = [_fields(entry, 4) for entry in value] if isinstance(value, list) else []
+    return [
+        ("medium", _joined(_joined(str(device), str(path), " "), f"{state}, {text}", ": "))
+        for device, path, state, text in filter(None, entries)
+    ]
 
 
 def _slots(value: object, now: float) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,46 @@ def test_a_file_is_installed_and_confirmed_without_a_server(world: World, shelf:
     status, values = cli(world, "status")
     assert (status, values["CurrentVersion"], values["Slot"]) == (0, version, target)
     assert values["LastResult"] == ["success", version, "", ""]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.root
+@pytest.mark.req("S01", "C09")
+def test_a_file_that_only_the_caller_can_see_is_installed(world: World, shelf: Shelf, tmp_path: Path) -> None:
+    bundle, there = shelf.bundle("1.2.5", name="hidden.raucb"), tmp_path / "there"
+    there.mkdir()
+    cut_off(world)
+    # As with PrivateTmp= or a home of one's own: the daemon has no way to this path.
+    command = f'mount -t tmpfs none {there} && cp {bundle} {there}/update.raucb && exec "$@" {there}/update.raucb'
+    environment = {**os.environ, "OTA_AGENT_BUS": world.bus}
+    process = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command, "sh", sys.executable, "-I", str(ENTRY), "install"],
+        env=environment, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert not (there / "update.raucb").exists()
+    world.wait_for(lambda: world.running.version == "1.2.5", 30, "the new system boots")
+    world.wait_settled()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.req("S03")
+def test_an_update_from_an_open_file_goes_on_after_a_crash_or_ends_explained(world: World, shelf: Shelf) -> None:
+    kept, gone = shelf.bundle("1.2.6"), shelf.bundle("1.2.7")
+    before = world.running
+    for path in (gone, kept):
+        status, _ = cli(world, "install", path)
+        assert status == 0
+        world.wait_for(lambda: world.state not in ("", "idle"), 30, "it has begun")
+        os.kill(world.board.daemon_pid, signal.SIGKILL)
+        if path is gone:
+            path.unlink()
+            world.wait_idle()
+            assert world.running == before
+            assert world.board.document("ending")["code"] == "install.descriptor-lost"
+            world.wait_for(lambda: world.properties().get("State") == "idle", 20, "the device answers on its bus")
+    world.wait_for(lambda: world.running.version == "1.2.6", 30, "the file that is still there is gone on with")
+    world.wait_settled()
 
 
 @pytest.mark.timeout(60)

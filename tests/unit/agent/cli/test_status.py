@@ -101,3 +101,18 @@ def test_whatever_a_daemon_of_another_version_says_can_be_shown(values):
 def test_the_initial_values_can_be_shown():
     values = {row.name: zero(row.signature) for row in PROPERTIES} | {"State": "idle"}
     assert status_lines(values, NOW)[0].startswith("state     idle")
+
+
+def test_what_is_plugged_in_is_told_with_what_becomes_of_it() -> None:
+    media = [
+        ("/dev/sda1", "update.raucb", "asks", "1.2.0: it waits for approval"),
+        ("/dev/sdb", "", "unreadable", "[media.filesystem] no"),
+    ]
+    shown = status_lines({"State": "idle", "Media": media}, 0)
+    assert "medium    /dev/sda1 update.raucb: asks, 1.2.0: it waits for approval" in shown
+    assert "medium    /dev/sdb: unreadable, [media.filesystem] no" in shown
+
+
+@pytest.mark.parametrize("media", [None, 7, [], [("a", "b")], ["abc"], {"a": 1}])
+def test_media_that_make_no_sense_are_not_shown(media: object) -> None:
+    assert not [line for line in status_lines({"State": "idle", "Media": media}, 0) if line.startswith("medium")]
