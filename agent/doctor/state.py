@@ -28,6 +28,7 @@ _DOCUMENTS = {
     "attributes": None,
     "answers": None,
     "installed": None,
+    "media": None,
     "auto_confirm": None,
     "trial": None,
 }

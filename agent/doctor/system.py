@@ -44,7 +44,7 @@ def kernel(subject: Subject) -> Iterator[Finding]:
     else:
         yield ok("kernel.namespaces", f"the kernel has namespaces for {', '.join(spaces)}")
     for kind in sorted({slot.type for _, slot in subject.slots} & set(_MOUNTED)):
-        if _knows(subject, kind):
+        if knows_filesystem(subject, kind):
             yield ok("kernel.filesystems", f"the kernel knows {kind}")
         elif hooks:
             yield warning("kernel.filesystems", f"the kernel does not know {kind}, which hooks may need")
@@ -125,7 +125,7 @@ def _direct(subject: Subject) -> Iterator[Finding]:
         yield ok("kernel.direct-io", "every slot can be opened with O_DIRECT")
 
 
-def _knows(subject: Subject, kind: str) -> bool:
+def knows_filesystem(subject: Subject, kind: str) -> bool:
     """Whether a file system is built in, loaded, or can be loaded."""
     try:
         known = (subject.places.proc / "filesystems").read_text("ascii", "replace").split()

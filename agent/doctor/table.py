@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, str] = {
     "clock": "Clock",
     "trust": "Whom bundles are believed",
     "server": "Server",
+    "media": "Sticks and cards",
     "service": "Service",
 }
 
@@ -297,6 +298,21 @@ ROWS: Mapping[str, Row] = {
         "The user that talks to the network exists.",
         "The fetcher refuses to talk to the network as root.",
         "make the user, or set fetcher.user to one that exists",
+    ),
+    "media.filesystems": Row(
+        "The kernel knows the file systems that sticks and cards are expected to have.",
+        "A medium with another one cannot be mounted, and nothing on it is installed.",
+        "enable the file system in the kernel, or take it out of media.filesystems",
+    ),
+    "media.events": Row(
+        "The kernel's events are heard.",
+        "Without pyudev and libudev nobody notices what is plugged in.",
+        "install the Python package pyudev",
+    ),
+    "media.finder": Row(
+        "Under systemd, media are mounted by a finder in a sandbox of its own.",
+        "The sandbox of the daemon does not allow mounting.",
+        "systemctl enable --now ota-agent-find.socket",
     ),
     "service.unit": Row(
         "The service is running.",

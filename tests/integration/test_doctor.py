@@ -365,10 +365,11 @@ def test_every_finding_is_in_the_table_and_says_why_and_what_to_do(patient: Pati
 
 
 def test_every_row_of_the_table_can_be_found_by_a_fault() -> None:
-    """The others are in test_doctor_devices.py (block devices), test_doctor_credentials.py, and beside this test."""
+    """The others are in test_doctor_devices.py (block devices), test_doctor_credentials.py, test_doctor_media.py, and here."""
     seeded = {row for _, expected in FAULTS.values() for row, _ in expected}
     elsewhere = {
         "doctor.rights", "kernel.direct-io", "trust.certificates", "state.place", "state.space",
             "server.client-cert", "server.client-key", "server.proxy",
+        "media.filesystems", "media.events", "media.finder",
     }  # fmt: skip
     assert seeded | elsewhere == set(ROWS)

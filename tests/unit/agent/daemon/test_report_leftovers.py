@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import pytest
 from support.pretend import Disk, Environment, Office, context
 
 from agent.daemon.activities.report import reporting
@@ -43,3 +44,18 @@ def test_what_cannot_be_removed_does_not_keep_the_end_from_being_told(tmp_path: 
     (tmp_path / "spool-b.raucb").touch()
     assert len(reported(tmp_path).said) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["spool-a.raucb"]
+
+
+@pytest.mark.parametrize("origin", ["local", "media"])
+def test_after_weeks_without_a_server_it_hears_of_the_last_update_and_of_one_of_its_own_alone(
+    origin: str, tmp_path: Path
+) -> None:
+    here = context(Disk(), Environment())
+    here.config.system.state_dir = tmp_path  # type: ignore[misc]  # not frozen in tests
+    here.config.server.report_installed = "board"  # type: ignore[misc]  # as above
+    for version, way in (("2", origin), ("3", origin), ("4", "server")):
+        reporting(here, Record(origin=way, version=version, outcome="success", target="B"))
+    reporting(here, Record(origin=origin, version="5", outcome="failure", target="B"))
+    office = cast("Office", here.server)
+    assert office.told_installed == [("board", "2"), ("board", "3"), ("", "4")]
+    assert [message.action_id for message in office.said] == [], "there was no action"
