@@ -211,6 +211,7 @@ CODES: dict[str, tuple[int, str]] = {
     "ddi.feedback-refused": (1730, "the server refuses the report of how an update ended"),
     "ddi.feedback-deferred": (1731, "the server does not take a report now"),
     "check.too-soon": (1732, "the server was asked a moment ago"),
+    "daemon.leaving": (1741, "the daemon is just leaving, because it had nothing to do"),
     "server.none": (1721, "no update server is configured"),
     "state.directory": (1801, "the state directory cannot be used"),
     "state.locked": (1802, "another ota-agent is using the state directory"),

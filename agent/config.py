@@ -40,6 +40,7 @@ class SystemSettings:
     boot_id: Path
     clock_epoch: Path
     reboot_command: tuple[str, ...]
+    idle_exit: float
     bus: str
     run_dir: Path
 

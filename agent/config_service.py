@@ -32,6 +32,14 @@ SERVICE: tuple[Setting, ...] = (
         "Run to restart the device instead of asking logind; a reboot argument that the bootloader needs is appended as the "
         "last word.",
     ),
+    Setting(
+        "system",
+        "idle-exit",
+        kind.seconds(0, 86400),
+        0,
+        "The daemon ends when it had nothing to do for so many seconds, and is started again for the next poll or by a call on "
+        "the bus; 0: it stays. See [systemd](systemd.md).",
+    ),
 )
 
 RESTART: tuple[Setting, ...] = (

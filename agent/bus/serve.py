@@ -94,6 +94,9 @@ class Server:
 
     ``publish`` and ``emit`` may be called from any thread; the rest belongs to the thread of the main loop.
 
+    Attributes:
+        last_call: when somebody called or read something, in seconds since the boot; 0: nobody has.
+
     Args:
         bus: ``system``, ``session``, or the address of a bus.
         served: what is served.
@@ -123,6 +126,8 @@ class Server:
         self._timer = 0
         self._progress_at = float("-inf")
         self._working = 0
+        self._leaving = False
+        self.last_call = 0.0
         self._connection: Any = None
         self._export: Export | None = None
 
@@ -139,7 +144,7 @@ class Server:
                 "dbus.unreachable", f"the {self._bus} bus cannot be reached", details=error.message
             ) from error
         self._connection.connect("closed", self._closed)
-        exported = Exported(self._served.path, self._interfaces, self._values.get, self._called)
+        exported = Exported(self._served.path, self._interfaces, self._read, self._called)
         self._export = Export(self._connection, exported)
         self._take_name()
 
@@ -210,7 +215,24 @@ class Server:
                 resolution="stop the other process that owns it first",
             )
 
+    def leave(self) -> None:
+        """Gives the bus name back: who calls it from now on starts another process.
+
+        What has come already is answered still, and what would change something is refused.
+        """
+        self._leaving = True
+        with contextlib.suppress(GLib.Error):  # the bus goes at the same time
+            self._connection.call_sync(
+                "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReleaseName",
+                GLib.Variant("(s)", (self._served.name,)), None, Gio.DBusCallFlags.NONE, _BUS_TIMEOUT, None,
+            )  # fmt: skip
+
+    def _read(self, interface: str, name: str) -> object:
+        self.last_call = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return self._values.get(interface, name)
+
     def _called(self, incoming: Incoming) -> None:
+        self.last_call = time.clock_gettime(time.CLOCK_BOOTTIME)
         action = self._actions[incoming.interface, incoming.method]
         if action == FREE:
             self._carry_out(incoming)
@@ -228,6 +250,11 @@ class Server:
     def _carry_out(self, incoming: Incoming, user: int | None = None) -> None:
         interface = incoming.interface.rpartition(".")[2]
         try:
+            if self._leaving and user is not None:
+                raise EnvironmentFault(
+                    "daemon.leaving", "the service is just leaving, because it had nothing to do",
+                    resolution="call again: that starts it",
+                )  # fmt: skip
             answer = self._handler.call(Call(interface, incoming.method, incoming.values, incoming.sender, user))
             if isinstance(answer, Later):
                 self._begin(incoming, answer)

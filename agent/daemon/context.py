@@ -23,6 +23,7 @@ from agent.daemon.trial_notes import TrialNotes
 from agent.health.suite import Suite
 
 if TYPE_CHECKING:
+    from agent.daemon.leaving import Leaving
     from agent.media.station import Station
 
 
@@ -36,7 +37,8 @@ class Context:
     ``reset`` asks for the reboot, with the argument that the bootloader needs or an empty text, and returns. ``audit``
     records decisions. ``desk`` knows what people and the policy say. ``spawn`` starts a process for one request. ``bus`` is
     for calls to other services; without a bus each is refused as ``unreachable``. ``handed`` keeps what was handed over as
-    an open file. ``media`` is None when nothing that is plugged in is looked at.
+    an open file. ``media`` is None when nothing that is plugged in is looked at, ``leaving`` when the daemon stays although
+    it has nothing to do.
     """
 
     config: Config
@@ -58,6 +60,7 @@ class Context:
     bus: Bus = field(default_factory=lambda: Bus("none"))
     handed: Handed = field(default_factory=Handed)
     media: Station | None = None
+    leaving: Leaving | None = None
 
     def running_version(self) -> str:
         """The version of the running system: of the bundle it came from, else what it says of itself."""

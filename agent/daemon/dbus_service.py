@@ -75,6 +75,19 @@ class BusService:
                 raise ValueError(f"{name} is a signal: it carries a tuple")
             self._server.emit(name, *(value[:MAX_TEXT] if isinstance(value, str) else value for value in values))
 
+    def leave(self) -> None:
+        """Gives the name back, see ``agent.bus.serve.Server``."""
+        self._server.leave()
+
+    @property
+    def last_call(self) -> float:
+        """When somebody called or read something, in seconds since the boot; 0: nobody has."""
+        return self._server.last_call
+
+    def properties(self) -> Mapping[str, object]:
+        """Those of the Manager; from any thread."""
+        return self._server.properties()["Manager"]
+
     def call(self, call: Call) -> Answer:
         """See ``agent.bus.serve.Handler``."""
         return self._requests.call(call)

@@ -249,6 +249,10 @@ class Inbox:
         waiting = (self._scrub, self._consent, self._mark)
         return self._check or self.install_asked() or any(each is not None for each in waiting)
 
+    def anything(self) -> bool:
+        """Whether anything at all is waiting to be taken, or the worker is to end."""
+        return self.asked() or self._cancel or self._stop
+
     def spoken_to(self) -> bool:
         """Whether a check, a cancellation, somebody's consent or news is waiting: what an update that waits can be told."""
         return self._check or self._cancel or self._consent is not None or self._look

@@ -56,6 +56,7 @@ from agent.errors import EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 
 if TYPE_CHECKING:
+    from agent.daemon.leaving import Leaving
     from agent.media.station import Station
 
 _log = logging.getLogger(__name__)
@@ -120,6 +121,8 @@ class Daemon:
             has_server=bool(config.server.url), record=self._memory.record,
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
         )  # fmt: skip
+        self._recalled: Mapping[str, object] = {}
+        leaving = self._leaving(server)
         self._installers = Installers(start)
         checks = partial(
             choose,
@@ -155,6 +158,7 @@ class Daemon:
             bus=self._bus,
             handed=handed,
             media=self._media(),
+            leaving=leaving,
         )
         self._observe = observe
         self._runner = Runner(
@@ -187,6 +191,7 @@ class Daemon:
             signal.signal(number, lambda *_: self.inbox.stop())
         signal.signal(signal.SIGHUP, lambda *_: self._check())
         self.presence.start()
+        self.presence.tell(self._recalled)
         worker.start()
         notify.notify("READY=1")
         try:
@@ -202,7 +207,8 @@ class Daemon:
         return 1 if self.presence.lost else status
 
     def _announce(self, seconds: int) -> None:
-        self.presence.tell({"Progress": (1.0, f"restarting in {seconds} s" if seconds else "restarting", 0)})
+        text = f"restarting in {seconds} s" if seconds else "restarting"
+        self.presence.tell({"Progress": (1.0, text, 0), "Update.RebootPending": (seconds,)})
 
     def _check(self) -> None:
         with suppress(OtaError):  # whoever sends a signal waits for no answer
@@ -242,6 +248,21 @@ class Daemon:
             return None
         booted = self._device.booted.bootname
         return lost_success(ending, booted=booted, others=others, manifest_hash=held.manifest_hash)
+
+    def _leaving(self, server: Server | None) -> Leaving | None:
+        """None: it stays, because that is configured, or nobody could start it again, or it looks for media."""
+        system = self.config.system
+        if not system.idle_exit or system.bus == "none" or self.config.media.install != "off":
+            return None
+        from agent.daemon.leaving import Leaving
+
+        leaving = Leaving(
+            system.idle_exit, bus=self._bus, clock=self._clock, directory=system.run_dir, boot_id=self._device.boot_id,
+            plan=server.plan if server is not None else None, leave=self.presence.leave,
+            last_call=self.presence.last_call, told=self.presence.told,
+        )  # fmt: skip
+        self._recalled = leaving.recall()
+        return leaving
 
     def _media(self) -> Station | None:
         """Nothing of this is loaded where media are not looked for."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from random import Random, random
 
 from agent.clock import Clock
@@ -97,6 +98,25 @@ class PollPlan:
             length = max(length, min(self._interval, self._limits.maximum / 2))
         begins = max(self._window_end, earliest)
         self.next_poll, self._window_end = schedule.after_failure(self._limits, length, now, begins, self._chance())
+
+    def remember(self) -> dict[str, float]:
+        """What another process of this boot must know to go on; all times in seconds since the boot."""
+        return {
+            "next": self.next_poll, "interval": self._interval, "settled": float(self._settled),
+            "failures": float(self._failures), "window": self._window_end,
+        }  # fmt: skip
+
+    def recall(self, kept: Mapping[str, object]) -> None:
+        """Goes on where another process of this boot has left off; what does not make sense is left alone."""
+        values = {name: kept.get(name) for name in self.remember()}
+        if not all(isinstance(value, int | float) and 0 <= value < math.inf for value in values.values()):
+            return
+        numbers = {name: float(str(value)) for name, value in values.items()}
+        latest = self._clock.boottime() + max(self._limits.maximum, self._limits.default) * 2
+        self.next_poll = min(numbers["next"], latest)
+        self._interval = self._limits.clamp(numbers["interval"])
+        self._settled = numbers["settled"] > 0
+        self._failures, self._window_end = int(numbers["failures"]), min(numbers["window"], latest)
 
     def at_once(self) -> None:
         """There is a reason to ask again now."""

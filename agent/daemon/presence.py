@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from agent.audit.port import Unrecorded
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from agent.daemon.requests import Consents, Records
 
 _log = logging.getLogger(__name__)
+_DECISION = 30.0  # seconds for the main thread to decide whether the daemon leaves
 
 
 class Presence:
@@ -128,6 +130,41 @@ class Presence:
         self._loop = GLib.MainLoop()
         if not self._end.is_set():
             self._loop.run()
+
+    def leave(self) -> bool:
+        """Asks the main thread to leave the bus for good, unless somebody has just asked for something; from the worker.
+
+        Returns:
+            Whether it has: then nothing but ``quit`` may follow.
+        """
+        service = self._service
+        if service is None:
+            return False
+        from gi.repository import GLib
+
+        answer: SimpleQueue[bool] = SimpleQueue()
+
+        def decide() -> bool:
+            may = not (self._inbox.anything() or self._scrubbing or self._lost)
+            if may:
+                notify("STOPPING=1")
+                service.leave()
+            answer.put(may)
+            return False
+
+        GLib.idle_add(decide)
+        try:
+            return answer.get(timeout=_DECISION)
+        except Empty:  # the main thread has ended, or hangs
+            return False
+
+    def last_call(self) -> float:
+        """When somebody called on the bus, in seconds since the boot; 0: nobody has."""
+        return self._service.last_call if self._service is not None else 0.0
+
+    def told(self) -> Mapping[str, object]:
+        """The properties as they are."""
+        return self._service.properties() if self._service is not None else {}
 
     def quit(self) -> None:
         """Ends ``serve``, from any thread."""

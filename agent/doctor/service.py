@@ -25,6 +25,8 @@ def units(subject: Subject) -> Iterator[Finding]:
         yield error("service.unit", f"{_UNIT} has failed")
     elif state in ("active", "activating", "reloading"):
         yield ok("service.unit", f"{_UNIT} is {state}, started again {unit.get('NRestarts', '0')} times")
+    elif state == "inactive" and subject.config.system.idle_exit:
+        yield ok("service.unit", f"{_UNIT} has left, because it had nothing to do")
     else:
         yield warning("service.unit", f"{_UNIT} is {state or 'unknown'}")
     timer = _shown(subject, _TIMER, "LoadState", "ActiveState")

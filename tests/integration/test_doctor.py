@@ -187,6 +187,7 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     ),
     "no ext4": (file("proc/filesystems", b"\tvfat\n"), {("kernel.filesystems", "note")}),
     "no restart command": (setting("system.reboot-command", ["no-such-program"]), {("program.reboot", "error")}),
+    "no logind": (setting("system.reboot-command", []), {("program.reboot", "warning")}),
     "a health command that is missing": (setting("health.commands", [["/bin/no"]]), {("program.health", "error")}),
     "no fsck": (lambda patient: (patient.home / "bin/e2fsck").unlink(), {("program.slots", "note")}),
     "no mkfs": (lambda patient: (patient.home / "bin/mkfs.ext4").unlink(), {("program.slots", "note")}),
@@ -216,6 +217,9 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "no user for the network": (setting("fetcher.user", "no-such-user"), {("server.user", "error")}),
     "a failed service": (lambda patient: patient.systemctl(unit="failed"), {("service.unit", "error")}),
     "a stopped service": (lambda patient: patient.systemctl(unit="inactive"), {("service.unit", "warning")}),
+    "a service that has left because it was idle": (
+        lambda patient: (setting("system.idle-exit", 60)(patient), patient.systemctl(unit="inactive")), set(),
+    ),
     "no guard of trials": (lambda patient: patient.systemctl(timer="inactive"), {("service.trial-guard", "warning")}),
     "no watchdog": (lambda patient: patient.systemctl(watchdog="0"), {("service.watchdog", "warning")}),
     "a systemctl that fails": (

@@ -47,6 +47,7 @@ class Idle:
         """Returns when there is something to do."""
         context = self._context
         context.inbox.take_cancel()  # there is nothing to cancel
+        self._busy()
         self._confirmations.show()
         entered = True
         while True:
@@ -75,6 +76,7 @@ class Idle:
             return handed_over(given)
         if wanted := context.inbox.take_scrub():
             scrub(context, *wanted)
+            self._busy()
         if wish := context.inbox.take_mark():
             mark(context, wish)
         consent = context.inbox.take_consent()
@@ -92,12 +94,20 @@ class Idle:
             return None
         return context.media.look(context, entered=entered)
 
+    def _busy(self) -> None:
+        if self._context.leaving is not None:
+            self._context.leaving.busy()
+
     def _wait(self) -> None:
         context = self._context
         left: float | None = None
         if context.server is not None:
             left = context.server.plan.next_poll - context.clock.boottime()
             context.tell({"NextCheck": int(context.clock.wall() + left)})
+        if context.leaving is not None:
+            if context.leaving.attempt(left, healthy=self._settle.marked):
+                context.inbox.stop()
+            left = context.leaving.rest(left)
         if context.media is None:
             context.inbox.wait(left)
         else:
@@ -114,6 +124,8 @@ class Idle:
             problem = (error.code, error.brief, error.resolution)
             context.tell({"ServerState": error.code, "LastCheck": int(context.clock.wall()), "LastError": problem})
             return None
+        finally:
+            self._busy()
         context.tell({"ServerState": "ok", "LastCheck": int(context.clock.wall())})
         if (lost := server.problem) is not None:
             context.tell({"LastError": (lost.code, lost.brief, lost.resolution)})

@@ -22,8 +22,9 @@ class Settle:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._healthy: bool | None = None
-        self._marked = False
+        known = context.leaving is not None and context.leaving.healthy  # by a process before, in this boot
+        self._healthy: bool | None = True if known else None
+        self._marked = known
 
     def __call__(self) -> None:
         """Judges this boot unless that was done; a boot environment that cannot be written is tried again later."""
@@ -38,6 +39,11 @@ class Settle:
             _log.error("this boot could not be marked good: %s", error, extra={"OTA_ERROR_CODE": error.code})
         else:
             self._marked = True
+
+    @property
+    def marked(self) -> bool:
+        """Whether this boot was marked good."""
+        return self._marked
 
     @property
     def healthy(self) -> bool:

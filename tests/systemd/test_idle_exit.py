@@ -1,0 +1,49 @@
+"""With system.idle-exit nothing of the agent is in memory between two polls, and nobody who calls notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.nspawn.device import Device
+from support.nspawn.machine import Machine
+
+from agent.daemon.dbus_names import BUS_NAME, MANAGER, OBJECT_PATH
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+UNIT, TIMER = "ota-agent.service", "ota-agent.timer"
+READ = ("busctl", "--timeout=20", "get-property", BUS_NAME, OBJECT_PATH, MANAGER)
+
+
+@pytest.fixture
+def device(make_device: Callable[..., Device]) -> Device:
+    device = make_device(settings={"system.idle-exit": 0.4}, poll="00:00:05")
+    device.power_on()
+    return device
+
+
+def gone(machine: Machine) -> bool:
+    return machine.show(UNIT, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+
+
+@pytest.mark.req("C15")
+def test_it_is_gone_between_polls_and_answers_whoever_calls(device: Device) -> None:
+    machine, polls = device.machine, lambda: len(device.server.requests("/controller/"))
+    device.wait_for(lambda: gone(machine), "the daemon leaves")
+    assert machine.show(TIMER, "ActiveState", "Transient") == {"ActiveState": "active", "Transient": "yes"}
+    before = polls()
+    device.wait_for(lambda: polls() > before, "the timer starts it for the next poll")
+    device.wait_for(lambda: gone(machine), "it leaves again")
+    before = polls()
+    assert machine.run(*READ, "ServerState") == 's "ok"', "a new process knows it from the one before"
+    assert machine.run(*READ, "State") == 's "idle"'
+    assert polls() == before, "who only reads causes no poll"
+    device.wait_for(lambda: gone(machine), "it leaves again")
+    # One call after the other while it leaves and comes back: each has an answer.
+    calls = 'failed=0; for n in $(seq 8); do sleep 0.$((n % 7)); "$@" >/dev/null || failed=$((failed+1)); done; echo $failed'
+    assert machine.run("sh", "-c", calls, "sh", *READ, "State") == "0"
+    device.wait_for(lambda: gone(machine), "it leaves again")
+    before = polls()
+    machine.run("ota-agent", "check")
+    device.wait_for(lambda: polls() > before, "what was asked for by a cold call is done")
+    assert machine.show(UNIT, "NRestarts") == {"NRestarts": "0"}
