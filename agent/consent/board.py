@@ -31,13 +31,14 @@ class Board:
         self._motd = motd
         self._tell = tell
         self._shown: Notice | None = None
+        self._bare = False
 
     def show(self, notice: Notice) -> bool:
         """Shows a notice; returns whether it is about another update than the one before."""
         before = self._shown
         if notice == before:
             return False
-        self._shown = notice
+        self._shown, self._bare = notice, False
         _write(self._file, json.dumps(notice.document(), indent=1, ensure_ascii=False) + "\n")
         if self._motd is not None:
             _write(self._motd, notice.line() + "\n")
@@ -48,7 +49,10 @@ class Board:
         return True
 
     def clear(self) -> None:
-        """Takes it down, and one that a daemon before has left."""
+        """Takes it down, at first also one that a daemon before has left."""
+        if self._bare:
+            return
+        self._bare = True
         for path in filter(None, (self._file, self._motd)):
             try:
                 path.unlink(missing_ok=True)

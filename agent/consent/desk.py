@@ -75,6 +75,7 @@ class Desk:
         self._record: Record | None = None
         self._holds: tuple[Hold, ...] = ()
         self._asked: tuple[str, str] | None = None
+        self._inhibited: tuple[tuple[str, str], ...] = ()
 
     # What the worker asks.
 
@@ -83,6 +84,9 @@ class Desk:
         with self._lock:
             now, entry, facts = self._policy, self._aged(record), facts_of(record.facts)
             shut = self._gates.shut(now)
+            if self._gates.inhibited != self._inhibited:
+                self._inhibited = self._gates.inhibited
+                self._tell({"Inhibited": list(self._inhibited)})
             case = Case(
                 now, facts,
                 forced=_forced(record),
@@ -134,10 +138,26 @@ class Desk:
                 self._audit.note("notice", record.version, urgency=facts_of(record.facts).urgency)
             self._remind(record, reasons)
 
-    def offering(self, action_id: str, consent: str) -> None:
-        """Somebody is asked about an action (``wanted``), or has answered; empty texts for nobody and nothing."""
+    def offering(self, action_id: str, consent: str, told: Mapping[str, str] | None = None) -> None:
+        """Somebody is asked about an action (``wanted``), or has answered; empty texts for nobody and nothing.
+
+        Args:
+            action_id: the server's number.
+            consent: see ``telling.offer``.
+            told: what is known of it. Nobody has signed that, but users are to hear of it even before it is looked at.
+        """
         with self._lock:
             self._asked = (action_id, consent) if action_id or consent else None
+            if self._record is not None:
+                return
+            if told and consent in ("wanted", "denied"):
+                version, size = told.get("version", ""), told.get("size", "")
+                known = int(size) if size.isdecimal() else 0
+                notice = Notice(State.IDLE.value, action_id, version, Facts(), False, known, (Hold.CONSENT,))
+                if self._board.show(notice):
+                    self._audit.note("notice", version)
+            else:
+                self._board.clear()
 
     def approved_before(self, identity: str) -> bool:
         """Whether the server's question about this action was answered with yes by somebody on the device."""

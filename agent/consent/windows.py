@@ -8,15 +8,17 @@ begin in the hour that is left out begins after it, and one that begins in the h
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # most devices have no windows
+    import datetime as dt
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _RULE = re.compile(r"(?:([A-Za-z,-]+) )?([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|(24:00))")
 _DAY = 24 * 60
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ def opening(windows: Sequence[Window], zone: dt.tzinfo, now: float) -> Opening:
 
 def _spans(window: Window, zone: dt.tzinfo, now: float) -> Iterator[tuple[float, float]]:
     """Its occurrences around a moment, from two days before to the same weekday of the next week, in seconds since 1970."""
-    today = (_EPOCH + dt.timedelta(seconds=now)).astimezone(zone).date()
+    import datetime as dt
+
+    today = dt.datetime.fromtimestamp(now, zone).date()
     time = dt.time(*divmod(window.start, 60))
     for offset in range(-2, 10):
         day = today + dt.timedelta(days=offset)

@@ -57,7 +57,7 @@ def offer(context: Context, told: Mapping[str, str], consent: str = "") -> None:
         told: see ``facts``; empty when there is none any more.
         consent: ``wanted``, ``confirmed`` or ``denied``; empty when nobody is asked.
     """
-    context.desk.offering(told.get("action", ""), consent)
+    context.desk.offering(told.get("action", ""), consent, told)
     context.tell({"Offer": {**told, "consent": consent} if told else {}})
 
 

@@ -83,6 +83,29 @@ def test_before_a_bundle_was_looked_at_the_notice_says_that_nothing_is_verified(
     assert refused(lambda: device.desk.postpone(60)) == "consent.none"
 
 
+@pytest.mark.req("C06")
+def test_what_waits_to_be_confirmed_is_announced_too_until_that_is_answered(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    device.desk.entered(Record())
+    told = {"action": "9", "version": "3.0.0", "size": "1000"}
+    device.desk.offering("9", "wanted", told)
+    assert (device.notice()["version"], device.notice()["verified"], device.notice()["waits-for"]) == (
+        "3.0.0",
+        False,
+        ["consent"],
+    )
+    device.desk.offering("9", "confirmed", told)
+    assert not (tmp_path / "notice.json").exists()
+
+
+def test_who_holds_a_lock_against_a_shutdown_is_told(tmp_path: Path) -> None:
+    device = Device(tmp_path, inhibitors=True)
+    device.services.inhibitors = [("shutdown", "backup", "is running", "block")]
+    device.clock.passes(60)
+    assert device.look(Stride.RESTART) == (Hold.INHIBITOR,)
+    assert device.signals("Inhibited") == [[("backup", "is running")]]
+
+
 @pytest.mark.req("C07")
 def test_a_postponement_holds_writing_and_restart_and_then_it_goes_on_by_itself(tmp_path: Path) -> None:
     device = Device(tmp_path, CRITICAL)

@@ -47,6 +47,15 @@ def test_what_is_configured_reaches_the_fetcher(tmp_path: Path) -> None:
     assert not any(secret in repr((terms, session)) for secret in ("pass", "PRIVATE KEY"))
 
 
+def test_a_limit_that_was_set_on_the_device_counts_instead_of_the_configured_one(tmp_path: Path) -> None:
+    config = sessions(tmp_path)._config
+    limit = [100]
+    own = Sessions(config, time.time, lambda: limit[0])
+    assert own().max_rate == 100
+    limit[0] = 200
+    assert own().max_rate == 200, "from the next conversation on"
+
+
 def test_files_that_were_replaced_count_at_once(tmp_path: Path) -> None:
     make = sessions(tmp_path)
     first = make()
