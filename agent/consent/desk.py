@@ -18,7 +18,7 @@ from agent.consent import policy, windows
 from agent.consent.board import Board
 from agent.consent.book import Book
 from agent.consent.changes import Changes
-from agent.consent.deferral import Limits
+from agent.consent.deferral import Deferral, Limits
 from agent.consent.facts import Facts, facts_of, in_language
 from agent.consent.gates import LOOK, Gates
 from agent.consent.ledger import Entry
@@ -115,11 +115,6 @@ class Desk:
             soonest = min(times, default=inf)
             return None if soonest == inf else max(0.0, soonest)
 
-    def inspected(self, record: Record) -> None:
-        """An update's signed manifest is known from now on; that is its first sight, unless it was seen before."""
-        with self._lock:
-            self._book.begin(record.manifest_hash)
-
     def entered(self, record: Record) -> None:
         """An update has entered a state, or there is none any more."""
         with self._lock:
@@ -133,7 +128,8 @@ class Desk:
         """Tells what an update waits for; nothing, when it goes on."""
         with self._lock:
             self._record, self._holds = record, reasons
-            self._book.begin(record.manifest_hash)
+            if reasons:  # what is installed at once needs no memory
+                self._book.begin(record.manifest_hash)
             if self._board.show(self._notice(record, reasons)):
                 self._audit.note("notice", record.version, urgency=facts_of(record.facts).urgency)
             self._remind(record, reasons)
@@ -209,8 +205,10 @@ class Desk:
             EnvironmentFault: ``state.write-failed``.
         """
         with self._lock:
-            record = self._record
-            entry = self._aged(record) if record is not None and record.state in CANCELLABLE else None
+            record, entry = self._record, None
+            if record is not None and record.state in CANCELLABLE:
+                self._book.begin(record.manifest_hash)
+                entry = self._aged(record)
             if record is None or entry is None:
                 raise _nothing("no update is there that could be postponed")
             if self._policy.profile == "managed" and _forced(record):
@@ -326,9 +324,9 @@ class Desk:
             record.size,
             reasons,
         )
-        if entry is None:
+        if not notice.verified:
             return notice
-        age, deferral = entry.meter.elapsed, entry.deferral
+        age, deferral = (entry.meter.elapsed, entry.deferral) if entry is not None else (0.0, Deferral())
         wall, end = self._clock.wall(), limits.deadline - age
         by_itself = end != inf and plausible(wall) and not set(_PERSON) & set(reasons)
         return replace(

@@ -58,7 +58,6 @@ class Device:
         fields = {"origin": "server", "download": "forced", "update": "forced", "action_id": "7", **(update or {})}
         self.record = Record(state=State.WAITING, version="2.0.0", manifest_hash="ab" * 32, facts=facts or {}, **fields)
         self.start()
-        self.desk.inspected(self.record)
         self.look()
 
     def start(self) -> None:

@@ -95,7 +95,6 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
         target=chosen.group.bootname,
         fallback=context.device.booted.bootname,
     )
-    context.desk.inspected(record)
     return Step(Event.DONE, record)
 
 

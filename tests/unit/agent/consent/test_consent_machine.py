@@ -35,8 +35,11 @@ class Waiting(RuleBasedStateMachine):
         self.resets = self.granted = 0
         self.on = self.postponed = 0.0
         self.real = TRUE
+        self.installed = False  # it would have been, if it had not been for this
         self.device.services.properties = {"Metered": 1}
         self.step(6)  # seconds: what was seen before is old
+        self.on, self.real = 0.0, self.device.clock.date
+        self.began = self.real
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -152,7 +155,7 @@ class Waiting(RuleBasedStateMachine):
         if hasattr(self, "postponed"):
             entry = self.device.desk._book.aged(self.device.record.manifest_hash)
             assert entry is not None
-            assert self.on - UNSAVED * self.resets - 1 <= entry.meter.elapsed <= self.real - TRUE + 1
+            assert self.on - UNSAVED * self.resets - 1 <= entry.meter.elapsed <= self.real - self.began + 1
             assert self.postponed <= TOTALS[self.urgency] + UNSAVED * self.resets + 1
             assert self.granted <= 3
 

@@ -138,7 +138,6 @@ def test_a_bundle_that_is_assigned_anew_cannot_be_postponed_anew(tmp_path: Path)
     for _ in range(3):
         device.desk.postpone(60)
     device.desk.entered(Record())
-    device.desk.inspected(device.record)
     device.look()
     assert refused(lambda: device.desk.postpone(60)) == "consent.postponed-often"
 
@@ -221,6 +220,7 @@ def test_an_industrial_device_is_told_that_a_deadline_is_over_and_does_nothing(
 
 def test_how_an_update_ended_is_told_and_a_success_is_forgotten(tmp_path: Path) -> None:
     device = Device(tmp_path, CRITICAL)
+    device.desk.postpone(60)
     device.desk.ended(Record(outcome="success", version="2.0.0", manifest_hash="ab" * 32))
     assert device.signals("Update.Installed") == [("2.0.0",)]
     assert device.disk.documents["consent"]["updates"] == []
