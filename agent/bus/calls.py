@@ -87,6 +87,8 @@ class Bus:
             )  # fmt: skip
         except GLib.Error as error:
             raise _explained(error) from error
+        finally:
+            del handles  # the traceback of an error would keep the copies of the descriptors open
         taken = received.steal_fds() if received is not None else []
         return (*answer.unpack(), taken) if taken else tuple(answer.unpack())
 

@@ -27,6 +27,7 @@ class BusService:
         consents: who hears what people say to updates.
         records: the audit log.
         initial: properties that differ from their initial value.
+        live: properties that are looked up when they are read, beside those of the audit log.
         on_lost: called in the main loop when the bus is gone; there is no way back but a new process.
     """
 
@@ -37,9 +38,10 @@ class BusService:
         consents: Consents,
         records: Records,
         initial: Mapping[str, object] | None = None,
+        live: Mapping[str, Callable[[], object]] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
-        live = {"Audit.Head": lambda: records.head, "Audit.Count": lambda: records.count}
+        live = {"Audit.Head": lambda: records.head, "Audit.Count": lambda: records.count, **(live or {})}
         served = Served(BUS_NAME, OBJECT_PATH, interface.AGENT.read_text(), {**_FIRST, **(initial or {})}, live)
         self._server = Server(bus, served, self, Access(audit=records), on_lost)
         self._requests = Requests(commands, consents, records, self._server.properties)

@@ -120,6 +120,7 @@ class Daemon:
             self.inbox, self._device, self._knowledge, self.desk, config.system.bus,
             has_server=bool(config.server.url), record=self._memory.record,
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
+            synchronised=self._clock.synchronised,
         )  # fmt: skip
         self._recalled: Mapping[str, object] = {}
         leaving = self._leaving(server)
@@ -151,6 +152,7 @@ class Daemon:
                 patience=config.update.reboot_blocked,
                 pause=self.inbox.pause,
                 announce=self._announce,
+                blocked=lambda by: self.presence.tell({"Inhibited": list(by)}),
             ),
             audit=self.audit,
             desk=self.desk,

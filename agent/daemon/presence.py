@@ -25,6 +25,7 @@ from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.notify import notify
 from agent.daemon.record import Record
+from agent.daemon.results import results
 from agent.daemon.slot_status import Holdings
 from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
 
@@ -52,6 +53,7 @@ class Presence:
         until_check: asked before each check on demand: the seconds until one is allowed; 0 allows it and counts it.
         audit: records what was commanded, and what was refused; it is what the interface Audit shows.
         handed: keeps what is handed over as an open file.
+        synchronised: whether the wall clock can be believed.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Presence:
         until_check: Callable[[], float] = lambda: 0.0,
         audit: Records | None = None,
         handed: Handed | None = None,
+        synchronised: Callable[[], bool] = lambda: False,
     ) -> None:
         self._inbox = inbox
         self._device = device
@@ -76,6 +79,7 @@ class Presence:
         self._until_check = until_check
         self.audit = audit or Unrecorded()
         self._handed = handed or Handed()
+        self._synchronised = synchronised
         self._consents = consents
         self._state = record.state
         self._record = record
@@ -96,7 +100,10 @@ class Presence:
             return
         from agent.daemon.dbus_service import BusService
 
-        service = BusService(self._bus, self, self._consents, self.audit, self._initial(), on_lost=self._bus_lost)
+        service = BusService(
+            self._bus, self, self._consents, self.audit, self._initial(),
+            {"ClockQuality": lambda: "synced" if self._synchronised() else "floor"}, on_lost=self._bus_lost,
+        )  # fmt: skip
         try:
             service.start()
         except EnvironmentFault as error:
@@ -193,7 +200,7 @@ class Presence:
             "State": record.state.value, "TargetVersion": record.version, "TargetSlot": record.target,
         }  # fmt: skip
         if record.state is State.IDLE:
-            changes |= {"Progress": (0.0, "", 0), "Offer": {}, **self._results()}
+            changes |= {"Progress": (0.0, "", 0), "Offer": {}, **results(self._knowledge, self._device)}
         elif record.reason is not None:
             changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
         self.tell(changes)
@@ -353,23 +360,10 @@ class Presence:
         server = {"ServerState": "unknown"} if self._has_server else {}
         return {
             "Slot": self._device.booted.bootname, "Rescue": self._device.booted.rescue, "BootId": self._device.boot_id,
-            **server, **self._results(), **self._consents.properties(),
+            **server, **results(self._knowledge, self._device), **self._consents.properties(),
             "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
             "Slots": self._slots(),
         }  # fmt: skip
-
-    def _results(self) -> dict[str, object]:
-        try:
-            ending = self._knowledge.ending()
-            held = self._knowledge.content(self._device.booted.bootname)
-        except EnvironmentFault as error:  # to be seen is not worth a failure
-            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
-            return {}
-        return {
-            "CurrentVersion": held.version or self._device.version,
-            "LastResult": (ending.outcome, ending.version, ending.code, ending.brief),
-            "LastError": (ending.code, ending.brief, ending.resolution),
-        }
 
     @property
     def lost(self) -> bool:

@@ -62,6 +62,7 @@ class Restart:
         patience: seconds for which a program may block the restart.
         pause: lets so many seconds pass; what it raises ends the wait.
         announce: told the seconds to the restart.
+        blocked: told what blocks the restart, whenever that changes: who, and why.
         clock: seconds since the boot.
         wall: seconds since 1970, as logind reads them, too.
     """
@@ -75,6 +76,7 @@ class Restart:
         patience: float = 0.0,
         pause: Callable[[float], None] = time.sleep,
         announce: Callable[[int], None] = lambda _seconds: None,
+        blocked: Callable[[Sequence[tuple[str, str]]], None] = lambda _by: None,
         clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -84,6 +86,7 @@ class Restart:
         self._patience = patience
         self._pause = pause
         self._announce = announce
+        self._blocked = blocked
         self._clock = clock
         self._wall = wall
 
@@ -143,21 +146,25 @@ class Restart:
     def _unblocked(self) -> bool:
         """Waits while a program blocks the shutdown; returns whether none does any more."""
         end = self._clock() + self._patience
-        told: tuple[str, ...] = ()
+        told: tuple[tuple[str, str], ...] = ()
         while blocking := self._blocking():
+            text = "; ".join(f"{who}: {why}"[:200] for who, why in blocking)
             if self._clock() >= end:
-                _log.warning("the device restarts although this is blocked by %s", "; ".join(blocking))
+                _log.warning("the device restarts although this is blocked by %s", text)
                 return False
             if blocking != told:
                 told = blocking
-                _log.warning("the restart waits, at most %.0f s, for %s", end - self._clock(), "; ".join(blocking))
+                self._blocked(blocking)
+                _log.warning("the restart waits, at most %.0f s, for %s", end - self._clock(), text)
             self._pause(min(_LOOK, end - self._clock()))
+        if told:
+            self._blocked(())
         return True
 
-    def _blocking(self) -> tuple[str, ...]:
+    def _blocking(self) -> tuple[tuple[str, str], ...]:
         (inhibitors,) = self._call("ListInhibitors")
         return tuple(
-            f"{who}: {why}"[:200]
+            (who[:200], why[:200])
             for what, who, why, mode, _uid, _pid in inhibitors
             if mode.startswith("block") and "shutdown" in what.split(":")
         )

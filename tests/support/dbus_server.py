@@ -36,7 +36,7 @@ def main() -> int:
     loop = GLib.MainLoop()
     commands = Commands(lambda what: say(f"asked {what}"))
     initial = {"CurrentVersion": "1.0", "Slot": "A", **commands.properties()}
-    service = BusService(sys.argv[1], commands, commands, Unrecorded(), initial, lambda: say("lost"))
+    service = BusService(sys.argv[1], commands, commands, Unrecorded(), initial, on_lost=lambda: say("lost"))
     service.start()
 
     def obey() -> None:

@@ -126,7 +126,8 @@ class Idle:
             return None
         finally:
             self._busy()
-        context.tell({"ServerState": "ok", "LastCheck": int(context.clock.wall())})
+        now = int(context.clock.wall())
+        context.tell({"ServerState": "ok", "LastCheck": now, "LastContact": now})
         if (lost := server.problem) is not None:
             context.tell({"LastError": (lost.code, lost.brief, lost.resolution)})
         return self._offer(base)

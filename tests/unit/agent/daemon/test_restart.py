@@ -135,9 +135,11 @@ def test_the_argument_for_the_bootloader_is_set_first(logind: Logind, passing: T
 
 def test_what_blocks_a_shutdown_is_waited_for(logind: Logind, passing: Time) -> None:
     let_go = logind.block()
+    seen: list[Any] = []
     passing.on_pause = lambda: let_go() if passing.now == 30 else None
-    restarting(logind, passing)()
+    restarting(logind, passing, blocked=seen.append)()
     assert 30 <= passing.now < 100
+    assert seen == [(("backup", "runs"),), ()], "everybody can see what the device waits for, and that it does no more"
     assert logind.asked()[-1] == ("Reboot", [False])
 
 
