@@ -65,6 +65,16 @@ def own_user(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") ->
     return _first_user((identity, *_over_file(identity, sysfs)), proc, sysfs)
 
 
+def mount_point(identity: Identity, *, proc: str = "/proc", sysfs: str = "/sys") -> str:
+    """Where the device or file, or a loop device over a file, is mounted first; empty when it is not.
+
+    Raises:
+        OSError: /proc cannot be read.
+    """
+    ours = {identity, *_over_file(identity, sysfs)}
+    return next((where for user, where in _mounts(proc) if user in ours), "")
+
+
 def overlapping(identity: Identity, start: int, size: int, *, sysfs: str = "/sys") -> Iterator[Identity]:
     """The partitions that the kernel sees on the device, or on loop devices over the file, where bytes are shared.
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.daemon.heartbeat import Heartbeat
+from agent.daemon.terms import Terms
 
 if TYPE_CHECKING:
     from agent.daemon.activities.mark import Mark
@@ -71,6 +72,7 @@ class Inbox:
         self._check = False
         self._cancel = False
         self._install = ""
+        self.terms = Terms()  # of the bundle that was asked for last
         self._given: Given | None = None
         self._scrub: tuple[str, int] | None = None
         self._consent: Consent | None = None
@@ -96,8 +98,9 @@ class Inbox:
         self._cancel = True
         self._ring()
 
-    def install(self, path: str) -> None:
+    def install(self, path: str, terms: Terms | None = None) -> None:
         """Installs a local bundle; ``path`` is absolute."""
+        self.terms = terms or Terms()
         self._install = path
         self._ring()
 

@@ -31,7 +31,7 @@ from agent.daemon.activities.holdings import installed_by
 from agent.daemon.activities.watch import Watch
 from agent.daemon.attributes import own_attributes
 from agent.daemon.context import Context
-from agent.daemon.device import look_at
+from agent.daemon.device import look_at, variant_of
 from agent.daemon.handed import Handed
 from agent.daemon.healing import read_or_heal
 from agent.daemon.heartbeat import Feeder, usual_silence
@@ -52,7 +52,8 @@ from agent.daemon.server import Server
 from agent.daemon.session import Sessions
 from agent.daemon.store import Store
 from agent.daemon.trial_notes import TrialNotes, leave
-from agent.errors import EnvironmentFault, OtaError, explain
+from agent.daemon.watched import Watched
+from agent.errors import ConfigError, EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._store = Store(config.system.state_dir)
         self._knowledge = Knowledge(self._store)
-        self._device = look_at(config)
+        device = look_at(config)
+        env = Watched(device.env)
+        self._device = replace(device, env=env)
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
@@ -121,7 +124,9 @@ class Daemon:
             has_server=bool(config.server.url), record=self._memory.record,
             until_check=CheckLimit(config.server.check_interval, self._clock).take, audit=self.audit, handed=handed,
             synchronised=self._clock.synchronised,
+            variant=_variant(config),
         )  # fmt: skip
+        env.told = self.presence.tell_slots
         self._recalled: Mapping[str, object] = {}
         leaving = self._leaving(server)
         self._installers = Installers(start)
@@ -287,6 +292,14 @@ class Daemon:
             ending=self._knowledge.ending(),
             configured=self.config.server.attributes,
         )
+
+
+def _variant(config: Config) -> str:
+    try:
+        return variant_of(config)
+    except ConfigError as error:  # an update asks again, and then says what is wrong
+        _log.warning("%s", error, extra={"OTA_ERROR_CODE": error.code})
+        return ""
 
 
 def run(paths: Sequence[Path] | None = None) -> int:

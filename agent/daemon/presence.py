@@ -26,7 +26,8 @@ from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.notify import notify
 from agent.daemon.record import Record
 from agent.daemon.results import results
-from agent.daemon.slot_status import Holdings
+from agent.daemon.slot_facts import seen_slots
+from agent.daemon.terms import no_such_option, terms_of
 from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Presence:
         audit: records what was commanded, and what was refused; it is what the interface Audit shows.
         handed: keeps what is handed over as an open file.
         synchronised: whether the wall clock can be believed.
+        variant: which variant of the device this is.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Presence:
         audit: Records | None = None,
         handed: Handed | None = None,
         synchronised: Callable[[], bool] = lambda: False,
+        variant: str = "",
     ) -> None:
         self._inbox = inbox
         self._device = device
@@ -81,6 +84,7 @@ class Presence:
         self._handed = handed or Handed()
         self._synchronised = synchronised
         self._consents = consents
+        self._variant = variant
         self._state = record.state
         self._record = record
         self._service: BusService | None = None
@@ -205,7 +209,7 @@ class Presence:
             changes["LastError"] = (record.reason.code, record.reason.brief, record.reason.resolution)
         self.tell(changes)
         if news or record.state is State.IDLE:
-            self._tell_slots()
+            self.tell_slots()
         if record.state is not State.IDLE and (asked := self._inbox.take_scrub()):
             self.tell(
                 {"LastScrub": (asked[1], "done", [("", "interrupted", "an update came first; scrub again later")])}
@@ -220,7 +224,7 @@ class Presence:
         scrub = changes.get("LastScrub")
         if isinstance(scrub, tuple) and scrub[1] == "done":
             self._scrubbing = False
-            self._tell_slots()
+            self.tell_slots()
         properties = dict(changes)
         offer = properties.get("Offer")
         if isinstance(offer, dict):  # what was read of the same action stays, above all its metadata
@@ -249,17 +253,23 @@ class Presence:
             )  # fmt: skip
         self._inbox.check()
 
-    def install(self, path: str) -> None:
+    def install(self, path: str, options: Mapping[str, object] | None = None) -> None:
         """Installs a local bundle.
+
+        Args:
+            path: absolute.
+            options: ``manifest-hash`` and ``transaction``, see ``Terms``.
 
         Raises:
             EnvironmentFault: ``update.busy``.
             BundleError: ``bundle.not-found``.
+            PolicyError: ``install.option``.
         """
+        terms = terms_of(options or {})
         self._require_idle()
         if not Path(path).is_file():
             raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
-        self._inbox.install(path)
+        self._inbox.install(path, terms)
 
     def install_file(self, fd: int, name: str, options: Mapping[str, object]) -> None:
         """Installs the bundle in an open file.
@@ -275,10 +285,7 @@ class Presence:
             PolicyError: ``install.option``.
         """
         if options:
-            raise PolicyError(
-                "install.option", "there is no such option", details=", ".join(sorted(options))[:200],
-                resolution="install without it; what may be installed is configured, not asked for",
-            )  # fmt: skip
+            raise no_such_option(options)
         self._require_idle()
         self._inbox.install_given(self._handed.keep(fd, name))
 
@@ -336,25 +343,13 @@ class Presence:
         if self._state is not State.IDLE or self._inbox.install_asked():
             raise _busy(self._state)
 
-    def _tell_slots(self) -> None:
-        """Apart from the rest: a text in a bundle that D-Bus cannot carry must not hide what else is told."""
-        if self._service is not None:
-            self.tell({"Slots": self._slots()})
+    def tell_slots(self) -> None:
+        """Tells what is known of the slots now; from any thread.
 
-    def _slots(self) -> dict[str, dict[str, str]]:
-        try:
-            now = self._knowledge.holdings()
-        except EnvironmentFault as error:  # to be seen is not worth a failure
-            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
-            now = Holdings()
-        return {
-            slot.name: {
-                "class": slot.slot_class, "device": slot.device, "type": slot.type, "bootname": group.bootname,
-                "state": "booted" if slot in self._device.booted.slots else "inactive", **now.slot(slot.name).facts(),
-            }
-            for group in self._device.groups
-            for slot in group.slots
-        }  # fmt: skip
+        Apart from the rest: a text in a bundle that D-Bus cannot carry must not hide what else is told.
+        """
+        if self._service is not None:
+            self.tell(seen_slots(self._device, self._knowledge))
 
     def _initial(self) -> dict[str, object]:
         server = {"ServerState": "unknown"} if self._has_server else {}
@@ -362,7 +357,7 @@ class Presence:
             "Slot": self._device.booted.bootname, "Rescue": self._device.booted.rescue, "BootId": self._device.boot_id,
             **server, **results(self._knowledge, self._device), **self._consents.properties(),
             "State": self._record.state.value, "TargetVersion": self._record.version, "TargetSlot": self._record.target,
-            "Slots": self._slots(),
+            "Compatible": self._device.compatible, "Variant": self._variant, **seen_slots(self._device, self._knowledge),
         }  # fmt: skip
 
     @property

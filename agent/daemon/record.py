@@ -19,6 +19,7 @@ _MAX_FACTS = 64
 _SINCE_3: Mapping[str, object] = {
     "window": "", "consent": "", "told": 0, "artifact": "", "announced": "", "expected": "", "switched": "",
 }  # fmt: skip
+_SINCE_4: Mapping[str, object] = {"demanded": "", "transaction": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Record:
     artifact: str = ""  # what tells the file from another one: its best announced digest
     announced: str = ""  # version of the software module on the server; advisory
     expected: str = ""  # version that the server's metadata demands; empty when it demands none
+    demanded: str = ""  # the only manifest hash that may be installed; empty when any may
+    transaction: str = ""  # how whoever asked for the installation calls it
     switched: str = (
         ""  # the manifest hash, its first 16 digits, that this action restarted into as the server remembers it
     )
@@ -134,7 +137,7 @@ def _migrated(values: Mapping[str, object]) -> Mapping[str, object]:
         values = {**_SINCE_3, **handling, "artifact": file, **values, "schema": 3, **({"href": ""} if waits else {})}
     if values.get("schema") == 3 and not isinstance(values["schema"], bool):
         asked = {"consent": "now"} if values.get("origin") == "local" else {}  # a person has handed over the file
-        values = {"facts": {}, **values, **asked, "schema": 4}
+        values = {"facts": {}, **_SINCE_4, **values, **asked, "schema": 4}
     return values
 
 

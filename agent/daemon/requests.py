@@ -25,7 +25,7 @@ class Commands(Protocol):
         """Asks the server now."""
         ...
 
-    def install(self, path: str) -> None:
+    def install(self, path: str, options: Mapping[str, object] | None = None) -> None:
         """Installs the bundle at an absolute path."""
         ...
 
@@ -155,6 +155,8 @@ class Requests:
                 commands.check()
             case "Install", (path,):
                 commands.install(_absolute(path))
+            case "InstallPath", (path, options):
+                commands.install(_absolute(path), options)
             case "InstallFile", (fd, options):
                 name = options.pop("name") if isinstance(options.get("name"), str) else ""
                 commands.install_file(fd, name, options)

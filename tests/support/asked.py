@@ -29,8 +29,8 @@ class Asked:
     def check(self) -> None:
         self._note("check")
 
-    def install(self, path: str) -> None:
-        self._note("install", path)
+    def install(self, path: str, options: Mapping[str, object] | None = None) -> None:
+        self._note("install", path, *([dict(options)] if options else []))
 
     def install_file(self, fd: int, name: str, options: Mapping[str, object]) -> None:
         self._note("install_file", os.pread(fd, 100, 0).decode(), name, dict(options))

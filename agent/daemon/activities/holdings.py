@@ -180,7 +180,8 @@ def _content(context: Context, record: Record, state: str) -> Content:
 
 
 def _transaction(record: Record) -> str:
-    return f"{record.action_id or '-'} {record.manifest_hash}"[:MAX_TEXT]
+    """The action, the digest of the manifest, and how whoever asked for the installation calls it."""
+    return f"{record.action_id or '-'} {record.manifest_hash} {record.transaction}".rstrip()[:MAX_TEXT]
 
 
 def _results(answer: Frame) -> list[Frame]:

@@ -16,6 +16,7 @@ from agent.daemon.handed import Given
 from agent.daemon.machine import Event
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
+from agent.daemon.terms import Terms
 from agent.errors import OtaError
 from agent.hawkbit.model import Base
 
@@ -24,9 +25,12 @@ _BRAKE = 60.0  # seconds, doubled each time that the same action has ended
 _LONGEST_BRAKE = 86400.0
 
 
-def _asked_for(path: str) -> Record:
+def _asked_for(path: str, terms: Terms) -> Record:
     """Whoever hands over a file has agreed to it, and wants it now."""
-    return Record(origin="local", url=path, name=Path(path).name, consent="now")
+    return Record(
+        origin="local", url=path, name=Path(path).name, consent="now",
+        demanded=terms.manifest_hash, transaction=terms.transaction,
+    )  # fmt: skip
 
 
 class Idle:
@@ -71,7 +75,7 @@ class Idle:
         """Does what people have asked for, and returns the update that begins by that."""
         context = self._context
         if path := context.inbox.take_install():
-            return _asked_for(path)
+            return _asked_for(path, context.inbox.terms)
         if (given := context.inbox.take_given()) is not None:
             return handed_over(given)
         if wanted := context.inbox.take_scrub():

@@ -21,6 +21,7 @@ from agent.daemon.policy import Device as DeviceFacts
 from agent.daemon.policy import Offer, check, highest
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
+from agent.daemon.terms import require_demanded
 from agent.errors import BundleError, EnvironmentFault, OtaError, PolicyError
 from agent.hawkbit.phases import QUARTERS, Phase, switching_text
 from agent.wire import Frame
@@ -65,6 +66,7 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
             "bundle.changed", "the bundle is not the one that was inspected", details=f"{record.url}: {offer.version}",
             resolution="plug the medium in again; if this repeats, use another one",
         )  # fmt: skip
+    require_demanded(record.demanded, offer.manifest_hash)
     record = replace(record, version=offer.version, manifest_hash=offer.manifest_hash)
     record = _as_announced(context, record)
     if healthy and runs_already(context, record):

@@ -253,7 +253,7 @@ def _programs(context: Context, record: Record) -> dict[str, object]:
         "variant": variant_of(config),
         "version": context.running_version(),
         "bootname": device.booted.bootname,
-        "transaction": f"{record.action_id} {record.manifest_hash}",
+        "transaction": record.transaction or f"{record.action_id} {record.manifest_hash}",
         "targets": [slot.name for slot in targets],
         "slots": [_with_path(slot) for slot in dict.fromkeys(slot for group in device.groups for slot in group.slots)],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slots.usage import Identity, in_use, write_protected
+from slots.usage import Identity, in_use, mount_point, write_protected
 
 VDA, VDA2, VDA3 = (Identity(os.makedev(254, minor), 0, 0) for minor in (0, 2, 3))
 
@@ -103,3 +103,9 @@ def test_an_endless_mount_table_is_no_answer(where: dict[str, str]) -> None:
     mount(where, "36 35 0:2 / / rw - proc proc rw\n" * 200_000)
     with pytest.raises(OSError):
         in_use(VDA2, **where)
+
+
+def test_the_first_mount_point_of_a_device_is_told(where: dict[str, str]) -> None:
+    first, second = "254:2 / /mnt/my\\040disk rw - ext4 /dev/root rw", "254:2 / /again rw - ext4 /dev/root rw"
+    mount(where, f"36 35 {first}\n37 35 {second}")
+    assert (mount_point(VDA2, **where), mount_point(VDA3, **where)) == ("/mnt/my disk", "")

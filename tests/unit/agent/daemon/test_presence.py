@@ -156,6 +156,7 @@ def test_slots_are_shown_with_what_is_known_of_them() -> None:
     slots = presence(disk=disk)._initial()["Slots"]
     assert slots["rootfs.0"] == {
         "class": "rootfs", "device": "/dev/A", "type": "raw", "bootname": "A", "state": "booted",
+        "boot-status": "good",
     }  # fmt: skip
     assert (slots["rootfs.1"]["state"], slots["rootfs.1"]["bundle.version"]) == ("inactive", "2")
 
