@@ -16,6 +16,7 @@ _PROGRAMS = {
     "finder": "agent.media.finder",
     "inspector": "agent.rauc.inspector",
     "installer": "agent.installer.main",
+    "rauc-service": "agent.rauc.main",
     "scrubber": "agent.installer.scrub",
 }
 

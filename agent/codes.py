@@ -307,6 +307,7 @@ CODES: dict[str, tuple[int, str]] = {
     "policy.unknown": (2410, "there is no such setting that could be changed on the device"),
     "policy.invalid": (2411, "a setting cannot have this value"),
     "policy.time-zone": (2412, "this system does not know the time zone"),
+    "rauc.primary-unknown": (2668, "it is not known which slot boots next"),
     "install.manifest-hash": (2669, "the bundle is not the one that was asked for"),
 }
 

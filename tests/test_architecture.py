@@ -67,6 +67,24 @@ def test_the_daemon_loads_neither_the_network_nor_cryptography() -> None:
 
 
 @pytest.mark.req("C15")
+def test_the_facade_of_rauc_loads_no_bundle_code_and_nothing_heavy() -> None:
+    loaded = modules_after("agent.rauc.main, agent.journal")
+    heavy = {
+        "requests",
+        "ssl",
+        "cryptography",
+        "asn1crypto",
+        "tomllib",
+        "argparse",
+        "subprocess",
+        "slots",
+        "bootloader_env",
+    }
+    assert not loaded & heavy
+    assert not [name for name in loaded if name.startswith(("agent.bundle", "agent.config", "agent.installer"))]
+
+
+@pytest.mark.req("C15")
 def test_the_installer_loads_no_network_code_and_no_bus() -> None:
     assert not modules_after("agent.installer.main") & {"requests", "urllib3", "ssl", "gi", "pydbus"}
 

@@ -22,6 +22,7 @@ _PLACES = (
     (r"org\.\S+\.policy", "usr/share/polkit-1/actions/{0}"),
     (r"de\.\S+\.service", "usr/share/dbus-1/system-services/{0}"),
     (r"ota-agent\S*\.(service|socket|timer|path|target|slice)", "usr/lib/systemd/system/{0}"),
+    (r"ota-agent\S*\.rules", "usr/share/polkit-1/rules.d/{0}"),
     (r"(ota-agent\S*)\.sysusers", "usr/lib/sysusers.d/{1}.conf"),
     (r"(ota-agent\S*)\.tmpfiles", "usr/lib/tmpfiles.d/{1}.conf"),
     (r"ota-agent\S*\.catalog", "usr/lib/systemd/catalog/{0}"),

@@ -187,6 +187,23 @@ class Server:
         interface, name, arguments = self._values.signal(signal, values)
         GLib.idle_add(self._emit_after_properties, interface, name, arguments)
 
+    def at_once(self, name: str, *values: object) -> None:
+        """Sends a signal, or sets one property and announces it, before anything else; only from the main loop.
+
+        Each is a message of its own, for interfaces whose clients look at one property of a message only. How often
+        ``Progress`` is announced is up to the caller.
+
+        Raises:
+            ValueError: as ``publish`` and ``emit``.
+        """
+        if self._values.is_signal(name):
+            self._emit(*self._values.signal(name, values))
+            return
+        with self._lock:
+            self._values.set({name: values[0]})
+            changes = self._values.take(everything=True)
+        self._announce(changes)
+
     def properties(self) -> dict[str, dict[str, object]]:
         """All properties, by interface and name; from any thread."""
         with self._lock:
@@ -306,10 +323,13 @@ class Server:
             self._progress_at = now
         elif left and not self._timer:
             self._timer = GLib.timeout_add(int(wait * 1000) + 1, self._flush_late)
+        self._announce(changes)
+        return bool(GLib.SOURCE_REMOVE)
+
+    def _announce(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         for interface, values in changes.items():
             arguments = GLib.Variant("(sa{sv}as)", (interface, values, []))
             self._emit("org.freedesktop.DBus.Properties", "PropertiesChanged", arguments)
-        return bool(GLib.SOURCE_REMOVE)
 
     def _flush_late(self) -> bool:
         self._timer = 0

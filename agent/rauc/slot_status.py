@@ -15,7 +15,7 @@ Typed = tuple[str, object]
 
 _TEXTS = (
     "class", "type", "description", "parent", "mountpoint", "boot-status", "bundle.compatible", "bundle.version",
-    "bundle.description", "bundle.build", "bundle.hash", "status", "installed.transaction",
+    "bundle.description", "bundle.build", "bundle.hash", "status",
 )  # fmt: skip
 _BY_LABEL = "partlabel:"
 
@@ -46,6 +46,8 @@ def is_root(facts: Mapping[str, str]) -> bool:
 
 def _slot(facts: Mapping[str, str]) -> dict[str, Typed]:
     found: dict[str, Typed] = {key: ("s", facts[key]) for key in _TEXTS if facts.get(key)}
+    if words := facts.get("installed.transaction", ""):  # ours; behind it the name that the caller gave it
+        found["installed.transaction"] = ("s", words.split(" ", 2)[2] if words.count(" ") > 1 else words)
     found["device"] = ("s", _path(facts.get("device", "")))
     found["state"] = ("s", _state(facts))
     if is_root(facts):

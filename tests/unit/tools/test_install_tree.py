@@ -34,6 +34,10 @@ def test_a_file_that_nobody_has_placed_is_an_error() -> None:
         ("ota-agent.tmpfiles", "usr/lib/tmpfiles.d/ota-agent.conf"),
         ("ota-agent.catalog", "usr/lib/systemd/catalog/ota-agent.catalog"),
         ("ota-agent-leave-trial", "usr/lib/ota-agent/ota-agent-leave-trial"),
+        ("ota-agent-rauc.sysusers", "usr/lib/sysusers.d/ota-agent-rauc.conf"),
+        ("ota-agent-rauc.rules", "usr/share/polkit-1/rules.d/ota-agent-rauc.rules"),
+        ("de.pengutronix.rauc.conf", "usr/share/dbus-1/system.d/de.pengutronix.rauc.conf"),
+        ("de.pengutronix.rauc.service", "usr/share/dbus-1/system-services/de.pengutronix.rauc.service"),
         ("ota-agent-hooks.conf", f"{EXAMPLES}/ota-agent-hooks.conf"),
     ],
 )

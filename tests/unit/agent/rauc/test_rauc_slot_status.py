@@ -36,6 +36,10 @@ def test_what_is_held_has_raucs_keys_and_types() -> None:
     }  # fmt: skip
 
 
+def test_a_transaction_has_the_name_that_its_caller_gave_it() -> None:
+    assert only({**ROOT, "installed.transaction": "- ab t-7"})["installed.transaction"] == ("s", "t-7")
+
+
 def test_what_is_not_known_is_left_out() -> None:
     assert set(only(ROOT)) == {"class", "device", "type", "bootname", "state"}
 
