@@ -85,7 +85,8 @@ class Inbox:
         self._ring()
 
     def stopping(self) -> bool:
-        """Whether the worker is to end: for work that cannot be interrupted by an exception."""
+        """Whether the worker is to end: for work that no exception can interrupt, and whose each look is a sign of life."""
+        self.heartbeat.beat()
         return self._stop
 
     def check(self) -> None:

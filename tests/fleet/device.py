@@ -318,6 +318,8 @@ def _write(home: Path, controller_id: str, auth: tuple[str, str], overrides: Map
         "bootloader.type": "uboot",
         "bootloader.fw-env-config": "fw_env.config",
         "bootloader.lock-file": "run/fw_env.lock",
+        "health.pstore": [],
+        "health.bootstatus": "",
         "health.deadline": 60,
         "health.soak": 10,
         "health.interval": 5,

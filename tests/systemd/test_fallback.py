@@ -28,6 +28,8 @@ def test_a_unit_that_fails_in_the_new_system_brings_the_old_one_back_and_is_name
     action = device.deploy(System("2.0.0", broken))
     assert device.wait_ended(action) == "ERROR"
     assert "shop.service is failed" in device.messages(action), device.messages(action)
+    assert "[health.unit-failed] " in device.messages(action)
+    assert "failed unit: shop.service" in device.messages(action)
     assert (device.booted, device.version) == ("A", "1.0.0")
     assert device.variables["BOOT_ORDER"].split()[0] == "A"
 
@@ -47,6 +49,7 @@ def test_a_new_agent_that_hangs_is_left_by_a_timer_that_needs_nothing_of_it(
     device.power_on()
     action = device.deploy(System("2.0.0", hanging))
     assert device.wait_ended(action) == "ERROR"
+    assert "[boot.unjudged] " in device.messages(action), device.messages(action)
     assert device.started == ["A", "B", "B", "B", "A"], "the attempts of the new system were used up"
     assert device.version == "1.0.0"
 
@@ -66,4 +69,5 @@ def test_a_unit_that_vetoes_the_boot_brings_the_old_system_back_and_is_named(
     action = device.deploy(System("2.0.0", files))
     assert device.wait_ended(action) == "ERROR"
     assert "boot-complete.target is not reached: self-test.service is failed" in device.messages(action)
+    assert "[health.unit-failed] " in device.messages(action)
     assert (device.booted, device.version) == ("A", "1.0.0")

@@ -12,6 +12,8 @@ import pytest
 from agent.daemon.heartbeat import USUAL, Feeder, Heartbeat, usual_silence
 from agent.daemon.inbox import Inbox
 from agent.daemon.presence import Presence
+from agent.health.result import CheckResult, green
+from agent.health.suite import Suite
 
 
 class Clock:
@@ -154,3 +156,14 @@ def test_the_main_thread_looks_so_that_nobody_does_when_it_hangs(tmp_path: objec
 
     presence.serve(0.01, beat)
     assert seen == [threading.main_thread()] * 2
+
+
+def test_a_round_of_health_checks_is_a_sign_with_each_look(inbox: Inbox, clock: Clock) -> None:
+    def slow() -> CheckResult:
+        clock.now += 9
+        return green("slow")
+
+    checks = [SimpleNamespace(name="slow", run=slow) for _ in range(5)]
+    alive: list[bool] = []
+    Suite(checks, stopping=inbox.stopping).run_once(lambda _: alive.append(inbox.heartbeat.alive()))
+    assert alive == [True] * 5
