@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from agent.bus.calls import Bus
 from agent.cli.output import Exit, say, say_json
 from agent.config import Config, load
+from agent.daemon.activated import Sockets
 from agent.daemon.children import spawn
 from agent.daemon.inbox import Inbox
 from agent.daemon.network import Network, document
@@ -26,7 +27,8 @@ def health(arguments: Namespace) -> int:
     """One round of all checks, that of the server included if there is one."""
     config = load(arguments.config)
     inbox, bus = Inbox(), Bus(config.system.bus)
-    suite = choose(config, bus, Prober(spawn, config, inbox.await_one), _contact(config, inbox))
+    start = Sockets({"fetcher": config.fetcher.socket}, spawn)
+    suite = choose(config, bus, Prober(start, config, inbox.await_one), _contact(config, start, inbox))
     width = min(_WIDE, max((len(name) for name in suite.names), default=_NARROW))
     took: list[float] = []
     began = time.monotonic()
@@ -74,11 +76,12 @@ def _told(results: Sequence[CheckResult], took: Sequence[float]) -> list[dict[st
     ]
 
 
-def _contact(config: Config, inbox: Inbox) -> Callable[[], None] | None:
+def _contact(config: Config, start: Sockets, inbox: Inbox) -> Callable[[], None] | None:
     server = config.server
     if not server.url:
         return None
-    network = Network(spawn, Sessions(config, time.time), inbox.await_one)
+    sessions = Sessions(config, time.time, fetcher_has=lambda: start.activated("fetcher"))
+    network = Network(start, sessions, inbox.await_one)
     base = links.controller_base(server.url, server.tenant, server.controller_id)
 
     def contact() -> None:
