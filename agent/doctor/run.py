@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from agent.doctor import boot, media, service, slots, state, system, trust
+from agent.doctor import boot, health, media, service, slots, state, system, trust
 from agent.doctor.finding import Finding, Severity, error, failure, ok, warning
 from agent.doctor.subject import Places, Subject, examine
 from agent.doctor.table import ROWS
@@ -30,6 +30,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("the keyring", trust.keyring),
     ("the key for encrypted bundles", trust.encryption),
     ("the server's settings", trust.server),
+    ("the health programs", health.programs),
+    ("what outlasts a reset", health.traces),
     ("sticks and cards", media.media),
     ("the service", service.units),
 )

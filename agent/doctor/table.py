@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, str] = {
     "clock": "Clock",
     "trust": "Whom bundles are believed",
     "server": "Server",
+    "health": "Health",
     "media": "Sticks and cards",
     "service": "Service",
 }
@@ -298,6 +299,21 @@ ROWS: Mapping[str, Row] = {
         "The user that talks to the network exists.",
         "The fetcher refuses to talk to the network as root.",
         "make the user, or set fetcher.user to one that exists",
+    ),
+    "health.programs": Row(
+        "The programs in the directory of health checks can be run, and only root can change them.",
+        "One that cannot be run is red: every new system would be reverted.",
+        "chown root, chmod 755, or give what is no program a name with a dot in it; see docs/health.md",
+    ),
+    "health.panics": Row(
+        "The last words of a kernel that panicked can be found after the restart.",
+        "Without them a panic of a new system is reported as one that did not come up.",
+        "give the kernel a pstore: ramoops, EFI or pstore_blk; see docs/health.md",
+    ),
+    "health.resets": Row(
+        "A watchdog tells whether it has caused the last reset.",
+        "Without that a new system that hangs is reported as a power cut.",
+        "use a watchdog whose driver reports WDIOF_CARDRESET; see docs/health.md",
     ),
     "media.filesystems": Row(
         "The kernel knows the file systems that sticks and cards are expected to have.",

@@ -36,6 +36,17 @@ def directory_checks(directory: Path, timeout: float, stopping: Callable[[], boo
     return found
 
 
+def problems(directory: Path) -> list[str]:
+    """What is wrong with the directory and its programs, without running them; nothing if it does not exist."""
+    if not os.path.lexists(directory):
+        return []
+    problem = _problem(directory, directory=True)
+    if problem:
+        return [f"{directory} {problem}"]
+    found = {name: _problem(directory / name, directory=False) for name in _listed(directory)[0]}
+    return [f"{directory / name} {problem}" for name, problem in found.items() if problem]
+
+
 class DirectoryCheck:
     """The directory itself must be there to be read, and nobody else may be able to put a program into it.
 

@@ -215,6 +215,13 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     ),
     "authorities that are none": (file("ca.pem", b"nothing\n"), {("server.ca-file", "error")}),
     "no user for the network": (setting("fetcher.user", "no-such-user"), {("server.user", "error")}),
+    "a health program that others can change": (
+        lambda patient: (patient.home / "health.d/10-app").chmod(0o777), {("health.programs", "error")},
+    ),
+    "no place for a panic": (lambda patient: (patient.home / "pstore").rmdir(), {("health.panics", "note")}),
+    "a watchdog that tells nothing": (
+        file("watchdogs/watchdog0/options", b"0x8180\n"), {("health.resets", "note")},
+    ),
     "a failed service": (lambda patient: patient.systemctl(unit="failed"), {("service.unit", "error")}),
     "a stopped service": (lambda patient: patient.systemctl(unit="inactive"), {("service.unit", "warning")}),
     "a service that has left because it was idle": (

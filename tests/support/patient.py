@@ -66,7 +66,8 @@ class Patient:
             "server.url": "https://updates.example.org", "server.controller-id": "device-1",
             "server.target-token-file": "token", "server.ca-file": "ca.pem", "fetcher.user": "nobody",
             "bootloader.type": bootloader, "bootloader.fw-env-config": "fw_env.config", "bootloader.grubenv": "grubenv",
-            "bootloader.lock-file": "lock", "health.commands": [["/bin/true"]],
+            "bootloader.lock-file": "lock", "health.commands": [["/bin/true"]], "health.directory": "health.d",
+            "health.pstore": ["pstore"], "health.bootstatus": "watchdogs",
             "slot.rootfs.0.device": "a.img", "slot.rootfs.0.bootname": "A", "slot.rootfs.0.type": "ext4",
             "slot.rootfs.1.device": "b.img", "slot.rootfs.1.bootname": "B", "slot.rootfs.1.type": "ext4",
         }  # fmt: skip
@@ -153,6 +154,9 @@ class Patient:
 
     def _system(self) -> None:
         self.mounts()
+        (self.home / "pstore").mkdir()
+        self.write("watchdogs/watchdog0/options", b"0x81a0\n")
+        self.write("health.d/10-app", b"#!/bin/sh\n", 0o755)
         self.write("proc/swaps", b"Filename\tType\tSize\tUsed\tPriority\n")
         self.write("proc/filesystems", b"nodev\ttmpfs\n\text4\n\tvfat\n")
         for name in ("net", "pid", "mnt"):
