@@ -47,19 +47,31 @@ def place_of(name: str) -> str:
     raise LookupError(f"systemd/{name} has no place; give it one in {Path(__file__).name}")
 
 
+def dropin(name: str) -> tuple[str, str]:
+    """Where a drop-in is in force, as its first lines say, and its text.
+
+    Raises:
+        LookupError: they do not say it.
+    """
+    text = (FILES / f"ota-agent-{name}.conf").read_text("utf-8")
+    found = re.search(r"/(etc/systemd/system/ota-agent\S*\.service\.d/[\w-]+\.conf)$", text, re.MULTILINE)
+    if found is None:
+        raise LookupError(f"ota-agent-{name}.conf does not say where it is to be installed")
+    return found[1], text
+
+
 def install_tree(root: Path, dropins: Sequence[str] = ()) -> list[Path]:
     """Installs all of them below a root; returns the paths.
 
     Args:
         root: the directory that becomes ``/``.
-        dropins: of ``ota-agent.service`` that this device needs, for example ``hooks``.
+        dropins: what this device needs, for example ``hooks``.
     """
     installed = []
     for source in sorted(path for path in FILES.iterdir() if path.is_file()):
         installed.append(_copy(source, root / place_of(source.name)))
     for name in dropins:
-        source = FILES / f"ota-agent-{name}.conf"
-        installed.append(_copy(source, root / "etc/systemd/system/ota-agent.service.d" / f"{name}.conf"))
+        installed.append(_copy(FILES / f"ota-agent-{name}.conf", root / dropin(name)[0]))
     return installed
 
 

@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,7 @@ from agent.bundle.enveloped import RecipientKey, is_enveloped
 from agent.bundle.image_type import image_type
 from agent.bundle.keyring import load_keyring
 from agent.bundle.layout import CachedTail, read_trailer
+from agent.bundle.manifest import Image
 from agent.bundle.purpose import CheckPurpose
 from agent.bundle.recipient import load_recipient_key
 from agent.bundle.source import FileSource, RemoteSource, Source
@@ -31,10 +32,12 @@ from agent.bundle.verify import PlainProof, VerifiedBundle, is_detached, verify_
 from agent.errors import BundleError, explain
 from agent.hangup import watch
 from agent.installer.confine import confine, share_one_heap
-from agent.installer.permission import Permission, permission
+from agent.installer.permission import Permission, permission, slot_of
 from agent.installer.spool import spool
 from agent.installer.write import install
 from agent.wire import Channel, Frame, WireError
+from slots.errors import SlotError
+from slots.handlers.preflight import preflight
 
 _MAX_TOLD = 1024  # characters of a text that is only shown
 
@@ -185,7 +188,26 @@ def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permis
             }
             for image in images
         ],
+        "unfit": _unfit(frame, images),
     }
+
+
+def _unfit(frame: Frame, images: Sequence[Image]) -> dict[str, object] | None:
+    """What speaks against a slot, as far as this process sees it: the daemon's sandbox lets it see less."""
+    booted = frame.header.get("booted")
+    devices = [str(device) for device in booted] if isinstance(booted, list) else []
+    given = frame.header.get("slots")
+    slots = {slot.slot_class: slot for slot in map(slot_of, given)} if isinstance(given, list) else {}
+    for image in images:
+        slot, own = slots.get(image.slot_class), "install" in image.hooks
+        if slot is None:
+            continue
+        try:
+            kind = "" if own else image_type(image)
+            preflight(slot, kind, image.size, name=image.filename, booted=devices, own=own)
+        except SlotError as error:
+            return dict(explain(error))
+    return None
 
 
 def _checked(channel: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permission | None) -> dict[str, object]:

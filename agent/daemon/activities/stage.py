@@ -22,9 +22,10 @@ from agent.daemon.policy import Offer, check, highest
 from agent.daemon.record import Record
 from agent.daemon.runner import Step
 from agent.daemon.terms import require_demanded
-from agent.errors import BundleError, EnvironmentFault, OtaError, PolicyError
+from agent.errors import BundleError, EnvironmentFault, OtaError, PolicyError, from_explained
 from agent.hawkbit.phases import QUARTERS, Phase, switching_text
 from agent.wire import Frame
+from slots.errors import SlotError
 from slots.model import Group
 from slots.select import target_group
 
@@ -48,7 +49,10 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
     whole = not context.desk.holds(record, Stride.DOWNLOAD)
     try:
         answer = work(
-            context, record, {"op": "inspect", "whole": whole}, lambda frame: telling.progress(context, frame)
+            context,
+            record,
+            {"op": "inspect", "whole": whole, "booted": _booted_devices(context), "slots": _target_slots(context)},
+            lambda frame: telling.progress(context, frame),
         )
     except OtaError as error:
         if error.code != "consent.download-first":
@@ -244,6 +248,15 @@ def _as_announced(context: Context, record: Record) -> Record:
     return telling.phase(context, record, Phase.RENAMED, text)
 
 
+def _target_slots(context: Context) -> list[dict[str, object]]:
+    """The slots of the target group for the installer, which may know more against them; none if there is no target."""
+    try:
+        group = target_group(context.device.groups, context.device.booted).group
+    except SlotError:  # told later, when the bundle is known to be acceptable
+        return []
+    return [described(slot) for slot in group.slots]
+
+
 def _booted_devices(context: Context) -> list[str]:
     return [slot.device for slot in context.device.booted.own]
 
@@ -289,7 +302,14 @@ def _fits(group: Group, answer: Frame, booted: Sequence[str]) -> None:
             )  # fmt: skip
         own = image.header.get("own") is True
         kind = "" if own else image.text("type")
-        preflight(slot, kind, image.number("size"), name=image.text("filename"), booted=booted, own=own)
+        try:
+            preflight(slot, kind, image.number("size"), name=image.text("filename"), booted=booted, own=own)
+        except SlotError as error:
+            if error.code != "slot.mount-forbidden":  # in a sandbox only the installer may mount, and it has tried
+                raise
+    unfit = answer.header.get("unfit")
+    if isinstance(unfit, dict):
+        raise from_explained(unfit)
 
 
 def _classes(answer: Frame) -> str:

@@ -180,7 +180,7 @@ class Device:
 
     def bundle(self, system: System) -> Path:
         """Makes a bundle."""
-        bundle, self.images[system.version] = system.bundle(self.directory / "bundles")
+        bundle, self.images[system.version] = system.packed(self.directory / "bundles")
         return bundle
 
     def deploy(self, system: System) -> str:

@@ -56,8 +56,12 @@ class System:
             subprocess.run([*command, "-d", tree, path, size], check=True, capture_output=True)
         return path
 
-    def bundle(self, directory: Path) -> tuple[Path, Image]:
-        """Makes a signed bundle of it by a signer of ``pki.build.shared_pki``; returns it and what is in it."""
+    def bundle(self, directory: Path) -> Path:
+        """Makes a signed bundle of it by a signer of ``pki.build.shared_pki``."""
+        return self.packed(directory)[0]
+
+    def packed(self, directory: Path) -> tuple[Path, Image]:
+        """As ``bundle``; returns also what is in it."""
         image = self.image(directory / f"{self.version}.img")
         try:
             content = image.read_bytes()

@@ -29,7 +29,7 @@ def test_a_file_that_nobody_has_placed_is_an_error() -> None:
         ("ota-agent-trial.timer", "usr/lib/systemd/system/ota-agent-trial.timer"),
         ("org.otaagent.Agent1.service", "usr/share/dbus-1/system-services/org.otaagent.Agent1.service"),
         ("org.otaagent.Agent1.conf", "usr/share/dbus-1/system.d/org.otaagent.Agent1.conf"),
-        ("org.otaagent.agent1.policy", "usr/share/polkit-1/actions/org.otaagent.agent1.policy"),
+        ("org.otaagent.Agent1.policy", "usr/share/polkit-1/actions/org.otaagent.Agent1.policy"),
         ("ota-agent.sysusers", "usr/lib/sysusers.d/ota-agent.conf"),
         ("ota-agent.tmpfiles", "usr/lib/tmpfiles.d/ota-agent.conf"),
         ("ota-agent.catalog", "usr/lib/systemd/catalog/ota-agent.catalog"),
@@ -45,9 +45,13 @@ def test_each_program_finds_its_files_where_it_looks_for_them(name: str, place: 
     assert place_of(name) == place
 
 
-def test_a_drop_in_is_in_force_only_where_it_is_wanted(tmp_path: Path) -> None:
-    install_tree(tmp_path, dropins=["hooks"])
-    assert [path.name for path in (tmp_path / "etc/systemd/system/ota-agent.service.d").iterdir()] == ["hooks.conf"]
+@pytest.mark.parametrize("path", sorted(FILES.glob("ota-agent-*.conf")), ids=lambda path: path.stem)
+def test_a_drop_in_is_in_force_only_where_it_is_wanted_and_for_a_unit_that_is_there(path: Path, tmp_path: Path) -> None:
+    name = path.stem.removeprefix("ota-agent-")
+    install_tree(tmp_path, dropins=[name])
+    (installed,) = (tmp_path / "etc").rglob("*.conf")
+    assert installed.read_bytes() == path.read_bytes()
+    assert (tmp_path / "usr/lib/systemd/system" / installed.parent.name.removesuffix(".d")).is_file()
 
 
 def test_programs_can_be_run_and_nothing_else_can(tmp_path: Path) -> None:
