@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def look(child: Child, usb: Stick, *filesystems: str) -> Frame:
     kinds = list(filesystems or ("ext4", "squashfs"))
     child.channel.send({"op": "look", "device": usb.node, "filesystems": kinds, "pattern": "*.raucb", "depth": 2})
     return child.receive(20)
+
+
+def soon(condition: Callable[[], object]) -> bool:
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def code_of(frame: Frame) -> str:
@@ -179,7 +189,7 @@ def test_a_finder_that_systemd_starts_hands_files_over_and_ends_with_its_connect
             assert os.pread(fd, 4 * MIB, 0) == bundle.read_bytes()
             os.close(fd)
             assert unit.instances()
-        assert unit.instances() == set()
+        assert soon(lambda: not unit.instances())
     usb.pull()
 
 
