@@ -70,7 +70,10 @@ EVENTS: Mapping[str, Row] = {
         "the date was set", "forward, or back", "b7a58a6dca6b487c95a6943ed01e2bf7", limit=24
     ),
     "scrub": Row("slots were read back", "how it ended", "31e94504cffb4985ac66e247264be32d"),
-    "media": Row("a medium brought a bundle", "the file", "629c2707c4a142efbaebd1a5d1028036", limit=48),
+    "media": Row(
+        "a medium was looked into, or a bundle on it judged", "the file, or empty", "629c2707c4a142efbaebd1a5d1028036",
+        limit=48,
+    ),
     "audit-on": Row("recording was switched on", "by whom", "a857562b47104290aecfea9878846fce"),
     "audit-off": Row("recording was switched off", "by whom", "a7bd4b4d03b94dc5bf47bc314d5ff34e"),
     "audit-torn": Row("half a record was cut off after a power cut", "", "b0a35c83a5404f0ca42c75b0fbf0f59f"),

@@ -164,11 +164,14 @@ class Station:
         self._tell(context, [])
         try:
             with mounted_medium(context, self._settings, node) as medium:
+                _log.info("%s was plugged in, with %d bundles on it", node, len(medium.files))
+                context.audit.note("media", "", decision="seen", device=node, bundles=len(medium.files))
                 if not medium.complete:
                     _log.warning("%s holds more than is looked at; bundles on it may be missed", node)
                 found = [self._inspected(context, node, medium, place) for place in range(len(medium.files))]
         except OtaError as error:
             _log.warning("%s: %s", node, error, extra={"OTA_ERROR_CODE": error.code})
+            context.audit.note("media", "", decision="unreadable", device=node, code=error.code)
             self._troubles[node] = ("unreadable", f"[{error.code}] {error.brief}: {error.details}")
             return []
         del self._troubles[node]

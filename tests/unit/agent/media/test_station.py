@@ -206,9 +206,10 @@ def test_what_is_refused_is_told_with_its_code_and_noted(room: Room) -> None:
     assert room.states == ["refused", "present", "chosen"]
     assert room.told["Media"][0][3] == "[bundle.signature-untrusted] nobody knows the signer"
     assert [(what, data["decision"]) for what, data in room.noted] == [
-        ("media a-3.0.0.raucb", "refused"), ("media c-2.0.0.raucb", "accepted"),
+        ("media ", "seen"), ("media a-3.0.0.raucb", "refused"), ("media c-2.0.0.raucb", "accepted"),
     ]  # fmt: skip
-    assert room.noted[0][1]["code"] == "bundle.signature-untrusted"
+    assert room.noted[0][1] == {"decision": "seen", "device": NODE, "bundles": 3}
+    assert room.noted[1][1]["code"] == "bundle.signature-untrusted"
 
 
 def test_a_medium_that_cannot_be_looked_into_is_told_and_another_one_installed(room: Room) -> None:
