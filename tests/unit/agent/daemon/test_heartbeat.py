@@ -146,7 +146,7 @@ def test_a_slow_server_and_slow_checks_are_not_taken_for_a_stuck_worker() -> Non
 def test_the_main_thread_looks_so_that_nobody_does_when_it_hangs(tmp_path: object) -> None:
     device = SimpleNamespace()
     record = SimpleNamespace(state=None)
-    presence = Presence(Inbox(), device, SimpleNamespace(), "none", has_server=False, record=record)  # type: ignore[arg-type]
+    presence = Presence(Inbox(), device, SimpleNamespace(), SimpleNamespace(), "none", has_server=False, record=record)  # type: ignore[arg-type]
     seen: list[threading.Thread] = []
 
     def beat() -> None:
