@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.nspawn.device import Device
@@ -15,15 +16,27 @@ UNIT, TIMER = "ota-agent.service", "ota-agent.timer"
 READ = ("busctl", "--timeout=20", "get-property", BUS_NAME, OBJECT_PATH, MANAGER)
 
 
-@pytest.fixture
-def device(make_device: Callable[..., Device]) -> Device:
-    device = make_device(settings={"system.idle-exit": 0.4}, poll="00:00:05")
-    device.power_on()
-    return device
+# The token is given to the fetcher by systemd; the daemon, which could read the file, does not know where it is.
+SETTINGS = {"system.idle-exit": 0.4, "server.target-token-file": "credential:token"}
+GIVEN = "[Service]\nLoadCredential=token:/etc/ota-agent/target.token\n"
+
+
+@pytest.fixture(scope="module")
+def device(room: Path, base: Path) -> Iterator[Device]:
+    files = {"etc/systemd/system/ota-agent-fetch@.service.d/credentials.conf": GIVEN}
+    with Device(room / "device-that-leaves", base, settings=SETTINGS, files=files, poll="00:00:05") as device:
+        device.power_on()
+        yield device
 
 
 def gone(machine: Machine) -> bool:
     return machine.show(UNIT, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+
+
+@pytest.mark.req("C15")
+def test_a_credential_of_the_fetcher_is_what_the_server_is_shown(device: Device) -> None:
+    found = device.wait_for(lambda: device.server.requests("/controller/"), "the first poll")
+    assert found[0].status == 200
 
 
 @pytest.mark.req("C15")

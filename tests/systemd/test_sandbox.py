@@ -113,7 +113,7 @@ def test_the_daemon_has_the_boot_environment_and_no_network(tried: dict[str, dic
     assert found["state"], "it keeps it"
     assert {"/boot", "/var/lib/ota-agent"} <= set(found["writable"])
     assert set(found["writable"]) <= {
-        "/boot", "/dev", "/dev/char", "/dev/mqueue", "/dev/net", "/dev/shm", "/run/lock", "/run/ota-agent",
+        "/boot", "/dev", "/dev/char", "/dev/mqueue", "/dev/net", "/dev/shm", "/run/lock", "/run/motd.d", "/run/ota-agent",
         "/var/lib/ota-agent",
     }  # fmt: skip
     assert found["capabilities"] == 1 << 2, "CAP_DAC_READ_SEARCH: a bundle may lie anywhere"
