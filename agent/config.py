@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from agent.config_sections import AuditSettings, EncryptionSettings, FetcherSettings, InstallerSettings
 from agent.credentials import check as check_secrets
 from agent.errors import ConfigError
 from agent.secret import Place
@@ -64,14 +65,6 @@ class BundleSettings:
     formats: tuple[str, ...]
     allow_hooks: bool
     hook_timeout: int
-
-
-@dataclass(frozen=True, slots=True)
-class EncryptionSettings:
-    """``[encryption]``: how encrypted bundles are opened."""
-
-    key: Path | None
-    cert: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +135,6 @@ class ServerSettings:
     bundle_name: str
     report_installed: str
     attributes: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FetcherSettings:
-    """``[fetcher]``: the user that talks to the network, empty to stay the same user; the socket that starts it."""
-
-    user: str
-    socket: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class InstallerSettings:
-    """``[installer]``: the socket that starts it."""
-
-    socket: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +235,7 @@ class Config:
     slots: tuple[SlotSettings, ...]
     health: HealthSettings
     media: MediaSettings
+    audit: AuditSettings
     files: tuple[Path, ...]
 
 
@@ -389,6 +368,7 @@ def _build(files: tuple[Path, ...], resolution: Resolution) -> Config:
         slots=tuple(_slot(name, section(name)) for name in resolution.sections if name.startswith("slot.")),
         health=HealthSettings(**section("health")),
         media=MediaSettings(**section("media")),
+        audit=AuditSettings(**section("audit")),
         files=files,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent import config_values as kind
+from agent.config_audit import AUDIT_SETTINGS
 from agent.config_deployment import DEPLOYMENT_SETTINGS, SOFT
 from agent.config_health import HEALTH_SETTINGS
 from agent.config_media import MEDIA_SETTINGS
@@ -40,6 +41,7 @@ SECTIONS: Mapping[str, str] = {
     "slot": "One table for each slot, `[slot.CLASS.INDEX]`, for example `[slot.rootfs.0]`.",
     "media": "Updates from USB sticks and memory cards, see [offline](offline.md).",
     "health": "What must be true before a new system is confirmed.",
+    "audit": "The record of what was decided on this device.",
 }
 
 SETTINGS: tuple[Setting, ...] = (
@@ -343,4 +345,5 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     *HEALTH_SETTINGS,
     *MEDIA_SETTINGS,
+    *AUDIT_SETTINGS,
 )

@@ -61,7 +61,7 @@ def canonical(values: Mapping[str, object]) -> bytes:
 
 def linked(at: Link, record: bytes) -> Link:
     """The place behind a record."""
-    return Link(at.count + 1, _sha256(at.head.encode("ascii") + record))
+    return Link(at.count + 1, sha256(at.head.encode("ascii") + record))
 
 
 def line(at: Link, record: bytes) -> bytes:
@@ -105,7 +105,7 @@ def entry(text: bytes) -> Entry | None:
     before, seq = values.get("prev"), values.get("seq")
     if not isinstance(seq, int) or isinstance(seq, bool) or not isinstance(before, str) or not _is_hash(before):
         return None
-    return Entry(found, record, values) if _sha256(before.encode("ascii") + record) == found else None
+    return Entry(found, record, values) if sha256(before.encode("ascii") + record) == found else None
 
 
 def follow(at: Link, lines: Iterable[bytes]) -> Iterator[tuple[Link, Entry]]:
@@ -167,7 +167,7 @@ def _object(text: bytes) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
     """Without OpenSSL, which hashlib would load into the daemon: it is larger than the daemon itself."""
     for name in ("_sha2", "_sha256", "hashlib"):  # the first since Python 3.12, the second until then
         try:

@@ -6,37 +6,44 @@ A name and an id never change their meaning: old logs are read with them. ``syst
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import NamedTuple
+
+
+class Sparing(Enum):
+    """Which notes become records: what repeats with every poll must not wear out the medium."""
+
+    EACH = "each"
+    CHANGED = "changed"  # subject or data differ from those of the last record of its kind
+    CHANGED_OR_BOOT = "changed-or-boot"  # or it is another boot
+    BOOT = "boot"  # one for each boot
 
 
 class Row(NamedTuple):
     """One kind of event.
 
-    ``subject`` says what the subject of a record is. A ``changes`` event is recorded only when subject or data differ
-    from the last record of its kind (``each_boot``: or when the boot does): what repeats with every poll must not wear
-    out the medium. At most ``limit`` records of one kind are made in a day of one boot, and how many were left out stands
-    in the next; 0 is no limit.
+    ``subject`` says what the subject of a record is. At most ``limit`` records of one kind are made in a day of one boot,
+    and how many were left out stands in the next; 0 is no limit. The journal has a ``quiet`` one from elsewhere, with more.
     """
 
     meaning: str
     subject: str
     message_id: str
-    changes: bool = False
+    sparing: Sparing = Sparing.EACH
     limit: int = 0
-    each_boot: bool = False
+    quiet: bool = False
 
 
 _OF_ITS_STATE = ""  # Presence has told the journal of it, with the id of that state
 
 EVENTS: Mapping[str, Row] = {
     "boot": Row(
-        "the agent runs in a new boot", "boot name of the slot", "3b83b9fffa934516ac462d3c0d0304e3",
-        changes=True, each_boot=True,
+        "the agent runs in a new boot", "boot name of the slot", "3b83b9fffa934516ac462d3c0d0304e3", sparing=Sparing.BOOT,
     ),
-    "state": Row("an update has entered a state", "the state", _OF_ITS_STATE, changes=True),
+    "state": Row("an update has entered a state", "the state", _OF_ITS_STATE, sparing=Sparing.CHANGED),
     "poll": Row(
         "the server answers otherwise than before", "ok, or the code of the error",
-        "178df0d017694105a3d898f6ed00c000", changes=True, limit=48,
+        "178df0d017694105a3d898f6ed00c000", sparing=Sparing.CHANGED, limit=48,
     ),
     "verify-passed": Row("a bundle is genuine and fits", "its version", "a63802f6dbfd45128c9828dbcf9b55f5"),
     "verify-failed": Row(
@@ -44,28 +51,30 @@ EVENTS: Mapping[str, Row] = {
     ),
     "trust": Row(
         "other certificates or revocations are trusted than before", "SHA-256 of the files",
-        "6663b48ab5e14973877323cf46dff719", changes=True, limit=48,
+        "6663b48ab5e14973877323cf46dff719", sparing=Sparing.CHANGED, limit=48,
     ),
-    "download-started": Row("a download has begun", "the bundle", "ae906b8bec2e43318e5725c57fd11d8c"),
+    "download-started": Row("a download has begun", "the bundle", "ae906b8bec2e43318e5725c57fd11d8c", limit=48),
     "download-finished": Row(
-        "a download has ended", "complete, or the code of the error", "192fe72c1a4d4e13b7d7e2842643fdfe"
+        "a download has ended", "complete, or the code of the error", "192fe72c1a4d4e13b7d7e2842643fdfe", limit=48
     ),
     "boot-choice": Row(
-        "the boot environment was written", "activate, confirm, revert or mark-good",
-        "8602157c8526485f8d11a053d0aaf9b0",
+        "the boot environment was written", "activate, confirm, revert, mark-good or heal",
+        "8602157c8526485f8d11a053d0aaf9b0", sparing=Sparing.CHANGED_OR_BOOT,
     ),
-    "health": Row("a system was judged", "passed, or failed", "2aa351cc7cc44120927a4542331bef23"),
+    "health": Row(
+        "a system was judged", "passed, or failed", "2aa351cc7cc44120927a4542331bef23", sparing=Sparing.CHANGED_OR_BOOT
+    ),
     "confirmed": Row("a system was made permanent", "its version", "c7b6b75b1916425c83bae371b3e29969"),
     "fallback": Row("the system before runs again", "the code of the reason", "902f196ee8ea4ed3ade4a9a440eddff2"),
     "floor": Row("older versions are refused from now on", "the lowest allowed one", "d2796fae11664204816590a878a11e80"),
     "finished": Row("an update has ended", "its outcome", "2195268a5b6c49c3b898d337594477e3"),
-    "notice": Row("a user was told of an update", "its version", "04338d72076b45af922e50bc34442a65", changes=True),
+    "notice": Row("a user was told of an update", "its version", "04338d72076b45af922e50bc34442a65", sparing=Sparing.CHANGED),
     "consent": Row(
-        "a user has answered", "approved, denied, postponed, or install-now", "82d85118b00b4f04881ff8c6b6f1b79e"
+        "a user has answered", "approved, denied, postponed, or install-now", "82d85118b00b4f04881ff8c6b6f1b79e", limit=200,
     ),
-    "policy": Row("a user has changed a policy", "its name", "5c1a1a937cdb4ce9aaa4f00ccc4cc897"),
-    "command": Row("a user has given a command", "the method", "f8d06fa9e0f84b32aa2596214677af8a"),
-    "access-denied": Row("a command was refused", "the method", "38d0b0f058584d268ea492fe2ae52253", limit=48),
+    "policy": Row("a user has changed a policy", "its name", "5c1a1a937cdb4ce9aaa4f00ccc4cc897", limit=200),
+    "command": Row("a user has given a command", "the method", "f8d06fa9e0f84b32aa2596214677af8a", limit=200),
+    "access-denied": Row("a command was refused", "the method", "38d0b0f058584d268ea492fe2ae52253", limit=48, quiet=True),
     "clock": Row(
         "the date was set", "forward, or back", "b7a58a6dca6b487c95a6943ed01e2bf7", limit=24
     ),

@@ -2,21 +2,37 @@
 
 ``000000000001.jsonl`` begins with a header and holds the records from 1 on. ``checkpoint`` is a header: what stood before
 it was removed to make room. ``head`` tells the last place that was durable; it is not flushed, so that it may lag.
+``recording`` is what a user of the device has said about being recorded.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.audit.chain import MAX_LINE, START, Broken, Entry, Link, entry, follow, header, is_header, place, trailer
+from agent.audit.chain import (
+    MAX_LINE,
+    START,
+    Broken,
+    Entry,
+    Link,
+    canonical,
+    entry,
+    follow,
+    header,
+    is_header,
+    place,
+    trailer,
+)
 
 _SUFFIX = ".jsonl"
 _HEAD_SIZE = 128  # bytes, less than a sector, so that it is old or new and never half
+_BUFFER = 64 * 1024  # bytes; without a number Python asks whether it is a terminal
 _MAX_SEGMENT = 4 * 1024 * 1024  # bytes
 
 
@@ -58,6 +74,21 @@ class Files:
     def told(self) -> Link | None:
         """The last place that was noted as durable; None when that is not known."""
         return self._place("head")
+
+    def wish(self) -> tuple[bool, str] | None:
+        """Whether a user of the device wants notes to be recorded, and which; None when nobody has said anything."""
+        try:
+            with (self.directory / "recording").open("rb", _BUFFER) as file:
+                values = json.loads(file.read(MAX_LINE))
+        except (FileNotFoundError, ValueError):
+            return None
+        recording, by = (values.get("recording"), values.get("by")) if isinstance(values, dict) else (None, "")
+        return (recording, str(by)) if isinstance(recording, bool) else None
+
+    def set_wish(self, recording: bool, by: str) -> None:
+        """Remembers it, durably."""
+        self._make()
+        self._replace("recording", canonical({"recording": recording, "by": by}) + b"\n")
 
     def segments(self, begin: Link) -> list[Path]:
         """The files with records behind this place, the oldest first."""
@@ -125,20 +156,21 @@ class Files:
         """The lines of an export: everything as it is now, in order or not. What is written later is not in it."""
         told = self.told()  # before the rest, as above
         begin = self.checkpoint()
-        files = [path.open("rb") for path in self.segments(begin)]
+        files = [path.open("rb", _BUFFER) for path in self.segments(begin)]
         opened = [(file, os.fstat(file.fileno()).st_size) for file in files]
 
         def lines() -> Iterator[bytes]:
             last = begin
-            yield header(begin)
-            for file, size in opened:
-                with file:
-                    for text in _lines_of(file, size):
-                        if is_header(text) or not text.endswith(b"\n"):
-                            continue
-                        found = entry(text)
-                        last = Link(found.values["seq"], found.hash) if found else last
-                        yield text
+            with ExitStack() as stack:
+                for file, _ in opened:
+                    stack.enter_context(file)
+                yield header(begin)
+                for text in (text for file, size in opened for text in _lines_of(file, size)):
+                    if is_header(text) or not text.endswith(b"\n"):
+                        continue
+                    found = entry(text)
+                    last = Link(found.values["seq"], found.hash) if found else last
+                    yield text
             yield trailer(last if told is None or told.count <= last.count else told)
 
         return lines()
@@ -186,7 +218,7 @@ class Files:
         segments = self.segments(self.checkpoint())
         if len(segments) > keep:
             first = segments[-keep]
-            with first.open("rb") as file:
+            with first.open("rb", _BUFFER) as file:
                 at = place(file.readline(MAX_LINE))
             if at is not None:
                 self._replace("checkpoint", header(at))
@@ -203,7 +235,7 @@ class Files:
 
     def _place(self, name: str) -> Link | None:
         try:
-            with (self.directory / name).open("rb") as file:
+            with (self.directory / name).open("rb", _BUFFER) as file:
                 text = file.read(MAX_LINE)
         except FileNotFoundError:
             return None
@@ -243,7 +275,7 @@ class Files:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with path.open("rb", _BUFFER) as file:
         yield from _lines_of(file, _MAX_SEGMENT)
 
 

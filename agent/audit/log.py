@@ -30,7 +30,7 @@ class AuditLog:
         directory: where the records are; made when the first is written.
         clock: time.
         boot_id: of this boot.
-        recording: whether notes are recorded, as the configuration and the user of the device have it.
+        recording: whether notes are recorded, unless a user of the device has said otherwise.
         segment_size: bytes of one file.
         segments: so many files are kept; the oldest records are given up for new ones.
         earliest: seconds since the epoch before which it cannot be; asked while the clock is not set.
@@ -57,6 +57,7 @@ class AuditLog:
         self._lock = threading.RLock()
         self._restraint = Restraint(boot_id)
         self._found: Found | None = None
+        self._by = "settings"
         self._newest = ""  # event
         self._offset: int | None = None  # milliseconds
         self._failure = ""
@@ -74,18 +75,35 @@ class AuditLog:
     @property
     def recording(self) -> bool:
         """See Auditor."""
-        return self._recording
+        with self._lock:
+            try:
+                self._looked()
+            except OSError as error:
+                _log.error("the audit log cannot be read: %s", error, extra={"OTA_ERROR_CODE": "audit.unreadable"})
+            return self._recording
 
     def switch(self, recording: bool, by: str) -> None:
         """See Auditor."""
         with self._lock:
-            if recording == self._recording:
+            if recording == self.recording:
                 return
-            self._recording = recording
+            try:
+                self._files.set_wish(recording, _short(by))
+            except OSError as error:
+                raise EnvironmentFault(
+                    "audit.write-failed", "the audit log cannot be written", details=str(error),
+                    resolution="free space on the file system of system.state-dir, or replace the medium",
+                ) from error  # fmt: skip
+            self._recording, self._by = recording, by
             try:
                 self._note("audit-on" if recording else "audit-off", by, {})
-            except Exception as error:  # noqa: BLE001 - as above; the next note or start records it
+            except Exception as error:  # noqa: BLE001 - as above; the next note records it
                 self._not_written(error)
+
+    def seal(self) -> str:
+        """See Auditor."""
+        at = self._at()
+        return f"{at.count} {at.head}" if self._recording and at.count else ""
 
     @property
     def head(self) -> bytes:
@@ -152,6 +170,8 @@ class AuditLog:
     def _looked(self) -> Found:
         if self._found is None:
             found = self._files.look()
+            if (wish := self._files.wish()) is not None:
+                self._recording, self._by = wish
             self._restraint.forget()
             for each in found.entries:
                 self._restraint.remember(each.values)
@@ -164,7 +184,7 @@ class AuditLog:
         """Whether notes are recorded; the newest record says the same, whoever has switched it while nothing ran."""
         self._looked()
         if (self._newest == "audit-off") == self._recording:
-            self._note("audit-on" if self._recording else "audit-off", "settings", {})
+            self._note("audit-on" if self._recording else "audit-off", self._by, {})
         return self._recording
 
     def _note(self, event: str, subject: str, data: dict[str, Any]) -> None:
@@ -250,7 +270,7 @@ class AuditLog:
     @staticmethod
     def _tell_journal(seq: int, event: str, subject: str, data: dict[str, Any]) -> None:
         row = EVENTS.get(event)
-        if row is None or not row.message_id:
+        if row is None or not row.message_id or row.quiet:
             return
         text = f"{row.meaning}: {subject}" if subject else row.meaning
         more = ", ".join(f"{key} {value}" for key, value in data.items())

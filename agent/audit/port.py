@@ -29,8 +29,15 @@ class Auditor(Protocol):
 
         Args:
             recording: whether to record.
-            by: who wants it: ``config``, or the sender of the command.
+            by: who wants it: the sender of the command.
+
+        Raises:
+            EnvironmentFault: ``audit.write-failed``: nothing has changed.
         """
+        ...
+
+    def seal(self) -> str:
+        """The number and the hash of the newest record, for somebody who keeps them elsewhere; empty when none is kept."""
         ...
 
 
@@ -58,3 +65,7 @@ class Unrecorded:
     def export(self) -> Iterator[bytes]:
         """There is nothing to export."""
         return iter(())
+
+    def seal(self) -> str:
+        """See Auditor."""
+        return ""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from agent.audit.events import EVENTS, Row
+from agent.audit.events import EVENTS, Row, Sparing
 
 _DAY = 86_400_000_000  # microseconds
 _UNKNOWN = Row("", "", "")
@@ -36,7 +36,7 @@ class Restraint:
         self._omitted.pop(event, None)
         data.pop("omitted", None)
         row = EVENTS.get(event, _UNKNOWN)
-        if row.changes:
+        if row.sparing is not Sparing.EACH:
             self._last[event] = _told(row, record.get("subject"), data, boot_id)
         if row.limit and boot_id == self._boot_id:
             self._times.setdefault(event, deque(maxlen=row.limit)).append(int(record.get("mono_us", 0)))
@@ -44,7 +44,7 @@ class Restraint:
     def spares(self, event: str, subject: str, data: Mapping[str, Any], now: int) -> bool:
         """Whether a note is to be left out; ``now`` is the time since the boot in microseconds."""
         row = EVENTS.get(event, _UNKNOWN)
-        if row.changes and self._last.get(event) == _told(row, subject, data, self._boot_id):
+        if row.sparing is not Sparing.EACH and self._last.get(event) == _told(row, subject, data, self._boot_id):
             return True
         times = self._times.get(event)
         if row.limit and times is not None and len(times) == row.limit and now - times[0] < _DAY:
@@ -58,4 +58,11 @@ class Restraint:
 
 
 def _told(row: Row, subject: object, data: Mapping[str, Any], boot_id: object) -> tuple[object, ...]:
-    return subject, tuple(sorted(data.items())), boot_id if row.each_boot else ""
+    """What must be the same for a note to be the same again."""
+    match row.sparing:
+        case Sparing.BOOT:
+            return (boot_id,)
+        case Sparing.CHANGED_OR_BOOT:
+            return subject, tuple(sorted(data.items())), boot_id
+        case _:
+            return subject, tuple(sorted(data.items()))

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.audit.port import Auditor, Unrecorded
+from agent.audit.log import AuditLog
 from agent.bus.calls import Bus
-from agent.clock import Clock, SystemClock
+from agent.clock import Clock, SystemClock, built, verification_time
 from agent.config import Config, load, salvage
 from agent.consent.board import Board
 from agent.consent.book import Book
@@ -30,6 +30,7 @@ from agent.daemon.activities import activities
 from agent.daemon.activities.holdings import installed_by
 from agent.daemon.activities.watch import Watch
 from agent.daemon.attributes import own_attributes
+from agent.daemon.audited import AuditedEnv
 from agent.daemon.context import Context
 from agent.daemon.device import look_at, variant_of
 from agent.daemon.handed import Handed
@@ -91,12 +92,16 @@ class Daemon:
         self._store = Store(config.system.state_dir)
         self._knowledge = Knowledge(self._store)
         device = look_at(config)
-        env = Watched(device.env)
+        self.audit = AuditLog(
+            config.system.state_dir / "audit", clock=self._clock, boot_id=device.boot_id,
+            recording=config.audit.record, segment_size=config.audit.segment_size, segments=config.audit.segments,
+            earliest=self._earliest,
+        )  # fmt: skip
+        env = Watched(AuditedEnv(device.env, self.audit))
         self._device = replace(device, env=env)
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")
         self._memory = Memory(self._store)
-        self.audit: Auditor = Unrecorded()
         self._bus = Bus(config.system.bus)
         changes = Changes(config.policy, config.server.max_rate, self._store)
         self.desk = Desk(
@@ -222,6 +227,8 @@ class Daemon:
             self.presence.check()
 
     def _entered(self, record: Record) -> None:
+        told = {"action": record.action_id, "version": record.version, "slot": record.target, "origin": record.origin}
+        self.audit.note("state", record.state.value, **{key: text for key, text in told.items() if text})
         if record.state not in (State.WAITING, State.FETCHING, State.STAGING):
             self._installers.dismiss()
         self.presence.entered(record)
@@ -235,6 +242,11 @@ class Daemon:
         device = self._device
         state = read_or_heal(device, self._memory, self._knowledge)
         trial, others = state.trial, device.fallbacks(state.order)
+        booted = state.slots.get(device.booted.bootname)
+        self.audit.note(
+            "boot", device.booted.bootname, version=device.version, trial=trial, rescue=device.booted.rescue,
+            attempts=booted.attempts if booted else 0,
+        )  # fmt: skip
         record = self._memory.load(trial=trial, booted=device.booted.bootname, others=others)
         event = event_after_start(record, boot_id=device.boot_id, booted=device.booted.bootname, trial=trial)
         if event is not None:
@@ -278,6 +290,13 @@ class Daemon:
         from agent.media.start import start
 
         return start(self.config, self._device, self._store)
+
+    def _earliest(self) -> int:
+        try:
+            signed_at = self._knowledge.signed_at()
+        except EnvironmentFault:  # it is told by whoever needs more of it
+            signed_at = 0
+        return verification_time(0, signed_at, built(self.config.system.clock_epoch))
 
     def _confirmed(self) -> str:
         return installed_by(self._knowledge, self._device)

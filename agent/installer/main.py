@@ -171,6 +171,7 @@ def _inspected(_: Channel, frame: Frame, bundle: VerifiedBundle, allowed: Permis
         "manifest_hash": bundle.manifest_hash,
         "size": bundle.size,
         "signer": signer.subject,
+        "certificate": signer.fingerprint,
         "warnings": list(bundle.warnings),
         "signed_at": int(signed.timestamp()) if signed else 0,
         "meta": {label: dict(values) for label, values in manifest.meta.items()},

@@ -13,7 +13,7 @@ At rest, after the power came back:
 5. A whole system runs, its slot is the choice with full attempts, and nothing is on trial.
 6. The server has heard exactly one end of the action, and it is the truth about what runs.
 7. Success was only ever said by the new system, after it was confirmed.
-8. What the device remembers agrees: record, outbox, slot status, ending, floor.
+8. What the device remembers agrees: record, outbox, slot status, ending, floor. The audit log is in order.
 9. A healthy update under U-Boot succeeds in spite of up to two power cuts; one that is not healthy never does.
 """
 
@@ -22,6 +22,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from agent.audit.chain import Broken
+from agent.audit.files import Files
 from agent.daemon.slot_status import from_json
 from agent.demo.bootscript import ATTEMPTS
 from agent.demo.factory import CONTROLLER
@@ -91,6 +93,7 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> l
     lost_turn = rig.grub and proved and not runs_new
     problems = _environment(rig, ended.running, first=not lost_turn)
     problems += _unbootable(rig, _picks(rig, rig.flash.load().variables))
+    problems += _audited(rig)
     problems += [f"{path.name} was put aside" for path in (rig.home / "state").glob("*.broken")]
     if rig.document("record").get("state", "idle") != "idle":
         problems.append("the record is not idle")
@@ -164,6 +167,16 @@ def _environment(rig: Rig, running: str, *, first: bool) -> list[str]:
     if first and variables.get("ORDER" if rig.grub else "BOOT_ORDER", "").split()[:1] != [running]:
         problems.append("the running slot is not the first choice")
     return problems
+
+
+def _audited(rig: Rig) -> list[str]:
+    directory = rig.home / "state" / "audit"
+    try:
+        events = [str(each.values["event"]) for _, each in Files(directory).steps()]
+    except Broken as broken:
+        return [f"audit record {broken.seq} is not in order: {broken.why}"]
+    strange = {"audit-damaged", "audit-gap", "audit-off"} & set(events)
+    return [f"the audit log tells of {' '.join(strange)}"] * bool(strange) + ["nothing was recorded"] * (not events)
 
 
 def _one_end(action: Action) -> list[str]:

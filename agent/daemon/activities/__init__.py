@@ -12,6 +12,7 @@ from agent.daemon.activities.report import reporting
 from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.stage import inspecting, staged, staging
 from agent.daemon.activities.switch import activating, confirming, rebooting, reverting, trial
+from agent.daemon.audited import recorded_policy
 from agent.daemon.context import Context
 from agent.daemon.machine import State
 from agent.daemon.record import Record
@@ -38,11 +39,15 @@ def activities(context: Context) -> dict[State, Activity]:
             settle()
         return reporting(context, record)
 
+    def inspect(here: Context, record: Record) -> Step:
+        with recorded_policy(here.audit, record):
+            return inspecting(here, record, healthy=settle.healthy)
+
     return {
         State.IDLE: Idle(context, settle),
         State.OFFERED: settled(offered),
         State.HELD: settled(held),
-        State.INSPECTING: settled(lambda here, record: inspecting(here, record, healthy=settle.healthy)),
+        State.INSPECTING: settled(inspect),
         State.WAITING: settled(waiting),
         State.FETCHING: settled(fetching),
         State.STAGING: settled(staging),

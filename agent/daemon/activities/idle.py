@@ -126,10 +126,12 @@ class Idle:
         except OtaError as error:
             _log.warning("the server was not reached: %s", error, extra={"OTA_ERROR_CODE": error.code})
             problem = (error.code, error.brief, error.resolution)
+            context.audit.note("poll", error.code)
             context.tell({"ServerState": error.code, "LastCheck": int(context.clock.wall()), "LastError": problem})
             return None
         finally:
             self._busy()
+        context.audit.note("poll", "ok")
         now = int(context.clock.wall())
         context.tell({"ServerState": "ok", "LastCheck": now, "LastContact": now})
         if (lost := server.problem) is not None:

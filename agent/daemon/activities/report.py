@@ -24,6 +24,10 @@ _NO_REASON = Reason("", "")
 def reporting(context: Context, record: Record) -> Step:
     """Tells the server (through the outbox) and the device how it ended."""
     reason = record.reason or _NO_REASON
+    context.audit.note(
+        "finished", record.outcome, action=record.action_id, version=record.version, code=reason.code,
+        details=reason.details,
+    )  # fmt: skip
     if context.server is not None:
         _tell_server(context, context.server, record)
     if record.outcome not in ("success", "downloaded"):
@@ -65,28 +69,31 @@ def _tell_server(context: Context, server: Server, record: Record) -> None:
         if record.outcome == "cancelled" and record.reason is None:
             answer_cancel(context, record.action_id, record.manifest_hash, begun=True)
         elif record.outcome != "vanished":  # the server does not know that action any more
-            server.say(last_word(record))
+            server.say(last_word(record, context.audit.seal()))
         server.deliver()
     if record.outcome == "success":  # of a set that was told before, another one takes the place
         name = context.config.server.report_installed if record.origin != "server" else ""
         server.installed(name, record.version)
 
 
-def last_word(record: Record) -> feedback.Feedback:
-    """The terminal message about the deployment."""
+def last_word(record: Record, seal: str = "") -> feedback.Feedback:
+    """The terminal message about the deployment; ``seal`` is the newest place of the audit log, kept by the server."""
     reason = record.reason or _NO_REASON
+    sealed = f"audit: {seal}" if seal else ""
     if record.outcome == "success":
         return feedback.success(
             record.action_id,
             f"version {record.version} runs in slot {record.target}, is healthy and confirmed",
+            sealed,
             code=Phase.SUCCESS,
         )
     if record.outcome == "downloaded":
         text = f"all of version {record.version} was fetched and verified; it is not installed"
-        return feedback.downloaded(record.action_id, text, code=Phase.DOWNLOADED)
+        return feedback.downloaded(record.action_id, text, sealed, code=Phase.DOWNLOADED)
     lines = [
         f"[{reason.code}] {reason.brief}",
         reason.details,
         f"next: {reason.resolution}" if reason.resolution else "",
+        sealed,
     ]
     return feedback.failure(record.action_id, *lines, code=number(reason.code))

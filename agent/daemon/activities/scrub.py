@@ -91,6 +91,7 @@ def scrub(context: Context, asked: str, number: int) -> None:
                 verdict.slot, verdict.result, verdict.text, extra={"OTA_SLOT": group.bootname},
             )  # fmt: skip
             verdicts.append(verdict)
+            context.audit.note("scrub", verdict.result, slot=verdict.slot, text=verdict.text)
     finally:
         context.inbox.take_cancel()  # one that came too late for the scrub must not end the next update
         context.tell({

@@ -61,5 +61,9 @@ class Settle:
             return
         context.inbox.wait(0)  # a system on its way down is not sick
         self._healthy = verdict.ok
+        context.audit.note(
+            "health", "passed" if verdict.ok else "failed", slot=context.device.booted.bootname, trial=False,
+            text=verdict.text,
+        )  # fmt: skip
         if not verdict.ok:
             _log.error("the running system is not healthy: %s", verdict.text, extra={"OTA_ERROR_CODE": "health.failed"})

@@ -15,6 +15,7 @@ from agent.daemon.activities.present import runs_already
 from agent.daemon.activities.telling import amount
 from agent.daemon.activities.watch import Watch
 from agent.daemon.activities.work import described, remove_spools, spool, work
+from agent.daemon.audited import note_passed, note_trust
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
 from agent.daemon.policy import Device as DeviceFacts
@@ -46,6 +47,7 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
     ):  # a bundle that was only downloaded must not take the room of the one that is installed
         state_dir = context.config.system.state_dir
         remove_spools(state_dir, spool(state_dir, record))
+    note_trust(context.audit, context.config)
     whole = not context.desk.holds(record, Stride.DOWNLOAD)
     try:
         answer = work(
@@ -101,6 +103,7 @@ def inspecting(context: Context, record: Record, *, healthy: bool = False) -> St
         target=chosen.group.bootname,
         fallback=context.device.booted.bootname,
     )
+    note_passed(context.audit, record, answer)
     return Step(Event.DONE, record)
 
 

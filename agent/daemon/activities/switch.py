@@ -75,8 +75,10 @@ def trial(context: Context, record: Record) -> Step:
         context.notes.left(STOPPED)
         raise
     if verdict.ok:
+        context.audit.note("health", "passed", slot=record.target, trial=True)
         return Step(Event.DONE, record)
     reason = _judged_reason(context, checks, verdict)
+    context.audit.note("health", "failed", slot=record.target, trial=True, text=verdict.text)
     return Step(Event.FAILED, replace(record, outcome="failure", reason=reason))
 
 
@@ -84,7 +86,11 @@ def confirming(context: Context, record: Record) -> Step:
     """Marks the new system good, and only then raises the floor."""
     context.device.env.confirm(record.target)
     holdings.settled(context, record, "confirmed")
+    floor = context.knowledge.floor()
     context.knowledge.confirmed(record.min_version, record.signed_at)
+    context.audit.note("confirmed", record.version, slot=record.target, manifest=record.manifest_hash)
+    if (raised := context.knowledge.floor()) != floor:
+        context.audit.note("floor", raised, before=floor)
     return Step(Event.DONE, replace(record, outcome="success", reason=None))
 
 
@@ -100,6 +106,8 @@ def reverting(context: Context, record: Record) -> Step:
         _reset(context, record)
         raise EnvironmentFault("reboot.refused", "the device did not restart into the version before")
     holdings.settled(context, record, "bad")
+    code, details = (record.reason.code, record.reason.details) if record.reason else ("boot.fallback", "")
+    context.audit.note("fallback", code, slot=record.target, running=running, details=details)
     return Step(Event.DONE, replace(record, outcome="failure"))
 
 

@@ -62,9 +62,11 @@ class Watch:
         try:
             base = server.poll()
         except OtaError as error:
+            self._context.audit.note("poll", error.code)
             _log.info("no answer while watching for a cancellation: %s", error)
             self._next = max(self._after(server.plan.watch_interval), server.plan.next_poll)
             return None
+        self._context.audit.note("poll", "ok")
         self._next = self._after(server.plan.watch_interval)
         self.base = base
         if base.cancel is not None and base.cancel.action_id != self._record.action_id:

@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.clock import built, verification_time
 from agent.config import Config, KeyringSettings
 from agent.daemon.activities.watch import Watch
+from agent.daemon.audited import recorded_work
 from agent.daemon.children import Child
 from agent.daemon.context import Context
 from agent.daemon.device import variant_of
@@ -65,6 +66,7 @@ def work(
         watch.ask()  # an action that was taken back meanwhile may be the reason why the last try failed
     silence = _silence(context, record)
     with (
+        recorded_work(context.audit, record, str(request["op"])),
         context.inbox.patient(silence + _ENDING),
         _at_work(context, record, watch, keep=request["op"] == "inspect") as (installer, fd, talk),
     ):

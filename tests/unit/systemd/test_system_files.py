@@ -234,7 +234,7 @@ def test_the_example_configuration_is_right_and_complete():
     loaded = config.load([path])
     assert [slot.bootname for slot in loaded.slots if slot.bootname] == ["A", "B"]
     document = tomllib.loads(path.read_text())
-    assert set(document) | {"bundle", "encryption", "installer", "media"} == {
+    assert set(document) | {"audit", "bundle", "encryption", "installer", "media"} == {
         row.section.split(".")[0] for row in SETTINGS
     }
     users = (SYSTEMD / "ota-agent.sysusers").read_text()

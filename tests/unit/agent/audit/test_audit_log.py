@@ -13,7 +13,8 @@ import pytest
 from support.audit import Clock, events, filled, opened, records
 
 from agent.audit.chain import read_export
-from agent.audit.events import EVENTS
+from agent.audit.events import EVENTS, Sparing
+from agent.audit.files import Files
 from agent.errors import EnvironmentFault
 
 
@@ -60,7 +61,9 @@ def test_a_date_that_jumps_is_recorded_before_what_follows(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("event", [name for name, row in EVENTS.items() if row.changes])
+@pytest.mark.parametrize(
+    "event", [name for name, row in EVENTS.items() if row.sparing in (Sparing.CHANGED, Sparing.CHANGED_OR_BOOT)]
+)
 def test_the_same_again_is_not_recorded_not_even_after_a_restart(tmp_path: Path, event: str) -> None:
     for _ in range(3):
         log = opened(tmp_path)
@@ -109,13 +112,31 @@ def test_switching_off_is_the_last_record_and_switching_on_the_first(tmp_path: P
     log.switch(False, "uid 1000")
     log.note("confirmed", "2.0")
     assert (log.recording, events(tmp_path)) == (False, ["confirmed", "audit-off"])
-    again = opened(tmp_path, recording=False)
+    again = opened(tmp_path)  # whatever the settings say: the user has the last word
     again.note("boot", "A")
-    assert records(tmp_path)[-1]["subject"] == "uid 1000"
+    assert (again.recording, again.seal(), records(tmp_path)[-1]["subject"]) == (False, "", "uid 1000")
     again.switch(True, "uid 0")
     again.note("confirmed", "3.0")
     assert events(tmp_path)[1:] == ["audit-off", "audit-on", "confirmed"]
     assert again.verify() == (True, 0)
+    assert opened(tmp_path, recording=False).recording, "over restarts, too"
+
+
+@pytest.mark.req("C16")
+def test_a_wish_that_was_made_durable_is_recorded_when_the_power_failed_before_that(tmp_path: Path) -> None:
+    filled(tmp_path, 1)
+    Files(tmp_path).set_wish(False, "uid 1000")
+    opened(tmp_path).note("confirmed", "2.0")
+    assert [(each["event"], each["subject"]) for each in records(tmp_path)][1:] == [("audit-off", "uid 1000")]
+
+
+def test_a_wish_that_cannot_be_kept_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    medium, log = Medium(monkeypatch), filled(tmp_path, 1)
+    medium.error, medium.where = errno.ENOSPC, "pwrite"
+    with pytest.raises(EnvironmentFault) as caught:
+        log.switch(False, "uid 1000")
+    medium.error = 0
+    assert (caught.value.code, log.recording, events(tmp_path)) == ("audit.write-failed", True, ["confirmed"])
 
 
 @pytest.mark.req("C16")
@@ -193,8 +214,7 @@ def test_a_directory_that_cannot_be_used_is_told_and_stops_nothing(
     (tmp_path / "audit").write_text("no directory")
     log = opened(tmp_path / "audit")
     log.note("boot", "A")
-    log.switch(False, "uid 0")
-    assert (log.count, log.head) == (0, bytes(32))
+    assert (log.count, log.head, log.recording) == (0, bytes(32), True)
     assert {record.OTA_ERROR_CODE for record in caplog.records} == {"audit.write-failed", "audit.unreadable"}  # type: ignore[attr-defined]
     with pytest.raises(EnvironmentFault) as caught:
         log.tail(1)
@@ -237,6 +257,13 @@ def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
     assert not (tmp_path / "audit").exists()
     assert (log.count, log.verify(), log.tail(5)) == (0, (True, 0), [])
     assert not (tmp_path / "audit").exists()
+
+
+def test_the_seal_is_what_somebody_else_has_to_keep(tmp_path: Path) -> None:
+    assert opened(tmp_path).seal() == ""
+    log = filled(tmp_path, 3)
+    assert log.seal() == f"3 {log.head.hex()}"
+    assert json.loads((tmp_path / "000000000001.jsonl").read_bytes().splitlines()[-1])["hash"] == log.head.hex()
 
 
 def test_records_are_told_to_the_journal_with_their_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
