@@ -110,6 +110,19 @@ class Client:
         """Has the bootloader told about a slot, and waits until that was done; raises as the others."""
         self._change("Mark", GLib.Variant("(ss)", (state, slot)))
 
+    def export(self, fd: int, kind: str) -> None:
+        """Has a document written into a regular file that is open for writing only; raises as the others."""
+        files = Gio.UnixFDList.new()
+        arguments = GLib.Variant("(hs)", (files.append(fd), kind))
+        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION
+        try:
+            self._connection.call_with_unix_fd_list_sync(
+                names.BUS_NAME, names.OBJECT_PATH, names.MANAGER, "Export", arguments, None, flags,
+                int(CHANGE_TIMEOUT * 1000), files, None,
+            )  # fmt: skip
+        except GLib.Error as error:
+            raise _explained(error) from error
+
     def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
 

@@ -26,6 +26,7 @@ examples:
   ota-agent postpone 2h                   leave it for later
   ota-agent auto off                      have no update installed by itself
   ota-agent scrub                         is the other slot still as it was installed?
+  ota-agent audit verify                  is the record of decisions complete and unchanged?
   ota-agent doctor                        is anything on this device in the way of updates?
   ota-agent health                        would a new system like this one be confirmed?
   ota-agent config check my.toml          is this configuration right?
@@ -160,6 +161,7 @@ def parser() -> ArgumentParser:
     doctor.add_argument("--read-only", action="store_true", help="do not prove the boot environment by writing to it")
     _add_config(doctor)
 
+    _add_audit(commands, add)
     _add_config(add("health", "health:health", "run the health checks now, as a new system on trial would"))
 
     _add_config(add("daemon", "main:_daemon", "run the service (systemd starts it)"))
@@ -189,6 +191,22 @@ def _add_consent(add: Callable[..., ArgumentParser], commands: Any) -> None:  # 
     change.add_argument("name", metavar="NAME", help="see ota-agent policy show")
     change.add_argument("value", metavar="VALUE", nargs="*", help="each window is a value of its own; none: no windows")
     add("reset", "consent:reset", "take back everything that was set", bus=True, where=actions)
+
+
+def _add_audit(commands: Any, add: Callable[..., ArgumentParser]) -> None:  # noqa: ANN401 - argparse keeps the type private
+    audit = commands.add_parser("audit", help="show, verify or export what was decided on this device")
+    actions = audit.add_subparsers(metavar="ACTION", required=True)
+    show = add("show", "audit:show", "the records, the oldest first", bus=True, where=actions)
+    show.add_argument("--since", metavar="DATE", help="only from this moment on (UTC unless it says otherwise)")
+    show.add_argument("--event", metavar="EVENT", help="only this event, for example fallback")
+    verify = add("verify", "audit:verify", "say whether records are missing or were changed", bus=True, where=actions)
+    verify.add_argument("file", metavar="FILE", nargs="?", type=Path, help="an exported file, instead of this device")
+    export = add(
+        "export", "audit:export", "write all records into a file to be kept elsewhere", bus=True, where=actions
+    )
+    export.add_argument("file", metavar="FILE", type=Path, help="a file that does not exist yet")
+    for action in (show, verify, export):
+        _add_config(action)
 
 
 def _add_config(parser: ArgumentParser) -> None:

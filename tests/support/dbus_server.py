@@ -2,16 +2,21 @@
 
 It writes ``ready`` when it has the name, ``lost`` when the bus is gone, and ``asked WHAT`` for each command. A line
 ``publish NAME VALUE`` or ``finish OUTCOME`` on its input makes it announce something; the end of its input ends it.
+It serves the audit log in the directory that OTA_TEST_AUDIT names.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from pathlib import Path
 
 from gi.repository import GLib
 
+from agent.audit.log import AuditLog
 from agent.audit.port import Unrecorded
+from agent.clock import SystemClock
 from agent.daemon.dbus_service import BusService
 from agent.errors import PolicyError
 from support.asked import Asked
@@ -36,7 +41,9 @@ def main() -> int:
     loop = GLib.MainLoop()
     commands = Commands(lambda what: say(f"asked {what}"))
     initial = {"CurrentVersion": "1.0", "Slot": "A", **commands.properties()}
-    service = BusService(sys.argv[1], commands, commands, Unrecorded(), initial, on_lost=lambda: say("lost"))
+    kept = os.environ.get("OTA_TEST_AUDIT")
+    records = AuditLog(Path(kept), clock=SystemClock(), boot_id="boot-1") if kept else Unrecorded()
+    service = BusService(sys.argv[1], commands, commands, records, initial, on_lost=lambda: say("lost"))
     service.start()
 
     def obey() -> None:
