@@ -21,7 +21,7 @@ from support.nspawn import cgroup, image
 _T = TypeVar("_T")
 # nspawn(1): with --keep-unit a reboot is left to whoever has started nspawn, and told by this status.
 REBOOT, POWER_OFF = 133, 0
-_PATIENCE = 60.0  # seconds; a boot takes half a second on an idle machine
+_PATIENCE = 120.0  # seconds; a boot takes half a second on an idle machine
 
 
 class Machine:
