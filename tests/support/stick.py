@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from support.disks import run
 from support.filesystems import sized
 
 MIB = 1024 * 1024
+_PATIENCE = 30.0  # seconds until a process that was killed has let go
 _CTL_ADD, _CTL_REMOVE = 0x4C80, 0x4C81  # linux/loop.h
 
 
@@ -55,7 +57,7 @@ class Stick:
     def _await_free(self) -> None:
         """A loop device is detached when the last one who has it open lets it go."""
         backing = Path("/sys/block", Path(self.node).name, "loop", "backing_file")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _PATIENCE
         while backing.exists():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.node} is still in use: {backing.read_text()}")
@@ -63,18 +65,17 @@ class Stick:
 
 
 @contextmanager
-def stick(number: int = 0) -> Iterator[Stick]:
-    """A stick; ``number`` tells several of one test apart."""
-    index = 1000 + (os.getpid() % 50_000) * 4 + number
+def stick() -> Iterator[Stick]:
+    """A stick that no other test has."""
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(control, _CTL_ADD, index)
+        index = _new(control)
         made = Stick(f"/dev/loop{index}")
         try:
             yield made
         finally:
             made.pull()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + _PATIENCE
             while time.monotonic() < deadline:
                 with suppress(OSError):  # EBUSY while a process that was killed still lets go
                     fcntl.ioctl(control, _CTL_REMOVE, index)
@@ -82,6 +83,13 @@ def stick(number: int = 0) -> Iterator[Stick]:
                 time.sleep(0.01)
     finally:
         os.close(control)
+
+
+def _new(control: int) -> int:
+    while True:
+        index = random.randrange(1000, 1 << 20)  # a minor number has 20 bits
+        with suppress(FileExistsError):
+            return int(fcntl.ioctl(control, _CTL_ADD, index))
 
 
 def image_with(path: Path, files: Mapping[str, Path], kind: str = "ext4") -> Path:
