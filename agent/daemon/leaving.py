@@ -26,7 +26,7 @@ TIMER = "ota-agent" + ".timer"  # a timer starts the service of its name (system
 _FILE = "idle"
 _MAX_FILE = 64 * 1024
 _TOLD = ("ServerState", "LastCheck", "LastContact")  # properties that a new process would not know
-_ACCURACY = 5.0  # seconds
+_ACCURACY = 1.0  # seconds
 
 
 class Leaving:
