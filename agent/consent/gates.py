@@ -55,6 +55,10 @@ class Gates:
         self._seen: tuple[PolicySettings, float, frozenset[Hold]] | None = None
         self.inhibited: tuple[tuple[str, str], ...] = ()
 
+    def forget(self) -> None:
+        """What was seen before does not count any more."""
+        self._seen = None
+
     def shut(self, policy: PolicySettings) -> frozenset[Hold]:
         """The gates that are shut now; who inhibits a shutdown, and why, is in ``inhibited`` afterwards."""
         now = self._boottime()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.stage import deployed, stage
 
 from agent.cli.client import Client
 from agent.cli.main import main
+from agent.consent.windows import DAYS
 from agent.daemon.dbus_names import POLICY, UPDATE
 from agent.demo.world import World
 from agent.errors import OtaError
@@ -48,7 +50,7 @@ def say(world: World, *words: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.req("C05", "C06")
 def test_an_opt_out_outlasts_resets_and_slots_and_silences_a_forced_installation_but_no_notice(tmp_path: Path) -> None:
     with stage(tmp_path, bus=True) as world:
@@ -80,7 +82,7 @@ def test_an_opt_out_outlasts_resets_and_slots_and_silences_a_forced_installation
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.req("C07", "C08")
 def test_consent_is_asked_for_and_postponements_are_counted_over_a_fallback_and_another_assignment(
     tmp_path: Path,
@@ -104,18 +106,31 @@ def test_consent_is_asked_for_and_postponements_are_counted_over_a_fallback_and_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.req("C04")
-def test_a_window_and_a_busy_file_are_waited_for_one_after_the_other(tmp_path: Path) -> None:
+def test_a_window_and_a_busy_file_are_waited_for_and_the_writing_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     busy = tmp_path / "busy"
     busy.touch()
-    overrides = {"policy.windows": ["Mon 00:00-00:01"], "policy.time-zone": "UTC", "policy.busy-file": str(busy)}
-    with stage(tmp_path, bus=True, overrides=overrides) as world:
+    another_day = DAYS[(time.gmtime().tm_wday + 3) % 7]
+    overrides = {
+        "policy.windows": [f"{another_day} 12:00-12:01"], "policy.time-zone": "UTC", "policy.busy-file": str(busy),
+    }  # fmt: skip
+    with stage(tmp_path, size=24, bus=True, overrides=overrides) as world:
         world.wait_for(world.properties, 30, "the daemon is on the bus")
-        action = deployed(world, "1.1.0", cra=CRITICAL)
+        published = world.publish("1.1.0", cra=CRITICAL)
+        action = world.deploy(published)
         waits(world, "window", "busy")
         world.wait_for(lambda: "waiting for the maintenance window" in world.messages(action), 30, "the server knows")
         assert (say(world, "policy", "set", "windows", "whenever"), say(world, "policy", "set", "windows")) == (1, 0)
         waits(world, "busy")
+        world.server.faults.throttle(published.size // 6)
+        busy.unlink()
+        world.wait_for(lambda: world.state == "staging" and world.checkpoint > 0, 60, "a first checkpoint")
+        busy.touch()
+        assert say(world, "policy", "set", "approval", "auto") == 0, "whatever changes is looked at at once"
+        waits(world, "busy")
+        assert (world.state, world.checkpoint > 0) == ("waiting", True)
+        world.server.faults.clear()
         busy.unlink()
         assert world.wait_ended(action) == "FINISHED"
+        assert world.sent(published) < 1.7 * published.size, "it went on where it was"

@@ -173,6 +173,13 @@ def test_the_state_directory_is_that_of_the_settings():
     assert service["StateDirectoryMode"] == "0700"
 
 
+def test_the_notice_lies_in_the_runtime_directory_where_everybody_may_read_it():
+    service = unit("ota-agent.service")["Service"]
+    defaults = {row.key: row.default for row in SETTINGS if row.section == "system"}
+    assert defaults["run-dir"] == f"/run/{service['RuntimeDirectory']}"
+    assert service["RuntimeDirectoryMode"] == "0755"
+
+
 def test_systemd_itself_finds_nothing_wrong(tmp_path: Path):
     for path in units_in(tmp_path):
         text = path.read_text()

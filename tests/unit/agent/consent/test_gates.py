@@ -105,8 +105,11 @@ def test_the_answers_of_one_moment_are_asked_for_once(board: Board) -> None:
     assert board.gates.shut(policy) == {Hold.METERED}
     board.services.properties = {"Metered": 2}
     assert board.gates.shut(policy) == {Hold.METERED}
-    board.now += 6
+    board.gates.forget()
     assert board.gates.shut(policy) == set()
+    board.services.properties = {"Metered": 3}
+    board.now += 6
+    assert board.gates.shut(policy) == {Hold.METERED}
 
 
 def test_a_service_that_does_not_answer_is_told_and_stops_nothing(

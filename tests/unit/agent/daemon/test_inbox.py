@@ -98,3 +98,14 @@ def test_a_device_that_was_suspended_looks_at_its_clock_within_ten_minutes(monke
     for seconds in (86400.0, 5.0, -1.0, None):
         inbox.wait(seconds)
     assert waits == [600_000, 5000, 0, None]
+
+
+def test_news_about_the_policy_wakes_what_waits_and_is_heard_once() -> None:
+    inbox = Inbox()
+    inbox.look_again()
+    assert inbox.spoken_to()
+    assert not inbox.asked(), "a device at rest has nothing to do about it"
+    inbox.wait(60)
+    assert inbox.take_look()
+    assert not inbox.take_look()
+    assert not inbox.spoken_to()
