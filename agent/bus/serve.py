@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -21,12 +22,15 @@ from agent.bus.access import Caller, Guard, Question
 from agent.bus.calls import BusCallError, connect
 from agent.bus.export import Export, Exported, Incoming
 from agent.bus.interface import ACCESS, FREE, without_prose
+from agent.bus.sieve import Filter
 from agent.bus.values import Values
 from agent.errors import EnvironmentFault
 
 log = logging.getLogger("agent.dbus")
 
 PROGRESS_INTERVAL = 0.5  # seconds between two announcements of a property called Progress
+_UNDECIDED = 16  # calls of one sender of which it is not known yet whether it may make them
+_ALL_UNDECIDED = 512
 _THREADS = 4  # answers that take time and are worked out at once
 _BUS_TIMEOUT = 2000  # milliseconds; the bus daemon itself answers in microseconds
 _DO_NOT_QUEUE, _PRIMARY_OWNER = 4, 1  # D-Bus specification, RequestName
@@ -126,6 +130,7 @@ class Server:
         self._timer = 0
         self._progress_at = float("-inf")
         self._working = 0
+        self._asking: Counter[str] = Counter()
         self._leaving = False
         self.last_call = 0.0
         self._connection: Any = None
@@ -144,6 +149,7 @@ class Server:
                 "dbus.unreachable", f"the {self._bus} bus cannot be reached", details=error.message
             ) from error
         self._connection.connect("closed", self._closed)
+        self._filter = Filter(self._connection)
         exported = Exported(self._served.path, self._interfaces, self._read, self._called)
         self._export = Export(self._connection, exported)
         self._take_name()
@@ -256,9 +262,14 @@ class Server:
             return
         method = f"{incoming.interface.rpartition('.')[2]}.{incoming.method}"
         question = Question(incoming.sender, action, method, incoming.interactive)
+        if self._asking[incoming.sender] >= _UNDECIDED or self._asking.total() >= _ALL_UNDECIDED:
+            self._refuse(incoming, _busy())
+            return
+        self._asking[incoming.sender] += 1
         self._access.ask(self._connection, question, partial(self._decided, incoming))
 
     def _decided(self, incoming: Incoming, decision: Caller | Exception) -> None:
+        self._asking -= Counter([incoming.sender])
         if isinstance(decision, Caller):
             self._carry_out(incoming, decision.user)
         else:
@@ -282,9 +293,7 @@ class Server:
 
     def _begin(self, incoming: Incoming, later: Later) -> None:
         if self._working >= _THREADS:
-            raise EnvironmentFault(
-                "access.busy", "too many requests are being worked on", resolution="try it again in a moment"
-            )
+            raise _busy()
         self._working += 1
 
         def work() -> None:
@@ -354,6 +363,10 @@ class Server:
         log.error("the bus is gone: %s", error.message if error is not None else "closed")
         if self._on_lost is not None:
             self._on_lost()
+
+
+def _busy() -> EnvironmentFault:
+    return EnvironmentFault("access.busy", "too many requests are under way", resolution="try it again in a moment")
 
 
 def _action(interface: Any, method: Any) -> str:  # noqa: ANN401 - Gio has no types

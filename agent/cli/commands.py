@@ -97,6 +97,14 @@ def deny(arguments: Namespace) -> int:
     return Exit.OK
 
 
+def mark(arguments: Namespace) -> int:
+    """Has the bootloader told about a slot."""
+    with Client(arguments.bus) as client:
+        client.mark(arguments.state, arguments.slot)
+    _done(arguments, {"active": "this slot boots next"}.get(arguments.state, f"the slot is marked {arguments.state}"))
+    return Exit.OK
+
+
 def _done(arguments: Namespace, text: str) -> None:
     if arguments.json:
         say_json({"accepted": True})

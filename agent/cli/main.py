@@ -143,6 +143,11 @@ def parser() -> ArgumentParser:
         if name == "deny":
             consent.add_argument("--reason", metavar="TEXT", default="", help="what the server is told")
     _add_consent(add, commands)
+    mark = add("mark", "commands:mark", "tell the bootloader that a slot is good, bad or boots next", bus=True)
+    mark.add_argument("state", metavar="STATE", choices=("good", "bad", "active"), help="good, bad or active")
+    mark.add_argument(
+        "slot", metavar="SLOT", nargs="?", default="booted", help="booted (as without it), other, a slot or a boot name"
+    )
     scrub = add("scrub", "scrub:scrub", "compare slots that do not run with what was installed in them", bus=True)
     scrub.add_argument("slot", metavar="SLOT", nargs="?", help="a slot or a boot name, instead of all that do not run")
 

@@ -52,7 +52,8 @@ class PrivateBus:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             start_new_session=True,
         )  # fmt: skip
-        self.address = self._process.stdout.readline().strip() if self._process.stdout else ""
+        told = self._process.stdout.readline().strip() if self._process.stdout else ""
+        self.address = told.partition(",guid=")[0]  # another daemon may come in its place
         if not self.address:
             self.stop()
             raise EnvironmentFault("demo.tool-failed", "dbus-daemon did not start", retryable=False)

@@ -8,7 +8,7 @@
 _shtab_ota_agent_policy_subparsers=(show set reset)
 _shtab_ota_agent_config_subparsers=(show check)
 _shtab_ota_agent_audit_subparsers=(show verify export)
-_shtab_ota_agent_subparsers=(status check install cancel approve deny postpone install-now auto policy scrub config doctor audit health daemon demo version)
+_shtab_ota_agent_subparsers=(status check install cancel approve deny postpone install-now auto policy mark scrub config doctor audit health daemon demo version)
 
 _shtab_ota_agent_status_option_strings=(-h --help --json --bus --watch)
 _shtab_ota_agent_check_option_strings=(-h --help --json --bus)
@@ -23,6 +23,7 @@ _shtab_ota_agent_policy_show_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_policy_set_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_policy_reset_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_policy_option_strings=(-h --help)
+_shtab_ota_agent_mark_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_scrub_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_config_show_option_strings=(-h --help --json --defaults --config)
 _shtab_ota_agent_config_check_option_strings=(-h --help --json)
@@ -59,9 +60,10 @@ _shtab_ota_agent_daemon___config_COMPGEN=_shtab_compgen_files
 
 _shtab_ota_agent_auto_pos_0_choices=(on off)
 _shtab_ota_agent_policy_pos_0_choices=(show set reset)
+_shtab_ota_agent_mark_pos_0_choices=(good bad active)
 _shtab_ota_agent_config_pos_0_choices=(show check)
 _shtab_ota_agent_audit_pos_0_choices=(show verify export)
-_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny postpone install-now auto policy scrub config doctor audit health daemon demo version)
+_shtab_ota_agent_pos_0_choices=(status check install cancel approve deny postpone install-now auto policy mark scrub config doctor audit health daemon demo version)
 
 _shtab_ota_agent_status__h_nargs=0
 _shtab_ota_agent_status___help_nargs=0
@@ -105,6 +107,9 @@ _shtab_ota_agent_policy_reset___json_nargs=0
 _shtab_ota_agent_policy_pos_0_nargs=A...
 _shtab_ota_agent_policy__h_nargs=0
 _shtab_ota_agent_policy___help_nargs=0
+_shtab_ota_agent_mark__h_nargs=0
+_shtab_ota_agent_mark___help_nargs=0
+_shtab_ota_agent_mark___json_nargs=0
 _shtab_ota_agent_scrub__h_nargs=0
 _shtab_ota_agent_scrub___help_nargs=0
 _shtab_ota_agent_scrub___json_nargs=0

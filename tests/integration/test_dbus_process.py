@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from pathlib import Path
@@ -12,7 +13,9 @@ from support.bus import bus_process, connect, private_bus, served
 
 from agent.daemon import dbus_names as names
 
-CALLS = 20_000
+# 100,000 take a minute and are asked for by `make test-dbus-calls`; what leaks shows with fewer.
+CALLS = int(os.environ.get("OTA_DBUS_CALLS", "6000"))
+MOST = 1024 * 1024  # bytes
 
 
 def rss(pid: int) -> int:
@@ -28,13 +31,15 @@ def line(process, seconds: float = 5.0) -> str:
 
 
 def flood(address: str, calls: int) -> None:
-    """Makes many calls of all kinds, a hundred under way at a time."""
+    """Makes many calls of all kinds, a dozen under way at a time."""
     connection = connect(address)
     context = GLib.MainContext.default()
     kinds = [
         ("org.freedesktop.DBus.Properties", "GetAll", GLib.Variant("(s)", (names.MANAGER,))),
         ("org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (names.MANAGER, "State"))),
         (names.MANAGER, "Cancel", None),
+        (names.UPDATE, "Summary", GLib.Variant("(s)", ("de",))),
+        (names.AUDIT, "Verify", None),
         ("org.freedesktop.DBus.Properties", "Get", GLib.Variant("(ss)", (names.MANAGER, "Nothing"))),
     ]
     answered = 0
@@ -62,7 +67,7 @@ def flood(address: str, calls: int) -> None:
             None,
             done,
         )
-        while number - answered > 100:
+        while number - answered > 12:
             context.iteration(True)
     while answered < calls:
         context.iteration(True)
@@ -71,13 +76,45 @@ def flood(address: str, calls: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.req("T25")
-def test_twenty_thousand_calls_leak_less_than_a_mebibyte(tmp_path):
+def test_calls_leak_nothing(tmp_path):
     with private_bus(tmp_path) as address, served(address) as process:
         flood(address, 2000)
         before = rss(process.pid)
         flood(address, CALLS)
         grown = rss(process.pid) - before
-    assert grown < 1024 * 1024, f"{grown / CALLS:.0f} bytes for each call"
+    assert grown < MOST * max(0.5, CALLS / 100_000), f"{grown / CALLS:.0f} bytes for each call"
+
+
+@pytest.mark.req("T25")
+def test_a_client_that_does_not_wait_for_answers_fills_no_memory_and_keeps_nobody_waiting(tmp_path):
+    with private_bus(tmp_path) as address, served(address) as process:
+        other, flooding = connect(address), connect(address)
+        ask(other)
+        before = rss(process.pid)
+        for _ in range(4000):
+            flooding.send_message(state_call(Gio.DBusMessageFlags.NO_REPLY_EXPECTED), Gio.DBusSendMessageFlags.NONE)
+        flooding.flush_sync(None)
+        assert ask(other) == "idle"
+        assert rss(process.pid) - before < 2 * MOST, "each that waits takes 2 kB"
+        with pytest.raises(GLib.Error, match="LimitsExceeded"):
+            ask(flooding)
+
+
+def ask(connection: Gio.DBusConnection) -> str:
+    message, _ = connection.send_message_with_reply_sync(
+        state_call(Gio.DBusMessageFlags.NONE), Gio.DBusSendMessageFlags.NONE, 60_000, None
+    )
+    message.to_gerror()
+    return message.get_body().unpack()[0]
+
+
+def state_call(flags: Gio.DBusMessageFlags) -> Gio.DBusMessage:
+    message = Gio.DBusMessage.new_method_call(
+        names.BUS_NAME, names.OBJECT_PATH, "org.freedesktop.DBus.Properties", "Get"
+    )
+    message.set_body(GLib.Variant("(ss)", (names.MANAGER, "State")))
+    message.set_flags(flags)
+    return message
 
 
 @pytest.mark.req("C13")

@@ -199,6 +199,10 @@ def test_what_makes_no_sense_is_answered_with_code_and_exit_status(world: World,
     assert "install.path" in called(world, "Install", GLib.Variant("(s)", ("relative.raucb",)))
     assert "bundle.not-found" in called(world, "Install", GLib.Variant("(s)", ("/no/such.raucb",)))
     assert "update.not-cancellable" in called(world, "Cancel")
+    assert cli(world, "mark", "bad", "other") == (0, {"accepted": True})
+    status, said = cli(world, "mark", "bad")
+    assert (status, said["error"]["code"]) == (1, "mark.dangerous"), "it is the only one that boots"
+    assert cli(world, "mark", "good", "other") == (0, {"accepted": True})
     done = started(world, "status", "--bus", f"unix:path={tmp_path}/no-bus")
     assert "daemon.unreachable" in done.communicate(timeout=30)[1]
     assert done.returncode == 4
