@@ -46,7 +46,7 @@ found["unshare mounts"] = call("unshare", 0x20000)
 def test_a_stick_that_is_plugged_in_is_installed_by_processes_that_cannot_do_more(
     make_device: Callable[..., Device], tmp_path: Path
 ) -> None:
-    bundle, _ = System("2.0.0").bundle(tmp_path)
+    bundle = System("2.0.0").bundle(tmp_path)
     with stick() as usb:
         settings = {"media.install": "auto", "media.devices": [usb.node], "media.filesystems": ["ext4"]}
         device = make_device(settings=settings)
