@@ -206,19 +206,22 @@ class Station:
     def _decide(self, context: Context) -> Record | None:
         verdicts = judge(self._candidates, _running(context), self._notes.answered)
         best = chosen(verdicts)
-        self._tell(context, verdicts)
         asked, self._question = self._question, None
-        if best is None or self._settings.install == "auto":
-            if asked is not None:
-                telling.offer(context, {})
-            return None if best is None else self._accepted(context, best, "")
+        if best is not None and self._settings.install == "ask":
+            self._ask(context, best, again=best == asked)
+            best = None
+        elif asked is not None:
+            telling.offer(context, {})
+        self._tell(context, verdicts)  # last: who sees that something is asked may answer
+        return None if best is None else self._accepted(context, best, "")
+
+    def _ask(self, context: Context, best: Candidate, *, again: bool) -> None:
         self._question = best
-        if best != asked:
+        if not again:
             _log.info("%s on %s brings version %s and waits for approval", best.path, best.device, best.version)
             context.audit.note("media", best.path, decision="asked", device=best.device, version=best.version)
         facts = {"action": ACTION, "version": best.version, "file": best.path, "size": str(best.size)}
         telling.offer(context, facts, "wanted")
-        return None
 
     def _accepted(self, context: Context, best: Candidate, how: str) -> Record:
         context.audit.note("media", best.path, decision=how or "accepted", device=best.device, version=best.version)
