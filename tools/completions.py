@@ -1,4 +1,4 @@
-"""Completion of ``ota-bundle`` and ``ota-agent`` for bash and zsh, written by shtab from the trees of argparse."""
+"""Completion of ``ota-bundle`` and ``ota-agent`` for bash, zsh and fish, written by shtab from the trees of argparse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NO_FILES = ("TEXT", "ISO", "SECONDS", "COMMAND", "LABEL.KEY=VALUE", "days", "na
 
 
 def completion(top: argparse.ArgumentParser, shell: str) -> str:
-    """The script of a command line for ``bash`` or ``zsh``."""
+    """The script of a command line for ``bash``, ``zsh`` or ``fish``."""
     _say_what_is_a_file(top)
     return str(shtab.complete(top, shell=shell))
 

@@ -1,7 +1,7 @@
 """Writes the reference pages that come from tables: ``python tools/gen_docs.py [--check]``.
 
-``docs/configuration.md`` comes from ``agent/config_table.py``, ``docs/dbus.md`` and its manual page from the
-introspection data in ``agent/bus``,
+``docs/configuration.md`` and ``ota-agent.toml(5)`` come from ``agent/config_table.py``, ``docs/dbus.md`` and its
+manual page from the introspection data in ``agent/bus``, ``ota-agent-daemon(8)`` from ``tools/manual_five_eight.py``,
 ``docs/errors.md`` from ``agent/codes.py``, ``docs/states.md`` from ``agent/daemon/machine.py``, ``docs/doctor.md`` from
 ``agent/doctor/table.py``, the manual pages and the completions of ``ota-agent`` and ``ota-bundle`` from their command lines.
 """
@@ -21,7 +21,7 @@ from agent.codes import CODES  # noqa: E402
 from agent.config_table import DROP_IN_DIR, MAIN_FILE, REQUIRED, SECTIONS, SETTINGS, VENDOR_DIR, Setting  # noqa: E402
 from agent.daemon.machine import TRANSITIONS  # noqa: E402
 from agent.doctor import table as doctor_table  # noqa: E402
-from tools import dbus_page  # noqa: E402
+from tools import dbus_page, manual_five_eight  # noqa: E402
 from tools.completions import completion  # noqa: E402
 from tools.manpage import AGENT, BUNDLE, manpage  # noqa: E402
 
@@ -120,8 +120,12 @@ PAGES = {
     "docs/man/ota-agent.1": lambda: manpage(AGENT),
     "docs/man/ota-bundle.1": lambda: manpage(BUNDLE),
     "docs/man/org.otaagent.Agent1.5": dbus_page.manual,
+    "docs/man/ota-agent.toml.5": manual_five_eight.settings,
+    "docs/man/ota-agent-daemon.8": manual_five_eight.service,
     "docs/completions/ota-agent.bash": lambda: completion(agent_parser(), "bash"),
     "docs/completions/_ota-agent": lambda: completion(agent_parser(), "zsh"),
+    "docs/completions/ota-agent.fish": lambda: completion(agent_parser(), "fish"),
+    "docs/completions/ota-bundle.fish": lambda: completion(bundle_parser(), "fish"),
     "docs/completions/ota-bundle.bash": lambda: completion(bundle_parser(), "bash"),
     "docs/completions/_ota-bundle": lambda: completion(bundle_parser(), "zsh"),
 }

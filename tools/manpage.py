@@ -81,7 +81,16 @@ AGENT = Page(
         f"{VENDOR_DIR}/*.toml": "Settings of the vendor, which all others override.",
         "/var/lib/ota-agent": "Lasting state, shared by all slots.",
     },
-    see_also=("ota-bundle(1)", "rauc(1)", "fw_printenv(8)", "grub-editenv(1)", "systemctl(1)"),
+    see_also=(
+        "ota-agent.toml(5)",
+        "ota-agent-daemon(8)",
+        "org.otaagent.Agent1(5)",
+        "ota-bundle(1)",
+        "rauc(1)",
+        "fw_printenv(8)",
+        "grub-editenv(1)",
+        "systemctl(1)",
+    ),
 )
 
 
@@ -103,17 +112,17 @@ def manpage(page: Page) -> str:
     ]
     for name, each in commands.items():
         lines += [f".SS {_text(name)}", _text(str(each.description)), *_arguments(each), *_prose(each.epilog or "")]
-    lines += [".SH EXIT STATUS", *_table(page.exit_status)]
-    lines += [".SH ENVIRONMENT", *_table(page.environment)]
+    lines += [".SH EXIT STATUS", *table(page.exit_status)]
+    lines += [".SH ENVIRONMENT", *table(page.environment)]
     if page.child_environment:
         lines += [
             ".PP",
             _text("A command given by --sign-command finds in its environment:"),
-            *_table(page.child_environment),
+            *table(page.child_environment),
         ]
-    lines += [".SH FILES", *_table(page.files)]
+    lines += [".SH FILES", *table(page.files)]
     lines += [".SH EXAMPLES", *_prose(str(top.epilog))]
-    lines += [".SH SEE ALSO", ",\n".join(_reference(each) for each in page.see_also)]
+    lines += [".SH SEE ALSO", ",\n".join(reference(each) for each in page.see_also)]
     return "\n".join(lines) + "\n"
 
 
@@ -183,11 +192,13 @@ def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
         yield literal, run
 
 
-def _table(rows: Mapping[str, str]) -> Iterator[str]:
+def table(rows: Mapping[str, str]) -> Iterator[str]:
+    """Terms with their meanings."""
     return (f".TP\n.B {_text(name)}\n{_text(meaning)}" for name, meaning in rows.items())
 
 
-def _reference(name: str) -> str:
+def reference(name: str) -> str:
+    """Another page, such as ``man(1)``."""
     page, _, section = name.partition("(")
     return f".BR {_text(page)} ({section}"
 
@@ -201,4 +212,4 @@ def _text(text: str) -> str:
     return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
 
 
-roff = _text  # also for tools/dbus_page.py
+roff = _text  # also for the other pages
