@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,17 @@ def test_every_state_has_an_id_and_no_two_share_one():
 def test_the_catalog_explains_exactly_these_ids():
     text = (ROOT / "systemd" / "ota-agent.catalog").read_text()
     assert re.findall(r"^-- ([0-9a-f]{32})$", text, re.MULTILINE) == list(journal.MESSAGE_IDS.values())
+
+
+def test_journald_understands_the_catalog(tmp_path):
+    for place in ("usr/lib/systemd/catalog", "var/lib/systemd/catalog"):
+        (tmp_path / place).mkdir(parents=True)
+    shutil.copy(ROOT / "systemd" / "ota-agent.catalog", tmp_path / "usr/lib/systemd/catalog")
+    root = f"--root={tmp_path}"
+    made = subprocess.run(["journalctl", "--update-catalog", root], capture_output=True, text=True, check=True)
+    assert made.stderr == ""
+    told = subprocess.run(["journalctl", "--dump-catalog", root], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^-- ([0-9a-f]{32})$", told, re.MULTILINE)) == set(journal.MESSAGE_IDS.values())
 
 
 @pytest.mark.parametrize("error", [OSError("journald is gone"), ValueError("bad field")])
