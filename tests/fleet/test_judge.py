@@ -13,7 +13,7 @@ from fleet.server import Place
 from fleet.strikes import Strike
 
 
-def _praise(record: Record) -> feedback.Feedback:
+def _praise(record: Record, _seal: str = "") -> feedback.Feedback:
     return feedback.success(record.action_id, "all is well")
 
 
