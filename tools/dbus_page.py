@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import agent
 from agent.bus.access import GROUP
-from agent.bus.interface import FREE, Argument, Interface, Method, read
+from agent.bus.interface import Argument, Interface, Method, read
+from agent.bus.introspection import FREE
 from agent.codes import CODES
 from agent.daemon.dbus_names import BUS_NAME, ERROR_PREFIX, MANAGER, OBJECT_PATH, POLICY, UPDATE, error_name
 from tools.manpage import roff

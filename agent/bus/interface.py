@@ -6,23 +6,18 @@ parser in the process already.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.bus.introspection import ACCESS, AGENT, DOC, ERRORS
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-AGENT = Path(__file__).with_name("org.otaagent.Agent1.xml")
-FREE = "none"  # the access of a method that everybody may call
-DOC = "org.gtk.GDBus.DocString"
-ACCESS = "org.otaagent.Access"
-ERRORS = "org.otaagent.Errors"
 _EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
-_PROSE = re.compile(rf'\s*<annotation name="(?:{re.escape(DOC)}|{re.escape(ERRORS)})"\s+value="[^"]*"/>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +96,6 @@ def read(path: Path = AGENT) -> tuple[Interface, ...]:
         )
         for item in root.findall("interface")
     )
-
-
-def without_prose(xml: str) -> str:
-    """Introspection data as it is served: the documentation would fill the daemon's memory for nobody."""
-    return _PROSE.sub("", xml)
 
 
 def _property(item: Element) -> Property:

@@ -21,7 +21,7 @@ from gi.repository import Gio, GLib
 from agent.bus.access import Caller, Guard, Question
 from agent.bus.calls import BusCallError, connect
 from agent.bus.export import Export, Exported, Incoming
-from agent.bus.interface import ACCESS, FREE, without_prose
+from agent.bus.introspection import ACCESS, FREE, without_prose
 from agent.bus.sieve import Filter
 from agent.bus.values import Values
 from agent.errors import EnvironmentFault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from agent.bus import interface
+from agent.bus import introspection
 from agent.bus.access import Access
 from agent.bus.serve import Answer, Call, Served, Server
 from agent.daemon.dbus_names import BUS_NAME, MAX_TEXT, OBJECT_PATH, error_message, error_name
@@ -42,7 +42,7 @@ class BusService:
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         live = {"Audit.Head": lambda: records.head, "Audit.Count": lambda: records.count, **(live or {})}
-        served = Served(BUS_NAME, OBJECT_PATH, interface.AGENT.read_text(), {**_FIRST, **(initial or {})}, live)
+        served = Served(BUS_NAME, OBJECT_PATH, introspection.AGENT.read_text(), {**_FIRST, **(initial or {})}, live)
         self._server = Server(bus, served, self, Access(audit=records), on_lost)
         self._requests = Requests(commands, consents, records, self._server.properties)
 

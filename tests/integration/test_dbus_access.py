@@ -19,7 +19,8 @@ from support.system_bus import (
     waiting_as,
 )
 
-from agent.bus.interface import FREE, Argument, read
+from agent.bus.interface import Argument, read
+from agent.bus.introspection import FREE
 from agent.daemon.dbus_names import MANAGER
 
 PROPERTIES = "org.freedesktop.DBus.Properties"

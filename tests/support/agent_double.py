@@ -19,7 +19,7 @@ from typing import Any
 from gi.repository import GLib
 
 from agent.bus.access import Caller, Decided, Question
-from agent.bus.interface import AGENT
+from agent.bus.introspection import AGENT
 from agent.bus.serve import Answer, Call, Served, Server
 from agent.daemon.dbus_names import BUS_NAME, OBJECT_PATH, error_message, error_name
 from agent.errors import PolicyError, explain

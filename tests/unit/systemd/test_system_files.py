@@ -14,7 +14,8 @@ import pytest
 from agent import config
 from agent.__main__ import _PROGRAMS
 from agent.bus.access import GROUP
-from agent.bus.interface import FREE, read
+from agent.bus.interface import read
+from agent.bus.introspection import FREE
 from agent.config_table import SETTINGS
 from agent.daemon.dbus_names import BUS_NAME
 

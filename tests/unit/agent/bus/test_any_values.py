@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gi.repository import Gio
 
-from agent.bus.interface import AGENT
+from agent.bus.introspection import AGENT
 from agent.bus.values import Values
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from gi.repository import Gio, GLib
 
-from agent.bus.interface import ACCESS, AGENT, FREE, Interface, read, without_prose
+from agent.bus.interface import Interface, read
+from agent.bus.introspection import ACCESS, AGENT, FREE, without_prose
 from agent.codes import CODES
 
 MEMBERS = Path(__file__).with_name("members.txt")
