@@ -17,7 +17,9 @@ from support.bus import connect
 from support.shelf import Shelf, half_written, offer, trust
 
 import agent
+from agent.bus.calls import Bus
 from agent.codes import number
+from agent.daemon.dbus_names import AUDIT, BUS_NAME, OBJECT_PATH
 from agent.demo.factory import Timing
 from agent.demo.images import MIB
 from agent.demo.server_faults import Fault
@@ -203,6 +205,12 @@ def test_what_makes_no_sense_is_answered_with_code_and_exit_status(world: World,
     status, said = cli(world, "mark", "bad")
     assert (status, said["error"]["code"]) == (1, "mark.dangerous"), "it is the only one that boots"
     assert cli(world, "mark", "good", "other") == (0, {"accepted": True})
+    bus = Bus(world.bus)
+    (records,) = bus.call(BUS_NAME, OBJECT_PATH, AUDIT, "Tail", "u", 9)
+    assert any("Manager.Mark" in record for record in records), "who has given the command stands in the audit log"
+    assert bus.call(BUS_NAME, OBJECT_PATH, AUDIT, "Verify") == (True, 0)
+    assert len(bus.get(BUS_NAME, OBJECT_PATH, AUDIT, "Head")) == 32
+    bus.close()
     done = started(world, "status", "--bus", f"unix:path={tmp_path}/no-bus")
     assert "daemon.unreachable" in done.communicate(timeout=30)[1]
     assert done.returncode == 4

@@ -93,7 +93,6 @@ def mark(context: Context, wish: Mark) -> None:
     except Exception as error:  # noqa: BLE001 - it is the caller's answer
         wish.end(error)
     else:
-        context.audit.note("boot-choice", f"mark-{wish.state}", slot=wish.bootname)
         _log.info("slot %s was marked %s", wish.bootname, wish.state, extra={"OTA_SLOT": wish.bootname})
         wish.end()
 

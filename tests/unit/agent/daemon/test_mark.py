@@ -23,18 +23,6 @@ from bootloader_env.errors import BootEnvError
 from bootloader_env.port import Capabilities
 
 
-class Audit:
-    recording = True
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[object, ...]] = []
-
-    def note(self, event: str, subject: str = "", /, **data: object) -> None:
-        self.notes.append((event, subject, data))
-
-    def switch(self, recording: bool, by: str) -> None: ...
-
-
 def marked(here: Context, state: str, slot: str) -> Environment:
     """Carries out a wish; raises what the caller is told."""
     wish = mark_meant(here.device, state, slot)
@@ -143,12 +131,6 @@ def test_what_the_bootloader_refuses_is_the_answer() -> None:
 
     with pytest.raises(BootEnvError, match="cannot be written"):
         marked(here(Broken()), "good", "booted")
-
-
-def test_what_was_marked_is_recorded() -> None:
-    audit = Audit()
-    marked(here(Environment(), audit=audit), "active", "other")
-    assert audit.notes == [("boot-choice", "mark-active", {"slot": "B"})]
 
 
 @pytest.mark.timeout(10)
