@@ -76,13 +76,13 @@ def test_check_and_install_reach_the_daemon(stage, tmp_path):
     assert stage.cli("check").returncode == 0
     assert stage.daemon.stdout.readline() == "asked check\n"
     assert json.loads(stage.cli("install", bundle, "--json").stdout) == {"accepted": True}
-    assert stage.daemon.stdout.readline() == f"asked install {bundle}\n"
+    assert stage.daemon.stdout.readline() == f"asked install_file x {bundle.name} {{}}\n"
 
 
 def test_a_bundle_that_is_not_there_is_told_before_the_daemon_is_asked(stage):
     done = stage.cli("install", "/no/such.raucb")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "error: there is no such bundle [bundle.not-found]"
+    assert done.stderr.splitlines()[0] == "error: there is no such bundle, or it cannot be opened [bundle.not-found]"
 
 
 def test_there_is_nothing_to_cancel_when_nothing_is_under_way(stage):
@@ -133,7 +133,7 @@ def test_waiting_for_an_installation_ends_with_it(tmp_path, last, status):
     with private_bus(tmp_path) as address, served(address) as daemon:
 
         def play() -> None:
-            assert daemon.stdout.readline() == f"asked install {bundle}\n"
+            assert daemon.stdout.readline() == f"asked install_file x {bundle.name} {{}}\n"
             for state in ("staging", last):
                 daemon.stdin.write(f"publish State {state}\n")
                 daemon.stdin.flush()
