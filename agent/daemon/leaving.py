@@ -107,9 +107,11 @@ class Leaving:
             left: seconds to the next poll; None: there is none.
             healthy: this boot was marked good.
         """
-        if (left is not None and left <= self._seconds) or self.rest(left) or self._told().get("Offer"):
+        if (left is not None and left <= self._seconds) or self.rest(left):
             return False
         self.busy()  # when it does not work out, there is another try after the same time
+        if self._told().get("Offer"):
+            return False
         try:
             self._keep(healthy=healthy)
             if left is not None:

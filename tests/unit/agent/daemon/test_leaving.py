@@ -122,6 +122,7 @@ def test_it_does_not_leave_while_something_is_offered(bench: Bench) -> None:
     bench.told["Offer"] = {"action": "7"}
     bench.clock.now += 60
     assert not leaving.attempt(None, healthy=True)
+    assert leaving.rest(None) == 60, "another try comes later, not at once"
 
 
 def test_it_stays_when_nothing_would_bring_it_back(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
