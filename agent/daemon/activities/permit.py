@@ -99,14 +99,15 @@ def allowed(context: Context, record: Record, hold: Holds) -> Record:
         context.inbox.take_look()
         context.installers.dismiss()
         record = _began_to_wait(context, record, reasons)
-        if context.inbox.take_check():
+        asked = context.inbox.take_check()
+        if asked and record.origin == "server":
             watch.ask()
         else:
             watch.look()
         record = _as_now(context, watch, record)
         record = _answered(context, record)
         if (left := hold(record)) and not context.inbox.spoken_to():
-            _stay_in_touch(context, record)
+            _stay_in_touch(context, record, now=asked)
             watch.doze(context.desk.change_in(record, left))
     if waited:
         record = _answered(
@@ -134,10 +135,10 @@ def _began_to_wait(context: Context, record: Record, reasons: tuple[Hold, ...]) 
     return record
 
 
-def _stay_in_touch(context: Context, record: Record) -> None:
+def _stay_in_touch(context: Context, record: Record, *, now: bool) -> None:
     """While a local bundle waits, the server is polled as well: it is not to lose sight of the device."""
     server = context.server
-    if server is None or record.origin == "server" or context.clock.boottime() < server.plan.next_poll:
+    if server is None or record.origin == "server" or not (now or context.clock.boottime() >= server.plan.next_poll):
         return
     try:
         server.poll()

@@ -240,6 +240,16 @@ def test_who_denies_a_postponed_update_ends_it() -> None:
     assert (caught.value.code, caught.value.details) == ("update.denied", "not at all")
 
 
+def test_a_check_that_somebody_asks_for_does_not_end_a_local_update_that_waits() -> None:
+    stage = Stage(power="ac")
+    stage.services.properties.update(OnBattery=True)
+    stage.inbox.check()
+    stage.after(2, lambda: stage.services.properties.update(OnBattery=False))
+    local = Record(state=State.WAITING, origin="local", version="2.0.0", manifest_hash=HASH, consent="now")
+    assert waiting(stage.here, local).event is Event.DONE
+    assert stage.hawkbit.polls > 1
+
+
 def test_an_update_that_waits_for_a_person_polls_like_a_device_at_rest(tmp_path: Path) -> None:
     stage = Stage(approval="ask-install")
     stage.after(20, stage.inbox.stop)
