@@ -67,7 +67,7 @@ def before(context: Context, record: Record, stride: Stride) -> tuple[Hold, ...]
         record: of the update.
         stride: INSTALL or RESTART.
     """
-    if only_fetch(record):
+    if stride is Stride.INSTALL and only_fetch(record):
         return context.desk.holds(record, Stride.DOWNLOAD)
     return all_before_installing(record, context.config.update.soft, context.desk.holds(record, stride))
 

@@ -250,6 +250,13 @@ def test_a_check_that_somebody_asks_for_does_not_end_a_local_update_that_waits()
     assert stage.hawkbit.polls > 1
 
 
+def test_a_server_that_wants_a_bundle_only_fetched_after_all_does_not_restart_the_device() -> None:
+    stage = Stage(windows=("Wed 00:00-01:00",), time_zone="UTC")
+    stage.after(3, stage.inbox.stop)
+    with pytest.raises(Stopped):
+        staged(stage.here, stage.record(State.STAGED, update="skip", window=""))
+
+
 def test_an_update_that_waits_for_a_person_polls_like_a_device_at_rest(tmp_path: Path) -> None:
     stage = Stage(approval="ask-install")
     stage.after(20, stage.inbox.stop)
