@@ -27,8 +27,9 @@ _MAGIC: tuple[tuple[str, int, bytes], ...] = (
 )
 _BOOT_SIGNATURE = (0x1FE, b"\x55\xaa")  # without it, what looks like FAT is a leftover
 
-# What keeps a driver from replaying its journal on a medium that is not ours.
-_OPTIONS: Mapping[str, str] = {"ext4": "noload"}
+# What keeps a driver from replaying its journal on a medium that is not ours, and from doing what the medium itself wants done
+# when it is found damaged: ext4 has the kernel panic for a file system that says so, read-only or not (tune2fs -e panic).
+_OPTIONS: Mapping[str, str] = {"ext4": "noload,errors=remount-ro"}
 
 
 def kind_of(head: bytes) -> str:

@@ -120,6 +120,17 @@ def test_nothing_is_left_of_a_finder_that_is_killed(tmp_path: Path, usb: Stick, 
 
 
 @pytest.mark.req("T23")
+def test_a_medium_cannot_have_the_kernel_panic_by_being_damaged(tmp_path: Path, usb: Stick, bundle: Path) -> None:
+    image = image_with(tmp_path / "stick.img", {"update.raucb": bundle})
+    run("tune2fs", "-e", "panic", image)
+    usb.plug(image)
+    with spawn("finder") as child:
+        assert look(child, usb).op == "looked"
+        options = Path("/proc/fs/ext4", Path(usb.node).name, "options").read_text().split()
+    assert [option for option in options if option.startswith("errors=")] == ["errors=remount-ro"]
+
+
+@pytest.mark.req("T23")
 def test_nothing_is_written_to_a_medium_that_was_not_unmounted(tmp_path: Path, usb: Stick, bundle: Path) -> None:
     clean = sized(tmp_path / "clean.img", 16 * MIB)
     run("mkfs.ext4", "-q", "-F", clean)
