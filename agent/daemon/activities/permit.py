@@ -94,6 +94,7 @@ def allowed(context: Context, record: Record, hold: Holds) -> Record:
             record = replace(record, window="unavailable", href="")
         record = _as_now(context, watch, record)
     waited = False
+    context.inbox.take_look()
     while reasons := hold(record):
         waited = True
         context.inbox.take_look()
@@ -109,10 +110,8 @@ def allowed(context: Context, record: Record, hold: Holds) -> Record:
         if (left := hold(record)) and not context.inbox.spoken_to():
             _stay_in_touch(context, record, now=asked)
             watch.doze(context.desk.change_in(record, left))
+    record = _answered(context, record)  # said in the last moment; it must not be taken for an answer to something else
     if waited:
-        record = _answered(
-            context, record
-        )  # said in the last moment; it must not be taken for an answer to something else
         context.desk.waits(record, ())
     if waited or record.origin == "server":
         telling.offer(context, telling.remembered(record))

@@ -168,12 +168,16 @@ def staged(context: Context, record: Record) -> Step:
 
     A maintenance window that has closed while the slot was written is waited for once more: the restart is what disturbs.
     """
-    Watch(context, record).look()
-    record = allowed(context, record, lambda now: before(context, now, Stride.RESTART))
-    if record.origin == "server" and context.server is not None:
+    while True:
+        record = allowed(context, record, lambda now: before(context, now, Stride.RESTART))
+        if record.origin != "server" or context.server is None:
+            break
         text = switching_text(record.version, record.target, record.manifest_hash)
         record = telling.phase(context, record, Phase.SWITCHING, text)
         Watch(context, record).ask()
+        context.inbox.take_check()  # that was one
+        if not context.inbox.spoken_to():  # while the server was asked
+            break
     holdings.settled(context, record, "installed")
     return Step(Event.DONE, record)
 
