@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +28,8 @@ _log = logging.getLogger(__name__)
 class Changes:
     """Holds the policy.
 
-    What cannot be read any more was perhaps an opt-out: from then on every update needs consent, until somebody sets the policy
-    again.
+    What cannot be read or used any more was perhaps an opt-out: from then on every update needs consent, until somebody sets
+    the policy again.
 
     Args:
         configured: ``[policy]``.
@@ -51,8 +52,9 @@ class Changes:
         self._zone: tuple[str, dt.tzinfo] | None = None
         self.policy = configured
         self.windows: tuple[Window, ...] = ()
+        self._load()
         try:
-            self._apply(self._loaded())
+            self._apply_usable()
         except PolicyError as error:
             raise ConfigError(error.code, error.brief, details=error.details, resolution=error.resolution) from error
 
@@ -106,19 +108,51 @@ class Changes:
         if self.windows:
             _ = self.zone  # a zone that is not known is refused now, not when it is needed
 
-    def _loaded(self) -> dict[str, object]:
+    def _apply_usable(self) -> None:
+        """A user's time zone that this system does not know must not keep it from being updated."""
         try:
-            values = self._store.load(_NAME)
-            changes = values.get("changes") if values is not None else {}
-            if not isinstance(changes, dict) or (values is not None and values.get("schema") != _SCHEMA):
-                self._store.quarantine(_NAME)
-                raise PolicyError("state.unreadable", "what was changed of the policy cannot be read")
-            known = {key: value for key, value in changes.items() if key in policy.CHANGEABLE}
-            self._changes = {key: policy.accepted(key, value) for key, value in known.items()}
-        except OtaError as error:
+            self._apply(self._changes)
+        except PolicyError as error:
+            if "time-zone" not in self._changes:
+                raise
             _log.error("every update needs consent now: %s", error, extra={"OTA_ERROR_CODE": error.code})
-            return {"approval": "ask-install"}
-        return self._changes
+            self._apply(self._careful({key: value for key, value in self._changes.items() if key != "time-zone"}))
+
+    def _careful(self, changes: dict[str, object]) -> dict[str, object]:
+        asks = changes.get("approval", self._configured.approval)
+        return changes if asks != "auto" else {**changes, "approval": "ask-install"}
+
+    def _load(self) -> None:
+        try:
+            data = self._store.read(_NAME)
+            self._changes, lost = ({}, "") if data is None else _read(data)
+            if data is not None and lost:
+                self._changes = self._careful(self._changes)
+                _log.error("every update needs consent now: %s", lost, extra={"OTA_ERROR_CODE": "state.unreadable"})
+                self._store.put_aside(_NAME, data)
+                self._store.save(_NAME, {"schema": _SCHEMA, "changes": self._changes})
+        except OtaError as error:
+            self._changes = self._careful(self._changes)
+            _log.error("every update needs consent now: %s", error, extra={"OTA_ERROR_CODE": error.code})
+
+
+def _read(data: bytes) -> tuple[dict[str, object], str]:
+    """The changes that can be used, and what is wrong with the others."""
+    try:
+        values = json.loads(data)
+        if values["schema"] != _SCHEMA:
+            raise ValueError
+        known = {key: value for key, value in values["changes"].items() if key in policy.CHANGEABLE}
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return {}, "what was changed of the policy cannot be read"
+    found: dict[str, object] = {}
+    lost = ""
+    for key, value in known.items():
+        try:
+            found[key] = policy.accepted(key, value)
+        except PolicyError as error:
+            lost = str(error)
+    return found, lost
 
 
 def zone_of(name: str) -> dt.tzinfo:

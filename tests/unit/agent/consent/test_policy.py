@@ -103,8 +103,35 @@ def test_where_an_opt_out_may_have_been_lost_every_update_needs_consent(damage: 
     disk.documents["policy"] = damage
     seen = changes(disk)
     assert seen.policy.approval == "ask-install"
+    changes(disk).set("metered", "avoid")
+    assert changes(disk).policy.approval == "ask-install", (
+        "until somebody sets it again, however often the agent starts"
+    )
+    seen = changes(disk)
     seen.set("approval", "auto")
     assert changes(disk).policy.approval == "auto"
+
+
+@pytest.mark.req("C05")
+def test_an_opt_out_is_not_lost_with_the_value_beside_it() -> None:
+    disk = Disk()
+    disk.documents["policy"] = {"schema": 1, "changes": {"metered": "sometimes", "auto-security": False}}
+    assert not changes(disk).policy.auto_security
+
+
+def test_a_policy_that_cannot_be_read_asks_for_no_less_than_the_configuration() -> None:
+    disk = Disk()
+    disk.damaged["policy"] = b"\0" * 100
+    assert changes(disk, replace(POLICY, approval="ask-download")).policy.approval == "ask-download"
+    assert disk.aside["policy"] == b"\0" * 100
+
+
+def test_a_users_time_zone_that_a_new_system_does_not_know_does_not_stop_the_agent() -> None:
+    disk = Disk()
+    seen = changes(disk)
+    seen.set("time-zone", "Mars/Olympus")
+    now = changes(disk, replace(POLICY, windows=("02:00-05:00",), time_zone="UTC"))
+    assert (now.policy.time_zone, now.policy.approval) == ("UTC", "ask-install")
 
 
 def test_what_a_newer_agent_has_kept_does_not_matter() -> None:
