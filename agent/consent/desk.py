@@ -81,9 +81,10 @@ class Desk:
 
     def holds(self, record: Record, stride: Stride) -> tuple[Hold, ...]:
         """What keeps this device from doing that to the update now; the server's part is in ``agent.daemon.handling``."""
+        now = self._policy
+        shut = self._gates.shut(now)  # without the lock: other services may take their time, people do not wait
         with self._lock:
-            now, entry, facts = self._policy, self._aged(record), facts_of(record.facts)
-            shut = self._gates.shut(now)
+            entry, facts = self._aged(record), facts_of(record.facts)
             if self._gates.inhibited != self._inhibited:
                 self._inhibited = self._gates.inhibited
                 self._tell({"Inhibited": list(self._inhibited)})
@@ -363,7 +364,6 @@ class Desk:
             self._book.put(replace(entry, deferral=entry.deferral.stopped(age, limits)))
 
     def _changed(self, before: Mapping[str, object], sender: str) -> None:
-        self._gates.forget()
         after = self._changes.properties()
         for name in (name for name in after if after[name] != before[name]):
             self._audit.note("policy", name.partition(".")[2], old=str(before[name]), new=str(after[name]), by=sender)

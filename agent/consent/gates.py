@@ -55,10 +55,6 @@ class Gates:
         self._seen: tuple[PolicySettings, float, frozenset[Hold]] | None = None
         self.inhibited: tuple[tuple[str, str], ...] = ()
 
-    def forget(self) -> None:
-        """What was seen before does not count any more."""
-        self._seen = None
-
     def shut(self, policy: PolicySettings) -> frozenset[Hold]:
         """The gates that are shut now; who inhibits a shutdown, and why, is in ``inhibited`` afterwards."""
         now = self._boottime()
@@ -72,7 +68,7 @@ class Gates:
             Hold.INHIBITOR: bool(self.inhibited),
         }
         found = frozenset(hold for hold, closed in shut.items() if closed)
-        self._seen = (policy, now, found)
+        self._seen = (policy, self._boottime(), found)  # a service may have kept us waiting
         return found
 
     def _powered(self, wanted: str) -> bool:

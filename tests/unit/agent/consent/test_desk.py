@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from support.pretend import FULL
@@ -96,6 +97,23 @@ def test_what_waits_to_be_confirmed_is_announced_too_until_that_is_answered(tmp_
     )
     device.desk.offering("9", "confirmed", told)
     assert not (tmp_path / "notice.json").exists()
+
+
+def test_people_are_heard_while_another_service_takes_its_time(tmp_path: Path) -> None:
+    device = Device(tmp_path, CRITICAL, power="ac")
+    heard: list[bool] = []
+
+    def slow(*_: str) -> bool:
+        person = Thread(target=device.desk.postpone, args=(60,), daemon=True)
+        person.start()
+        person.join(5)
+        heard.append(not person.is_alive())
+        return True
+
+    device.clock.passes(60)
+    device.services.get = slow  # type: ignore[method-assign,assignment]
+    device.desk.holds(device.record, Stride.INSTALL)
+    assert heard[0]
 
 
 def test_who_holds_a_lock_against_a_shutdown_is_told(tmp_path: Path) -> None:
