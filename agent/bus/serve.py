@@ -31,7 +31,8 @@ log = logging.getLogger("agent.dbus")
 PROGRESS_INTERVAL = 0.5  # seconds between two announcements of a property called Progress
 _UNDECIDED = 16  # calls of one sender of which it is not known yet whether it may make them
 _ALL_UNDECIDED = 512
-_THREADS = 4  # answers that take time and are worked out at once
+# Answers that take time and are worked out at once: so many of callers who were asked about, and as many of all others.
+_THREADS = 4
 _BUS_TIMEOUT = 2000  # milliseconds; the bus daemon itself answers in microseconds
 _DO_NOT_QUEUE, _PRIMARY_OWNER = 4, 1  # D-Bus specification, RequestName
 
@@ -129,7 +130,7 @@ class Server:
         self._scheduled = False
         self._timer = 0
         self._progress_at = float("-inf")
-        self._working = 0
+        self._working: Counter[bool] = Counter()  # by whether the caller was asked about
         self._asking: Counter[str] = Counter()
         self._leaving = False
         self.last_call = 0.0
@@ -285,16 +286,16 @@ class Server:
                 )  # fmt: skip
             answer = self._handler.call(Call(interface, incoming.method, incoming.values, incoming.sender, user))
             if isinstance(answer, Later):
-                self._begin(incoming, answer)
+                self._begin(incoming, answer, user is not None)
             else:
                 incoming.answer(answer or ())
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must get an answer
             self._refuse(incoming, error)
 
-    def _begin(self, incoming: Incoming, later: Later) -> None:
-        if self._working >= _THREADS:
+    def _begin(self, incoming: Incoming, later: Later, asked: bool) -> None:
+        if self._working[asked] >= _THREADS:
             raise _busy()
-        self._working += 1
+        self._working[asked] += 1
 
         def work() -> None:
             values: tuple[object, ...] = ()
@@ -303,12 +304,12 @@ class Server:
                 values = later.work()
             except Exception as error:  # noqa: BLE001 - as above
                 failure = error
-            GLib.idle_add(self._worked, incoming, values, failure)
+            GLib.idle_add(self._worked, incoming, asked, values, failure)
 
         threading.Thread(target=work, name="dbus-answer", daemon=True).start()
 
-    def _worked(self, incoming: Incoming, values: tuple[object, ...], failure: Exception | None) -> bool:
-        self._working -= 1
+    def _worked(self, incoming: Incoming, asked: bool, values: tuple[object, ...], failure: Exception | None) -> bool:
+        self._working[asked] -= 1
         try:
             if failure is not None:
                 raise failure

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ class Facade:
         self._installation = Installation({})
         self._announce: Announce = lambda _name, _value: None
         self._timer = 0
+        self._inspecting = threading.Lock()
 
     def begin(self, announce: Announce) -> None:
         """Tells all that changes from here on; a name without a property is the signal ``Completed``."""
@@ -195,6 +197,8 @@ class Facade:
         files = [word for path in self._config for word in ("--config", str(path))]
         entry = str(Path(agent.__file__).with_name("__main__.py"))
         command = [sys.executable, "-I", entry, "inspector", *files, require_file(source)]
+        if not self._inspecting.acquire(blocking=False):  # everybody may ask, and each inspector takes memory
+            raise PolicyError("update.busy", BUSY)
         try:
             finished = subprocess.run(
                 command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=_INSPECTION
@@ -203,6 +207,8 @@ class Facade:
             raise EnvironmentFault(
                 "rauc.inspect-failed", "the bundle could not be inspected", details=f"not within {_INSPECTION:.0f} s"
             ) from error
+        finally:
+            self._inspecting.release()
         return inspection(finished.stdout)
 
     def _slots(self) -> Slots:

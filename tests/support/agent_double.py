@@ -8,6 +8,7 @@ its input ends it. What it serves is the real interface by the real server; who 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,14 @@ class Told:
     def accept(self) -> None:
         """Nothing is refused any more."""
         self._write({"refuse": {}})
+
+    def hang(self) -> None:
+        """Answers nobody until ``go_on``."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answers everything that has come meanwhile."""
+        self._process.send_signal(signal.SIGCONT)
 
     def forget(self) -> None:
         """Forgets the calls so far; nobody may be calling."""
