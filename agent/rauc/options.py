@@ -71,19 +71,19 @@ def require_file(source: str) -> str:
     """The path of a bundle; ``file:`` addresses are taken for what they name.
 
     Raises:
-        PolicyError: ``rauc.url``: it lies elsewhere. ``install.path``: the path is not absolute.
+        PolicyError: ``rauc.url``: it lies elsewhere. ``install.path``: it is no absolute path.
     """
     if source.startswith("file:///"):
         from urllib.parse import unquote
 
-        return unquote(source.removeprefix("file://"))
+        source = unquote(source.removeprefix("file://"))
     if _URL.match(source):
         raise PolicyError(
             "rauc.url", "bundles are installed from files here, not from addresses", details=source[:200],
             resolution="let the agent fetch it from its update server, or fetch it first and install the file "
             "(rauc-hawkbit-updater: stream_bundle=false)",
         )  # fmt: skip
-    if not source.startswith("/"):
+    if not source.startswith("/") or "\0" in source:  # an address may have %00
         raise PolicyError("install.path", "the path of the bundle must be absolute", details=source[:200])
     return source
 

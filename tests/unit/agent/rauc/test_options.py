@@ -67,7 +67,8 @@ def test_an_address_is_refused_with_the_way_out(source: str) -> None:
     assert "stream_bundle=false" in caught.value.resolution
 
 
-def test_a_relative_path_is_refused() -> None:
+@pytest.mark.parametrize("source", ["update.raucb", "file:///media/a%00b", "file:///media/a\0b"])
+def test_what_is_no_absolute_path_is_refused(source: str) -> None:
     with pytest.raises(PolicyError) as caught:
-        require_file("update.raucb")
+        require_file(source)
     assert caught.value.code == "install.path"
