@@ -295,6 +295,7 @@ CODES: dict[str, tuple[int, str]] = {
     "audit.unreadable": (2602, "the audit log cannot be read"),
     "audit.damaged": (2603, "records of the audit log are missing or were changed"),
     "audit.export": (2604, "the records of the audit log cannot be exported"),
+    "audit.switched-often": (2606, "recording of decisions was switched off too often today"),
     "config.since": (2605, "a date on the command line cannot be understood"),
     "rauc.option-unknown": (2661, "RAUC knows no such option"),
     "rauc.option-refused": (2662, "the option of RAUC does not exist here"),

@@ -84,7 +84,7 @@ EVENTS: Mapping[str, Row] = {
         limit=48,
     ),
     "audit-on": Row("recording was switched on", "by whom", "a857562b47104290aecfea9878846fce"),
-    "audit-off": Row("recording was switched off", "by whom", "a7bd4b4d03b94dc5bf47bc314d5ff34e"),
+    "audit-off": Row("recording was switched off", "by whom", "a7bd4b4d03b94dc5bf47bc314d5ff34e", limit=24),
     "audit-torn": Row("half a record was cut off after a power cut", "", "b0a35c83a5404f0ca42c75b0fbf0f59f"),
     "audit-damaged": Row("records are missing or were changed", "the first of them", "9a80f27d0bbf49869d4159564fc6f439"),
     "audit-gap": Row("records could not be written", "the reason", "cb5cce3f72ab465aa6cd509e59194f85"),

@@ -87,6 +87,12 @@ class AuditLog:
         with self._lock:
             if recording == self.recording:
                 return
+            if not recording and self._restraint.spares("audit-off", by, {}, self._now()):
+                raise EnvironmentFault(
+                    "audit.switched-often", "recording was switched off too often today",
+                    details="each time leaves a record, and those before must not be lost for it",
+                    resolution="leave it on, or switch it off tomorrow",
+                )  # fmt: skip
             try:
                 self._files.set_wish(recording, _short(by))
             except OSError as error:
@@ -96,7 +102,7 @@ class AuditLog:
                 ) from error  # fmt: skip
             self._recording, self._by = recording, by
             try:
-                self._note("audit-on" if recording else "audit-off", by, {})
+                self._note_switch()
             except Exception as error:  # noqa: BLE001 - as above; the next note records it
                 self._not_written(error)
 
@@ -184,8 +190,14 @@ class AuditLog:
         """Whether notes are recorded; the newest record says the same, whoever has switched it while nothing ran."""
         self._looked()
         if (self._newest == "audit-off") == self._recording:
-            self._note("audit-on" if self._recording else "audit-off", self._by, {})
+            self._note_switch()
         return self._recording
+
+    def _note_switch(self) -> None:
+        """Never left out, however many there are: ``switch`` refuses instead."""
+        self._mend()
+        self._look_at_the_clock()
+        self._append("audit-on" if self._recording else "audit-off", _short(self._by), {})
 
     def _note(self, event: str, subject: str, data: dict[str, Any]) -> None:
         self._mend()

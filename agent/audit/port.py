@@ -32,7 +32,7 @@ class Auditor(Protocol):
             by: who wants it: the sender of the command.
 
         Raises:
-            EnvironmentFault: ``audit.write-failed``: nothing has changed.
+            EnvironmentFault: ``audit.write-failed``, ``audit.switched-often``: nothing has changed.
         """
         ...
 

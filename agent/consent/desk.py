@@ -249,7 +249,7 @@ class Desk:
 
         Raises:
             PolicyError: ``policy.unknown``, ``policy.invalid``, ``policy.time-zone``.
-            EnvironmentFault: ``state.write-failed``.
+            EnvironmentFault: ``state.write-failed``, ``audit.write-failed``, ``audit.switched-often``.
         """
         with self._lock:
             if name in ("audit-recording", "AuditRecording"):

@@ -122,6 +122,24 @@ def test_switching_off_is_the_last_record_and_switching_on_the_first(tmp_path: P
     assert opened(tmp_path, recording=False).recording, "over restarts, too"
 
 
+@pytest.mark.req("C16", "N06")
+def test_switching_it_again_and_again_does_not_push_the_records_before_out(tmp_path: Path) -> None:
+    clock = Clock()
+    log = filled(tmp_path, 1, clock=clock, segment_size=1 << 20)
+    for _ in range(24):
+        log.switch(False, "uid 1000")
+        log.switch(True, "uid 1000")
+    for _ in range(2):  # nor by ending the daemon now and then
+        with pytest.raises(EnvironmentFault) as caught:
+            log.switch(False, "uid 1000")
+        assert (caught.value.code, log.recording) == ("audit.switched-often", True)
+        log = opened(tmp_path, clock, segment_size=1 << 20)
+    assert (len(records(tmp_path)), records(tmp_path)[0]["event"]) == (49, "confirmed")
+    clock.now += 86400
+    log.switch(False, "uid 1000")
+    assert not log.recording
+
+
 @pytest.mark.req("C16")
 def test_a_wish_that_was_made_durable_is_recorded_when_the_power_failed_before_that(tmp_path: Path) -> None:
     filled(tmp_path, 1)
