@@ -66,9 +66,8 @@ class Handed:
         with self._lock:
             self._drop()
             self._fd, self._identity = copy, identity
-        shown = "".join(char for char in name.rpartition("/")[2] if char.isprintable())[:_MAX_NAME]
         path = _path(copy, identity)
-        return Given(shown or path.rpartition("/")[2] or "bundle", path, status.st_size, identity)
+        return Given(_shown(name) or _shown(path) or "bundle", path, status.st_size, identity)
 
     def release(self) -> None:
         """Closes what is kept."""
@@ -121,6 +120,11 @@ def _open(record: Record) -> int:
         os.close(fd)
         raise _lost(f"{record.url} is another file by now")
     return fd
+
+
+def _shown(path: str) -> str:
+    """The last part of a path, as far as it can be shown to people."""
+    return "".join(char for char in path.rpartition("/")[2] if char.isprintable())[:_MAX_NAME]
 
 
 def _path(fd: int, identity: str) -> str:

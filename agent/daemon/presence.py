@@ -267,8 +267,14 @@ class Presence:
         """
         terms = terms_of(options or {})
         self._require_idle()
-        if not Path(path).is_file():
-            raise BundleError("bundle.not-found", "there is no such bundle", details=path, resolution="check the path")
+        try:
+            found, why = Path(path).is_file(), ""
+        except OSError as error:  # not all of them count as "no"
+            found, why = False, f": {error.strerror}"
+        if not found:
+            raise BundleError(
+                "bundle.not-found", "there is no such bundle", details=f"{path}{why}", resolution="check the path"
+            )
         self._inbox.install(path, terms)
 
     def install_file(self, fd: int, name: str, options: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,8 @@ def test_a_name_is_made_fit_to_be_shown(bundle: Path) -> None:
     handed = Handed()
     assert kept(handed, bundle, "/tmp/../x/\x1b[2Jup\ndate.raucb").name == "[2Jupdate.raucb"
     assert kept(handed, bundle, "").name == kept(handed, bundle, "/").name == "update.raucb"
+    odd = Path(shutil.copyfile(bundle, bundle.with_name("\x1b[2Jup\ndate.raucb")))
+    assert kept(handed, odd, "").name == "[2Jupdate.raucb"
 
 
 def presence(inbox: Inbox, handed: Handed) -> Presence:

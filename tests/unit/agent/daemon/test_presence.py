@@ -67,6 +67,8 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
         presence(has_server=False).check()
     with pytest.raises(BundleError):
         presence().install(str(tmp_path))
+    with pytest.raises(BundleError):
+        presence().install(f"/{'x' * 300}")
 
 
 def test_what_is_resumed_is_shown_from_the_first_moment() -> None:
