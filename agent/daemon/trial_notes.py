@@ -106,6 +106,7 @@ class TrialNotes:
             reverted: the marker is gone from the boot environment.
             confirmed: the trial was over, and well.
         """
+        from agent.health.cause.bootstatus import CARDRESET
         from agent.health.cause.why import Evidence
 
         notes = self._load(marker)
@@ -122,7 +123,8 @@ class TrialNotes:
             # Without notes it is not known which panic is old.
             panic=known.panic or (self._panic(known) if notes is not None else ""),
             flags=known.flags | (status.flags & ~known.usual),
-            reports=status.reports,
+            # A flag that this board shows after each restart, or that the first attempt left, hides another such reset.
+            reports=status.reports and not status.flags & known.usual & CARDRESET,
         )
 
     def forget(self) -> None:

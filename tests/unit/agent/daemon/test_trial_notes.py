@@ -130,6 +130,14 @@ def test_a_board_whose_every_restart_looks_like_its_watchdog_is_not_believed(boa
     assert board.code() == "boot.power-cut"
 
 
+def test_a_reset_that_looks_like_every_restart_of_the_board_is_not_called_a_power_cut_for_sure(board):
+    board.watchdog(CARDRESET)  # also when the first attempt has hung before its agent started
+    board.trial("boot-1")
+    assert "or a reset that leaves no trace" in why(board.evidence()).details
+    board.watchdog(0)
+    assert "no watchdog was the cause" in why(board.evidence()).details
+
+
 def test_a_start_of_the_agent_in_the_same_boot_is_no_reset(board):
     board.trial("boot-1")
     board.watchdog(CARDRESET)
