@@ -17,7 +17,8 @@ class BootCompleteCheck:
     """The target must be active.
 
     Nothing of systemd's own pulls it into the boot. If nobody else does, this check starts it, once: a unit that has failed
-    is not tried again and again.
+    is not tried again and again. It does so again only when all that it requires is up by now, as a service is that
+    ``Restart=`` has brought up after its first start had failed, and the start of the target with it.
 
     Args:
         systemctl: whom to ask.
@@ -41,7 +42,8 @@ class BootCompleteCheck:
             return red(self.name, f"{_TARGET} is {target.get('LoadState') or 'unknown'} (health.boot-complete)")
         required = f"{target.get('Requires', '')} {target.get('Requisite', '')}".split()
         text, failed = self._missing(required)
-        if not failed and not self._started:
+        all_up = bool(required) and not text
+        if all_up or (not failed and not self._started):
             self._started = True
             self._systemctl.ask("start", "--no-block", "--", _TARGET)
         return red(self.name, f"{_TARGET} is not reached" + (f": {text}" if text else ""))

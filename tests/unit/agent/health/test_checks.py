@@ -150,6 +150,24 @@ esac"""
     assert (tmp_path / "started").read_text() == "start --no-block -- boot-complete.target\n"
 
 
+@pytest.mark.req("S07")
+def test_a_target_that_missed_a_unit_which_came_up_later_is_started_again(systemctl, tmp_path):
+    """The first start of a service with Restart= fails, and the start of the target with it (systemd.service(5))."""
+    unit = tmp_path / "unit"
+    answers = f"""case "$*" in
+*app.service) echo Id=app.service; echo ActiveState=$(cat {unit}); echo Result=success;;
+start*) echo "$*" >> {tmp_path}/started;;
+*) {TARGET.format("inactive")};;
+esac"""
+    check = BootCompleteCheck(systemctl(answers))
+    unit.write_text("activating")
+    assert [check.run().ok for _ in range(2)] == [False] * 2
+    assert (tmp_path / "started").read_text().count("start") == 1
+    unit.write_text("active")
+    check.run()
+    assert (tmp_path / "started").read_text().count("start") == 2
+
+
 def test_a_system_without_the_target_is_told_which_setting_is_about_it(systemctl):
     result = BootCompleteCheck(systemctl("echo LoadState=not-found; echo ActiveState=inactive")).run()
     assert result.text == "boot-complete.target is not-found (health.boot-complete)"
