@@ -340,6 +340,8 @@ def run(paths: Sequence[Path] | None = None) -> int:
         )
         if parts["resolution"]:
             _log.critical("next: %s", parts["resolution"])
+        if parts["code"] == "state.locked":  # another agent is there, and judges this system
+            return 1
         config = config or salvage(paths)
         on_trial = config is not None and _leave_trial(config, error)
         return 1 if on_trial or parts["retryable"] else 2
@@ -381,8 +383,6 @@ def _leave_trial(config: Config, problem: Exception) -> bool:
 
 def _note(config: Config, boot_id: str, marker: str, problem: Exception) -> None:
     parts = explain(problem)
-    if parts["code"] == "state.locked":  # another agent is there, and makes its own notes
-        return
     text = f"{parts['brief']}: {parts['details']} [{parts['code']}]"
     try:
         leave(config.system.state_dir, marker, boot_id, SystemClock().boottime(), " ".join(text.split()))

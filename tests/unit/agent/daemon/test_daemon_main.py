@@ -8,6 +8,7 @@ import pytest
 from support.pretend import Environment, device
 
 from agent.daemon import main
+from agent.errors import ConfigError
 
 
 class Config:
@@ -16,11 +17,17 @@ class Config:
     system = type("System", (), {"reboot_command": ("true",), "bus": "none"})
 
 
-def ends(monkeypatch: pytest.MonkeyPatch, run: Callable[[], int], *, booted: str = "B") -> tuple[int, int]:
+def ends(
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[[], int],
+    *,
+    booted: str = "B",
+    build: Callable[..., None] = lambda *_: None,
+) -> tuple[int, int]:
     """Runs a daemon whose work ends like this, with B on trial; returns the exit status and the number of restarts."""
     environment, resets = Environment(), []
     environment.activate("B", fallback="A", trial="B,7,abab")
-    daemon = type("Daemon", (), {"__init__": lambda *_: None, "run": lambda _: run()})
+    daemon = type("Daemon", (), {"__init__": build, "run": lambda _: run()})
     monkeypatch.setattr(main, "load", lambda _: Config)
     monkeypatch.setattr(main, "Daemon", daemon)
     monkeypatch.setattr(main, "look_at", lambda _: device(environment, booted))
@@ -46,3 +53,17 @@ def test_an_agent_that_is_stopped_on_trial_restarts_nothing(monkeypatch: pytest.
 
 def test_an_agent_that_breaks_on_a_proven_system_restarts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends(monkeypatch, broken, booted="A") == (1, 0)
+
+
+def test_an_agent_that_finds_another_one_leaves_the_verdict_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object) -> None:
+        raise ConfigError("state.locked", "another ota-agent is using the state directory", retryable=True)
+
+    assert ends(monkeypatch, lambda: 0, build=build) == (1, 0)
+
+
+def test_an_agent_that_cannot_start_gives_the_device_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object) -> None:
+        raise ConfigError("state.directory", "the state directory cannot be used")
+
+    assert ends(monkeypatch, lambda: 0, build=build) == (1, 1)
