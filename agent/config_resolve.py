@@ -102,6 +102,13 @@ def rows_of(section: str) -> Mapping[str, Setting]:
     return _ROWS["slot" if section.startswith("slot.") else section]
 
 
+def is_slot(section: str) -> bool:
+    """Whether a section has the name of a slot, such as ``slot.rootfs.0``."""
+    kind, _, name = section.partition(".")
+    slot_class, _, index = name.partition(".")
+    return kind == "slot" and bool(_SLOT_CLASS.fullmatch(slot_class) and _SLOT_INDEX.fullmatch(index))
+
+
 def _keys(file: Path, document: Mapping[str, object], problems: list[str]) -> Iterator[_Found]:
     known = sorted({name.split(".")[0] for name in SECTIONS})
     for section, table in document.items():

@@ -21,12 +21,12 @@ SOURCES = sorted(
 NOT_CODES = {
     "agent.dbus", "agent.health", "backports.zstd", "bundle.build", "bundle.compatible", "bundle.description",
     "bundle.hash", "bundle.version", "ca.key", "ca.pem", "compression.zstd",
-    "example.org", "fsck.vfat", "installed.timestamp",
+    "example.org", "fsck.vfat", "gateway.token", "installed.timestamp",
     "installed.transaction", "loader.conf", "lz4.block", "manifest.raucm", "mkfs.ext4",
-    "mkfs.ubifs", "mkfs.vfat", "notice.json", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot",
+    "mkfs.ubifs", "mkfs.vfat", "notice.json", "ota-agent.toml", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot",
     "recipient.key",
     "recipient.pem", "root.pem", "scrubbed.result", "scrubbed.timestamp", "security.selinux", "server.attributes",
-    "signer.key", "signer.pem",
+    "signer.key", "signer.pem", "target.token",
 }  # fmt: skip
 
 

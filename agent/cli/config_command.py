@@ -38,7 +38,7 @@ def show(arguments: Namespace) -> int:
 def check(arguments: Namespace) -> int:
     """Says whether files are right, also together with the rules for slots."""
     loaded = config.load(arguments.files or None)
-    _check_slots(loaded)
+    check_slots(loaded)
     if arguments.json:
         say_json({"ok": True, "files": [str(file) for file in loaded.files]})
     else:
@@ -46,7 +46,8 @@ def check(arguments: Namespace) -> int:
     return Exit.OK
 
 
-def _check_slots(loaded: config.Config) -> None:
+def check_slots(loaded: config.Config) -> None:
+    """Refuses slots that do not fit together: SlotError."""
     from slots.model import Slot, groups_of
 
     groups_of(tuple(Slot(**{name.name: getattr(item, name.name) for name in fields(Slot)}) for item in loaded.slots))

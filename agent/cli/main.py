@@ -151,13 +151,14 @@ def parser() -> ArgumentParser:
     scrub = add("scrub", "scrub:scrub", "compare slots that do not run with what was installed in them", bus=True)
     scrub.add_argument("slot", metavar="SLOT", nargs="?", help="a slot or a boot name, instead of all that do not run")
 
-    config = commands.add_parser("config", help="show or check the configuration")
+    config = commands.add_parser("config", help="show, check or import the configuration")
     actions = config.add_subparsers(metavar="ACTION", required=True)
     show = add("show", "config_command:show", "the settings in force and where they come from", where=actions)
     show.add_argument("--defaults", action="store_true", help="also those that nobody has set")
     _add_config(show)
     check = add("check", "config_command:check", "say whether configuration files are right", where=actions)
     check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="instead of the standard places")
+    _add_import(add("import-rauc", "import_rauc:import_rauc", "turn RAUC's configuration into ours", where=actions))
 
     doctor = add(
         "doctor", "doctor:doctor", "look at the whole device for what would hinder an update, and say how to mend it"
@@ -212,6 +213,16 @@ def _add_audit(commands: Any, add: Callable[..., ArgumentParser]) -> None:  # no
     export.add_argument("file", metavar="FILE", type=Path, help="a file that does not exist yet")
     for action in (show, verify, export):
         _add_config(action)
+
+
+def _add_import(command: ArgumentParser) -> None:
+    command.add_argument("system_conf", metavar="SYSTEM_CONF", type=Path, help="RAUC's system.conf")
+    text = "rauc-hawkbit-updater's config.conf"
+    command.add_argument("hawkbit_conf", metavar="HAWKBIT_CONF", nargs="?", type=Path, help=text)
+    text = "write it there, and a token into a file beside it, instead of standard output"
+    command.add_argument("--output", metavar="FILE", type=Path, help=text)
+    text = "where SYSTEM_CONF is on the device, if not in the same place: relative paths start there"
+    command.add_argument("--installed-in", metavar="DIR", type=Path, help=text)
 
 
 def _add_config(parser: ArgumentParser) -> None:

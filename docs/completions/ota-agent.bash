@@ -6,7 +6,7 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_ota_agent_policy_subparsers=(show set reset)
-_shtab_ota_agent_config_subparsers=(show check)
+_shtab_ota_agent_config_subparsers=(show check import-rauc)
 _shtab_ota_agent_audit_subparsers=(show verify export)
 _shtab_ota_agent_subparsers=(status check install cancel approve deny postpone install-now auto policy mark scrub config doctor audit health daemon demo version)
 
@@ -27,6 +27,7 @@ _shtab_ota_agent_mark_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_scrub_option_strings=(-h --help --json --bus)
 _shtab_ota_agent_config_show_option_strings=(-h --help --json --defaults --config)
 _shtab_ota_agent_config_check_option_strings=(-h --help --json)
+_shtab_ota_agent_config_import_rauc_option_strings=(-h --help --json --output --installed-in)
 _shtab_ota_agent_config_option_strings=(-h --help)
 _shtab_ota_agent_doctor_option_strings=(-h --help --json --all --read-only --config)
 _shtab_ota_agent_audit_show_option_strings=(-h --help --json --bus --since --event --config)
@@ -47,6 +48,10 @@ _shtab_ota_agent_policy_set_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_policy_set_pos_1_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_show___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_config_check_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_config_import_rauc_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_config_import_rauc_pos_1_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_config_import_rauc___output_COMPGEN=_shtab_compgen_files
+_shtab_ota_agent_config_import_rauc___installed_in_COMPGEN=_shtab_compgen_dirs
 _shtab_ota_agent_doctor___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_audit_show___since_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_audit_show___event_COMPGEN=_shtab_compgen_files
@@ -61,7 +66,7 @@ _shtab_ota_agent_daemon___config_COMPGEN=_shtab_compgen_files
 _shtab_ota_agent_auto_pos_0_choices=(on off)
 _shtab_ota_agent_policy_pos_0_choices=(show set reset)
 _shtab_ota_agent_mark_pos_0_choices=(good bad active)
-_shtab_ota_agent_config_pos_0_choices=(show check)
+_shtab_ota_agent_config_pos_0_choices=(show check import-rauc)
 _shtab_ota_agent_audit_pos_0_choices=(show verify export)
 _shtab_ota_agent_pos_0_choices=(status check install cancel approve deny postpone install-now auto policy mark scrub config doctor audit health daemon demo version)
 
@@ -121,6 +126,9 @@ _shtab_ota_agent_config_check_pos_0_nargs='*'
 _shtab_ota_agent_config_check__h_nargs=0
 _shtab_ota_agent_config_check___help_nargs=0
 _shtab_ota_agent_config_check___json_nargs=0
+_shtab_ota_agent_config_import_rauc__h_nargs=0
+_shtab_ota_agent_config_import_rauc___help_nargs=0
+_shtab_ota_agent_config_import_rauc___json_nargs=0
 _shtab_ota_agent_config_pos_0_nargs=A...
 _shtab_ota_agent_config__h_nargs=0
 _shtab_ota_agent_config___help_nargs=0

@@ -50,8 +50,8 @@ function _shtab_ota_agent_using
   test "$_shtab_ota_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_ota_agent_commands status check install cancel approve deny postpone install-now auto policy 'policy show' 'policy set' 'policy reset' mark scrub config 'config show' 'config check' doctor audit 'audit show' 'audit verify' 'audit export' health daemon demo version
-set -g _shtab_ota_agent_opts_with_value --bus --config --event --reason --since
+set -g _shtab_ota_agent_commands status check install cancel approve deny postpone install-now auto policy 'policy show' 'policy set' 'policy reset' mark scrub config 'config show' 'config check' 'config import-rauc' doctor audit 'audit show' 'audit verify' 'audit export' health daemon demo version
+set -g _shtab_ota_agent_opts_with_value --bus --config --event --installed-in --output --reason --since
 
 complete -c ota-agent -e
 complete -c ota-agent -f
@@ -126,7 +126,7 @@ complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npo
 complete -c ota-agent -n '_shtab_ota_agent_using scrub' -s h -l help -d 'show this help message and exit'
 complete -c ota-agent -n '_shtab_ota_agent_using scrub' -l json -d 'print JSON for programs'
 complete -c ota-agent -n '_shtab_ota_agent_using scrub' -l bus -x -d 'message bus: system, session or an address (default: $OTA_AGENT_BUS, else system)'
-complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npos -eq 0' -a config -d 'show or check the configuration'
+complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npos -eq 0' -a config -d 'show, check or import the configuration'
 complete -c ota-agent -n '_shtab_ota_agent_using config' -s h -l help -d 'show this help message and exit'
 complete -c ota-agent -n '_shtab_ota_agent_using config; and test $_shtab_ota_agent_npos -eq 0' -a show -d 'The settings in force and where they come from.'
 complete -c ota-agent -n '_shtab_ota_agent_using config show' -s h -l help -d 'show this help message and exit'
@@ -137,6 +137,13 @@ complete -c ota-agent -n '_shtab_ota_agent_using config; and test $_shtab_ota_ag
 complete -c ota-agent -n '_shtab_ota_agent_using config check' -s h -l help -d 'show this help message and exit'
 complete -c ota-agent -n '_shtab_ota_agent_using config check' -l json -d 'print JSON for programs'
 complete -c ota-agent -n '_shtab_ota_agent_using config check; and test $_shtab_ota_agent_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'instead of the standard places'
+complete -c ota-agent -n '_shtab_ota_agent_using config; and test $_shtab_ota_agent_npos -eq 0' -a import-rauc -d 'Turn RAUC'"'"'s configuration into ours.'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc' -s h -l help -d 'show this help message and exit'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc' -l json -d 'print JSON for programs'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc' -l output -xka "(__fish_complete_path (commandline -ct))" -d 'write it there, and a token into a file beside it, instead of standard output'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc' -l installed-in -xka "(__fish_complete_directories)" -d 'where SYSTEM_CONF is on the device, if not in the same place: relative paths start there'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc; and test $_shtab_ota_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'RAUC'"'"'s system.conf'
+complete -c ota-agent -n '_shtab_ota_agent_using config import-rauc; and test $_shtab_ota_agent_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'rauc-hawkbit-updater'"'"'s config.conf'
 complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npos -eq 0' -a doctor -d 'Look at the whole device for what would hinder an update, and say how to mend it.'
 complete -c ota-agent -n '_shtab_ota_agent_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c ota-agent -n '_shtab_ota_agent_using doctor' -l json -d 'print JSON for programs'

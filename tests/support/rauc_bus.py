@@ -47,7 +47,14 @@ def start_rauc_at(address: str, *arguments: object) -> subprocess.Popen[str]:
 
 @contextmanager
 def rauc_service(
-    folder: Path, slots: Mapping[str, Path], fw_env_config: Path, *, compatible: str, keyring: Path, booted: str = "A"
+    folder: Path,
+    slots: Mapping[str, Path],
+    fw_env_config: Path,
+    *,
+    compatible: str,
+    keyring: Path,
+    booted: str = "A",
+    more: str = "",
 ) -> Iterator[str]:
     """RAUC's own service on a bus of its own, which is yielded.
 
@@ -58,6 +65,7 @@ def rauc_service(
         compatible: of the device.
         keyring: whom it trusts.
         booted: the boot name of the slot that it takes for the running one.
+        more: further sections of its configuration.
     """
     for name in ("bin", "mnt", "bus"):
         (folder / name).mkdir(parents=True)
@@ -69,7 +77,7 @@ def rauc_service(
         _SLOT.format(index=index, device=device, bootname=name) for index, (name, device) in enumerate(slots.items())
     )
     conf = folder / "system.conf"
-    conf.write_text(_CONF.format(folder=folder, compatible=compatible, keyring=keyring) + sections)
+    conf.write_text(_CONF.format(folder=folder, compatible=compatible, keyring=keyring) + sections + more)
     with private_bus(folder / "bus") as address:
         environment = _environment(address)
         environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
