@@ -1,4 +1,4 @@
-"""Every key of RAUC's ``system.conf``, up to version 1.15: one row each. Pure.
+"""Every key of RAUC's ``system.conf``, up to what will be 1.16 (August 2026): one row each. Pure.
 
 Source: RAUC's ``src/config_file.c`` and its reference. Keys of one slot are in ``slot_table``.
 """

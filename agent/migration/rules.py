@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.config_resolve import is_slot
 from agent.migration.outcome import Ask, Facts, Outcome, Put
 from agent.migration.source import Source
+from agent.migration.updater_table import uses_tls
 from agent.migration.values import path
 from slots.model import DISK_TYPES, REGION_TYPES
 
@@ -30,7 +31,7 @@ def refusals(facts: Facts) -> Iterator[str]:
     if "polling" in rauc.sections and not rauc.value("polling", "url"):
         yield f"{rauc.name}:{rauc.lines['polling']}: [polling] url: expected an address, got nothing"
     if facts.updater is not None:
-        yield from _of_the_updater(facts.updater)
+        yield from _of_the_updater(facts, facts.updater)
 
 
 def _of_slots(rauc: Source) -> Iterator[str]:
@@ -43,21 +44,22 @@ def _of_slots(rauc: Source) -> Iterator[str]:
             yield f"{place}: expected [slot.CLASS.INDEX]"
         if "device" not in keys:
             yield f"{place} device: expected a path, got nothing"
-        if rauc.value(section, "type") in REGION_TYPES and "region-size" not in keys:
-            yield f"{place} region-size: expected a number of bytes, got nothing"
+        if rauc.value(section, "type") in REGION_TYPES:
+            missing = [key for key in ("region-start", "region-size") if key not in keys]
+            yield from (f"{place} {key}: expected a number of bytes, got nothing" for key in missing)
         bootname = rauc.value(section, "bootname")
         if bootname and names.setdefault(bootname, section) != section:
             yield f"{keys['bootname'].place}: [{section}] bootname: expected another than that of [{names[bootname]}]"
 
 
-def _of_the_updater(updater: Source) -> Iterator[str]:
+def _of_the_updater(facts: Facts, updater: Source) -> Iterator[str]:
     for key in ("hawkbit_server", "target_name"):
         if not updater.value("client", key):
             yield f"{updater.name}: [client] {key}: expected a value, got nothing"
-    ways = [key for key in _WAYS if updater.value("client", key)]
+    ways = [key for key in _WAYS if updater.value("client", key) and (key != "ssl_key" or uses_tls(facts))]
     if len(ways) != 1:
         yield f"{updater.name}: [client]: expected exactly one of {', '.join(_WAYS)}, got {' and '.join(ways) or 'none'}"
-    if bool(updater.value("client", "ssl_key")) != bool(updater.value("client", "ssl_cert")):
+    if uses_tls(facts) and bool(updater.value("client", "ssl_key")) != bool(updater.value("client", "ssl_cert")):
         yield f"{updater.name}: [client]: expected ssl_key and ssl_cert together, got one of them"
 
 

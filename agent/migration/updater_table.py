@@ -1,4 +1,4 @@
-"""Every key of rauc-hawkbit-updater's ``config.conf``, up to version 1.4: one row each. Pure.
+"""Every key of rauc-hawkbit-updater's ``config.conf``, up to what came after 1.4 (May 2026): one row each. Pure.
 
 Source: its ``src/config-file.c`` and its reference. It reads every text without the spaces at its end, and those
 of ``[device]`` without decoding escape sequences.
@@ -16,7 +16,7 @@ TOKEN_FILES = {"auth_token": "target.token", "gateway_token": "gateway.token"}  
 _TOKEN_SETTINGS = {"auth_token": "target-token-file", "gateway_token": "gateway-token-file"}
 
 
-def _ssl(facts: Facts) -> bool:
+def uses_tls(facts: Facts) -> bool:
     """Whether TLS is used; a value that cannot be read is reported where it stands."""
     return facts.updater is None or facts.updater.value("client", "ssl").rstrip().lower() not in ("false", "no", "0")
 
@@ -25,7 +25,7 @@ def _server(entry: Entry, facts: Facts) -> Iterator[Outcome]:
     host = entry.value.rstrip()
     if "://" in host or not host:
         raise ValueError("host or host:port, without https://")
-    if not _ssl(facts):
+    if not uses_tls(facts):
         yield Ask(f"the server must be reached by https: set server.url to its address, perhaps https://{host}")
     else:
         yield Put("server", "url", f"https://{host}")
@@ -45,7 +45,7 @@ def _token(key: str) -> Row:
 def _pem(key: str, ours: str) -> Row:
     def translate(entry: Entry, facts: Facts) -> Iterator[Outcome]:
         value = entry.value.rstrip()
-        if not _ssl(facts):
+        if not uses_tls(facts):
             yield Gone("without ssl it was not used")
         elif not value.startswith("/") or (facts.updater and facts.updater.value("client", "ssl_engine")):
             yield Ask(

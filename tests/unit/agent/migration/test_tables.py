@@ -1,6 +1,6 @@
-"""Every key that RAUC 1.15 and rauc-hawkbit-updater 1.4 read has exactly one row, and there is no other.
+"""Every key that RAUC and rauc-hawkbit-updater read has exactly one row, and there is no other.
 
-Taken from ``src/config_file.c`` and ``src/config-file.c`` of the two, all tagged versions together.
+Taken from ``src/config_file.c`` and ``src/config-file.c`` of the two, all tagged versions and what was to come in August 2026.
 """
 
 from __future__ import annotations

@@ -273,6 +273,11 @@ def test_a_person_is_asked_where_the_way_to_the_server_would_differ(old: str, ne
     assert len(needs(updater=CLIENT.replace(old, new))) == count
 
 
+def test_a_key_that_was_not_used_without_tls_is_no_second_proof() -> None:
+    text = CLIENT.replace("auth_token=abc", "auth_token=abc\nssl=false\nssl_key=/k")
+    assert ours(updater=text)["server"] == {"controller-id": "dev-1", "target-token-file": "target.token"}
+
+
 def test_no_speed_is_too_slow_if_it_was_so() -> None:
     server = ours(updater=CLIENT + "low_speed_rate=100\nlow_speed_time=0\n")["server"]
     assert server["slow-rate"] == 0
