@@ -71,9 +71,10 @@ class Book:
         """Whether this action was approved before it was offered."""
         return identity in self._ledger.approved
 
-    def approve(self, identity: str) -> None:
-        """Takes note of that; raises EnvironmentFault ``state.write-failed``."""
-        self._save(self._ledger.with_approval(identity))
+    def answer(self, identity: str, *, approved: bool) -> None:
+        """Takes note of that, or of the contrary; raises EnvironmentFault ``state.write-failed``."""
+        if approved is not self.approved(identity):
+            self._save(self._ledger.with_answer(identity, approved=approved))
 
     def _moment(self) -> Moment:
         clock = self._clock

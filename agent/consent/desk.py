@@ -160,10 +160,10 @@ class Desk:
         """Whether the server's question about this action was answered with yes by somebody on the device."""
         return self._book.approved(identity)
 
-    def approve_before(self, identity: str) -> None:
-        """Somebody on the device has answered the server's question about this action with yes."""
+    def answer_before(self, identity: str, *, approved: bool) -> None:
+        """Somebody on the device has answered the server's question about this action; the last word counts."""
         with self._lock:
-            self._book.approve(identity)
+            self._book.answer(identity, approved=approved)
 
     def ended(self, record: Record) -> None:
         """An update has ended."""

@@ -53,9 +53,10 @@ class Ledger:
         """The same without a bundle."""
         return replace(self, entries=tuple(each for each in self.entries if each.bundle != bundle))
 
-    def with_approval(self, identity: str) -> Ledger:
-        """The same with an action that was approved before it was offered."""
-        return replace(self, approved=(*(each for each in self.approved if each != identity), identity)[-KEPT:])
+    def with_answer(self, identity: str, *, approved: bool) -> Ledger:
+        """The same with an action that was approved before it was offered, or was not after all."""
+        others = [each for each in self.approved if each != identity]
+        return replace(self, approved=(*others, *([identity] if approved else []))[-KEPT:])
 
     def to_json(self) -> dict[str, object]:
         """Plain values for the store."""

@@ -76,8 +76,9 @@ class Confirmations:
         if question is None or consent.action_id not in ("", question.action_id):
             _log.warning("action %s does not wait for consent any more", consent.action_id)
             return
+        identity = identity_of(question.action_id, question.artifact)
+        self._context.desk.answer_before(identity, approved=consent.approved)
         if consent.approved:
-            self._context.desk.approve_before(identity_of(question.action_id, question.artifact))
             self._answer(question, "confirmed", "approved on the device", Phase.CONFIRMED)
         else:
             self._answer(

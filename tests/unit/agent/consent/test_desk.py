@@ -275,7 +275,7 @@ def test_a_run_directory_that_cannot_be_written_is_told_and_stops_nothing(
 
 def test_what_was_approved_before_it_was_offered_is_known_after_a_restart(tmp_path: Path) -> None:
     device = Device(tmp_path)
-    device.desk.approve_before("9 digest")
+    device.desk.answer_before("9 digest", approved=True)
     device.start()
     assert device.desk.approved_before("9 digest")
     assert not device.desk.approved_before("9 other")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.offers import Action, Hawkbit
+from support.offers import BASE, Action, Hawkbit
 from support.pretend import POLICY, Clock, Disk, Environment, Patient, Services, context, desk
 
 from agent.daemon.activities import stage as staging_module
+from agent.daemon.activities.confirmation import Confirmations
 from agent.daemon.activities.idle import Idle
 from agent.daemon.activities.offer import as_offered, offered
 from agent.daemon.activities.permit import held, waiting
@@ -140,6 +141,20 @@ def test_consent_that_the_server_was_given_by_somebody_here_is_not_asked_for_twi
     assert (step.event, [message.execution for message in stage.hawkbit.said]) == (Event.OFFERED, ["confirmed"])
     step = offered(stage.here, replace(step.record, state=State.OFFERED))
     assert step.record.consent == "given"
+
+
+def test_who_takes_back_what_was_said_to_the_server_is_asked_again() -> None:
+    stage = Stage(approval="ask-install")
+    stage.hawkbit.change("7", status="WAIT_FOR_CONFIRMATION")
+    confirmations = Confirmations(stage.here)
+    confirmations.offered(stage.hawkbit.poll().confirmation)
+    confirmations.said(Consent("7", approved=True))
+    confirmations.said(Consent("7", approved=False))
+    stage.hawkbit.change("7", status="RUNNING")
+    step = offered(
+        stage.here, Record(state=State.OFFERED, origin="server", action_id="7", href=f"{BASE}/deploymentBase/7")
+    )
+    assert step.record.consent == ""
 
 
 def test_a_local_window_is_waited_for_and_told_like_the_servers() -> None:
