@@ -71,8 +71,7 @@ class Inbox:
         self._stop = False
         self._check = False
         self._cancel = False
-        self._install = ""
-        self.terms = Terms()  # of the bundle that was asked for last
+        self._install: tuple[str, Terms] | None = None
         self._given: Given | None = None
         self._scrub: tuple[str, int] | None = None
         self._consent: Consent | None = None
@@ -101,8 +100,7 @@ class Inbox:
 
     def install(self, path: str, terms: Terms | None = None) -> None:
         """Installs a local bundle; ``path`` is absolute."""
-        self.terms = terms or Terms()
-        self._install = path
+        self._install = (path, terms or Terms())
         self._ring()
 
     def install_given(self, given: Given) -> None:
@@ -206,12 +204,12 @@ class Inbox:
             return True
         return False
 
-    def take_install(self) -> str:
-        """The path of a bundle to install, once; or an empty string."""
-        path = self._install
-        if path:  # an empty one is not written back: the other thread may just be putting something there
-            self._install = ""
-        return path
+    def take_install(self) -> tuple[str, Terms] | None:
+        """The path of a bundle to install, and on what terms, once; None when nobody has asked."""
+        asked = self._install
+        if asked is not None:  # None is not written back: the other thread may just be putting something there
+            self._install = None
+        return asked
 
     def take_given(self) -> Given | None:
         """The file that was handed over, once; None when there is none."""
@@ -263,7 +261,7 @@ class Inbox:
 
     def install_asked(self) -> bool:
         """Whether a bundle is waiting to be taken."""
-        return bool(self._install) or self._given is not None
+        return self._install is not None or self._given is not None
 
     def _ring(self) -> None:
         os.eventfd_write(self._event, 1)

@@ -74,12 +74,12 @@ class Idle:
     def _asked(self) -> Record | None:
         """Does what people have asked for, and returns the update that begins by that."""
         context = self._context
-        if path := context.inbox.take_install():
-            return _asked_for(path, context.inbox.terms)
+        if (wanted := context.inbox.take_install()) is not None:
+            return _asked_for(*wanted)
         if (given := context.inbox.take_given()) is not None:
             return handed_over(given)
-        if wanted := context.inbox.take_scrub():
-            scrub(context, *wanted)
+        if unread := context.inbox.take_scrub():
+            scrub(context, *unread)
             self._busy()
         if wish := context.inbox.take_mark():
             mark(context, wish)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from agent.daemon.inbox import Inbox, Stopped
+from agent.daemon.terms import Terms
 
 
 def test_a_request_is_taken_once() -> None:
@@ -16,8 +17,17 @@ def test_a_request_is_taken_once() -> None:
     inbox.check()
     inbox.cancel()
     inbox.install("/tmp/a")
-    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (True, True, "/tmp/a")
-    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (False, False, "")
+    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (True, True, ("/tmp/a", Terms()))
+    assert (inbox.take_check(), inbox.take_cancel(), inbox.take_install()) == (False, False, None)
+
+
+def test_a_bundle_keeps_the_terms_on_which_it_was_asked_for() -> None:
+    inbox = Inbox()
+    inbox.install("/tmp/a", Terms(manifest_hash="ab" * 32))
+    asked = inbox.take_install()
+    inbox.install("/tmp/b")
+    assert asked == ("/tmp/a", Terms(manifest_hash="ab" * 32))
+    assert inbox.take_install() == ("/tmp/b", Terms())
 
 
 def test_a_bell_ends_a_wait_but_not_a_pause() -> None:

@@ -15,6 +15,7 @@ from agent.daemon.knowledge import Knowledge
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.presence import Presence
 from agent.daemon.record import Reason, Record
+from agent.daemon.terms import Terms
 from agent.errors import BundleError, ConfigError, EnvironmentFault, PolicyError
 
 
@@ -59,7 +60,7 @@ def test_an_accepted_bundle_is_not_replaced_by_the_next(tmp_path: Path) -> None:
     seen.install(str(first))
     with pytest.raises(EnvironmentFault):
         seen.install(str(second))
-    assert seen._inbox.take_install() == str(first)
+    assert seen._inbox.take_install() == (str(first), Terms())
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
