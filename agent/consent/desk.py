@@ -33,7 +33,7 @@ from agent.errors import PolicyError
 _REMIND = 86400.0  # seconds between two reminders of one that waits for a person
 _WAITING = (State.HELD, State.WAITING, State.STAGED)
 _PERSON = (Hold.CONSENT, Hold.OPT_OUT)
-_UNTOLD = (State.IDLE, State.OFFERED, State.INSPECTING, State.REVERTING, State.REPORTING)
+_UNTOLD = (State.OFFERED, State.INSPECTING)
 _log = logging.getLogger(__name__)
 
 
@@ -122,6 +122,8 @@ class Desk:
             if record.state is State.IDLE:
                 self._record, self._holds, self._asked = None, (), None
                 self._board.clear()
+            elif record.state in (State.REVERTING, State.REPORTING):  # nothing can be said to it any more
+                self._record, self._holds = record, ()
             elif record.state not in _UNTOLD and record.version:
                 self.waits(record, ())
 

@@ -73,7 +73,7 @@ class Confirmations:
     def said(self, consent: Consent) -> None:
         """Takes somebody's word for the action that waits; for another one it is void."""
         question = self._question
-        if question is None or consent.action_id not in ("", question.action_id):
+        if question is None or consent.action_id != question.action_id:
             _log.warning("action %s does not wait for consent any more", consent.action_id)
             return
         identity = identity_of(question.action_id, question.artifact)

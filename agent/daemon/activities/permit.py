@@ -148,7 +148,7 @@ def _stay_in_touch(context: Context, record: Record, *, now: bool) -> None:
 def _answered(context: Context, record: Record) -> Record:
     """What somebody on the device has said to this action; what was said to another one is void."""
     said = context.inbox.take_consent()
-    if said is None or said.action_id not in ("", record.action_id):
+    if said is None or said.action_id != record.action_id:
         return record
     if not said.approved:
         raise PolicyError(

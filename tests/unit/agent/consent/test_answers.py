@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.pretend import Clock, Disk, desk
 
 from agent.consent.desk import Desk
+from agent.consent.rules import Hold
 from agent.daemon.inbox import Inbox
+from agent.daemon.machine import State
+from agent.daemon.record import Record
 from agent.errors import PolicyError
 
 
@@ -41,6 +46,15 @@ def test_what_was_approved_can_be_denied_while_it_still_waits(people: Desk, inbo
     assert refused(lambda: people.deny("6", "")) == "consent.none"
     people.deny("7", "not now")
     assert inbox.take_consent() == ("7", False, "not now", False)
+
+
+def test_an_update_whose_end_is_being_told_takes_no_answers(people: Desk) -> None:
+    record = Record(state=State.WAITING, origin="local", version="2.0.0", manifest_hash="ab" * 32)
+    people.entered(record)
+    people.waits(record, (Hold.POWER,))
+    people.entered(replace(record, state=State.REPORTING))
+    assert refused(people.install_now) == "consent.none"
+    assert refused(lambda: people.postpone(60)) == "consent.none"
 
 
 def test_what_was_denied_can_still_be_approved_and_what_is_gone_cannot(people: Desk, inbox: Inbox) -> None:

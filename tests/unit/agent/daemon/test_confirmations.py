@@ -95,9 +95,17 @@ def test_somebody_is_asked_and_may_change_their_mind() -> None:
     assert stage.answers == []
     stage.here.inbox.consent(Consent("7", approved=False))
     assert stage.run(3) is None
-    stage.here.inbox.consent(Consent("", approved=True))
+    stage.here.inbox.consent(Consent("7", approved=True))
     assert stage.run(5) is not None
     assert [word for _, word, _ in stage.answers] == ["denied", "confirmed"]
+
+
+def test_what_was_said_to_a_local_file_is_no_answer_to_the_server() -> None:
+    stage = Stage("ask")
+    assert stage.run(3) is None
+    stage.here.inbox.consent(Consent("", approved=True, now=True))
+    assert stage.run(3) is None
+    assert stage.answers == []
 
 
 @pytest.mark.parametrize(("rule", "answers", "shown"), [("ask", 1, "wanted"), ("confirm", 1, "confirmed")])

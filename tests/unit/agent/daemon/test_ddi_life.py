@@ -222,7 +222,7 @@ class Life(RuleBasedStateMachine):
         """Somebody looks at what is offered, and has an opinion or none."""
         asked = changes.get("Offer", {}).get("consent", "")
         if self.opinion is not None and asked in (("wanted", "denied") if self.opinion else ("wanted",)):
-            self.inbox.consent(Consent("", approved=self.opinion))
+            self.inbox.consent(Consent(changes["Offer"]["action"], approved=self.opinion))
 
     def turn(self) -> None:
         self.polled = 0
