@@ -63,9 +63,13 @@ class Book:
             self._ledger = self._ledger.with_entry(entry)
 
     def drop(self, bundle: str) -> None:
-        """Forgets a bundle; raises EnvironmentFault ``state.write-failed``."""
-        if self._ledger.entry(bundle) is not None:
+        """Forgets a bundle; where that cannot be written, it is the oldest one day."""
+        if self._ledger.entry(bundle) is None:
+            return
+        try:
             self._save(self._ledger.without(bundle))
+        except EnvironmentFault as error:
+            _log.error("%s", error, extra={"OTA_ERROR_CODE": error.code})
 
     def approved(self, identity: str) -> bool:
         """Whether this action was approved before it was offered."""

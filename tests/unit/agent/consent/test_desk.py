@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -242,6 +243,14 @@ def test_how_an_update_ended_is_told_and_a_success_is_forgotten(tmp_path: Path) 
     device.desk.ended(Record(outcome="success", version="2.0.0", manifest_hash="ab" * 32))
     assert device.signals("Update.Installed") == [("2.0.0",)]
     assert device.disk.documents["consent"]["updates"] == []
+
+
+def test_a_success_is_told_even_if_what_was_said_to_it_cannot_be_forgotten(tmp_path: Path) -> None:
+    device = Device(tmp_path, CRITICAL)
+    device.desk.postpone(60)
+    device.disk.full = True
+    device.desk.ended(replace(device.record, outcome="success"))
+    assert device.signals("Update.Installed") == [("2.0.0",)]
 
 
 def test_an_age_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
