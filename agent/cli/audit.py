@@ -61,9 +61,12 @@ def export(arguments: Namespace) -> int:
     """Writes all records into a new file, which can be verified anywhere."""
     path: Path = arguments.file
     try:
-        with path.open("xb") as file:
-            path.chmod(0o600)
-            file.writelines(_lines(arguments))
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            try:
+                file.writelines(_lines(arguments))
+            except BaseException:
+                path.unlink()
+                raise
     except OSError as error:
         raise EnvironmentFault(
             "audit.export", "the records cannot be exported", details=str(error),

@@ -91,6 +91,28 @@ def test_an_export_is_verified_without_the_device(
     assert f"from number {COUNT} on" in capsys.readouterr().err
 
 
+def test_of_an_export_that_fails_nothing_is_left(
+    device: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, file = tmp_path / "none.toml", tmp_path / "audit.jsonl"
+    assert main(["audit", "export", str(file), "--config", str(config)]) != 0
+    assert not file.exists()
+    assert main(["audit", "export", str(file), *device[1]]) == 0, "so that it can be repeated"
+    capsys.readouterr()
+
+
+def test_an_export_is_for_its_owner_from_the_first_moment(
+    device: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
+    old = os.umask(0)
+    try:
+        assert main(["audit", "export", str(tmp_path / "audit.jsonl"), *device[1]]) == 0
+    finally:
+        os.umask(old)
+    assert (tmp_path / "audit.jsonl").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_device_without_records_is_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "ota-agent.toml"
     config.write_text(f'[system]\nstate-dir = "{tmp_path}/state"\n')
