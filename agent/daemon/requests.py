@@ -169,8 +169,7 @@ class Requests:
                 return Later(lambda: (done(), ())[1])
             case "Export", (fd, kind):
                 document = self._document(kind)
-                _writable(fd)
-                return Later(lambda: _write(fd, document()))
+                return Later(lambda: _write(_writable(fd), document()))
             case _:
                 raise ValueError(f"nobody serves {call.method}")
         return None
@@ -231,13 +230,18 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _writable(fd: int) -> None:
+def _writable(fd: int) -> int:
     """Refuses what could make us wait for ever, and what the caller has not opened for writing itself."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode) or _mode(fd) != os.O_WRONLY:
+    try:
+        suitable, why = stat.S_ISREG(os.fstat(fd).st_mode) and _mode(fd) == os.O_WRONLY, ""
+    except OSError as error:  # FUSE shows root nothing of the mounts of others
+        suitable, why = False, str(error)
+    if not suitable:
         raise PolicyError(
-            "export.descriptor", "the descriptor is none of a file opened for writing",
+            "export.descriptor", "the descriptor is none of a file opened for writing", details=why,
             resolution="open a file with O_WRONLY; pipes and devices are not taken",
         )  # fmt: skip
+    return fd
 
 
 def _mode(fd: int) -> int:

@@ -16,8 +16,11 @@ from support.bus import main_loop, private_bus
 
 from agent.audit.port import Unrecorded
 from agent.bus.calls import Bus, BusCallError
+from agent.bus.serve import Call, Later
 from agent.daemon.dbus_names import AUDIT, BUS_NAME, MANAGER, OBJECT_PATH
 from agent.daemon.dbus_service import BusService
+from agent.daemon.requests import Requests
+from agent.errors import PolicyError
 
 ERROR = "org.otaagent.Agent1.Error"
 
@@ -130,6 +133,17 @@ def test_a_pipe_that_nobody_reads_cannot_hold_us(world):
     assert world.error("Export", "hs", 0, "status", fd=writing) == f"{ERROR}.ExportDescriptor"
     os.close(reading)
     os.close(writing)
+
+
+def test_a_file_that_its_file_system_does_not_show_us_is_refused_without_holding_others_up():
+    """FUSE shows root nothing of the mounts of others, and may take as long as it likes to say so."""
+    asked = Asked()
+    requests = Requests(asked, asked, Log(), dict)
+    answer = requests.call(Call("Manager", "Export", (987, "audit"), ":1.1", 1000))
+    assert isinstance(answer, Later)
+    with pytest.raises(PolicyError) as caught:
+        answer.work()
+    assert caught.value.code == "export.descriptor"
 
 
 def test_another_document_does_not_exist_and_a_full_disk_is_told(world, tmp_path):
