@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+MAX_PARTITIONS = 8  # of one disk that are looked into; GPT has room for 128, and each takes its time
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -38,7 +40,7 @@ class Block:
 
 
 def media(blocks: Iterable[Block], patterns: Sequence[str], own: Collection[str]) -> tuple[Block, ...]:
-    """The devices that may hold a file system with bundles, in the order of their nodes.
+    """The devices that may hold a file system with bundles, in the order of their nodes; of one disk at most the first 8.
 
     Args:
         blocks: all block devices.
@@ -49,13 +51,13 @@ def media(blocks: Iterable[Block], patterns: Sequence[str], own: Collection[str]
     known = list(blocks)
     divided = {block.disk for block in known if block.disk != block.node}
     links = {block.node: block.names for block in known}
-    found = []
-    for block in known:
+    found: list[Block] = []
+    for block in sorted(known, key=lambda block: (len(block.node), block.node)):
         if block.disk in own or not block.size or block.node in divided:
             continue
         names = {block.node, block.disk, *block.names, *links.get(block.disk, ())}
         by_name = any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
         by_nature = not patterns and (block.removable or block.usb or block.card)
-        if by_name or by_nature:
+        if (by_name or by_nature) and sum(each.disk == block.disk for each in found) < MAX_PARTITIONS:
             found.append(block)
     return tuple(sorted(found, key=lambda block: block.node))

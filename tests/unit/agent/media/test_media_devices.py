@@ -49,6 +49,14 @@ def test_with_patterns_what_a_device_says_of_itself_does_not_matter() -> None:
     assert nodes("/dev/loop*", "/dev/nvme0n1") == ["/dev/loop0", "/dev/nvme0n1"]
 
 
+def test_of_one_disk_only_so_many_partitions_are_media_that_none_keeps_the_device_busy_for_hours() -> None:
+    disk = Block("/dev/sda", "/dev/sda", size=1000, usb=True)
+    parts = [Block(f"/dev/sda{number}", "/dev/sda", size=5, usb=True) for number in range(1, 129)]
+    other = Block("/dev/sdb1", "/dev/sdb", size=5, usb=True)
+    found = [block.node for block in media([disk, *parts, other], (), ())]
+    assert found == [f"/dev/sda{number}" for number in range(1, 9)] + ["/dev/sdb1"]
+
+
 def test_another_medium_in_the_same_reader_is_another_medium() -> None:
     one, two = (Block("/dev/sda1", "/dev/sda", sequence=number) for number in "78")
     assert one.key != two.key
