@@ -36,7 +36,7 @@ class Search:
 
     Attributes:
         bundles: in the order of their paths.
-        complete: whether everything was looked at; False when a limit was reached.
+        complete: whether everything was looked at; False when a limit was reached, or a directory could not be read.
     """
 
     bundles: list[Bundle] = field(default_factory=list)
@@ -113,12 +113,12 @@ def _walk(
     for name in sorted(deeper):
         try:
             inner = _open_directory(name, here)
-        except OSError:
-            continue
-        try:
-            yield from _walk(inner, f"{prefix}{name}/", wanted, depth - 1, budget, found)
-        finally:
-            os.close(inner)
+            try:
+                yield from _walk(inner, f"{prefix}{name}/", wanted, depth - 1, budget, found)
+            finally:
+                os.close(inner)
+        except OSError:  # it is damaged; the others may not be
+            found.complete = False
 
 
 def _open_directory(name: str, here: int) -> int:

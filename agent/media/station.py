@@ -167,7 +167,9 @@ class Station:
                 _log.info("%s was plugged in, with %d bundles on it", node, len(medium.files))
                 context.audit.note("media", "", decision="seen", device=node, bundles=len(medium.files))
                 if not medium.complete:
-                    _log.warning("%s holds more than is looked at; bundles on it may be missed", node)
+                    _log.warning(
+                        "%s holds more than is looked at, or a damaged directory; bundles on it may be missed", node
+                    )
                 found = [self._inspected(context, node, medium, place) for place in range(len(medium.files))]
         except OtaError as error:
             _log.warning("%s: %s", node, error, extra={"OTA_ERROR_CODE": error.code})

@@ -130,6 +130,17 @@ def test_a_medium_cannot_have_the_kernel_panic_by_being_damaged(tmp_path: Path, 
     assert [option for option in options if option.startswith("errors=")] == ["errors=remount-ro"]
 
 
+def test_a_damaged_directory_hides_only_what_is_in_it(tmp_path: Path, usb: Stick, bundle: Path) -> None:
+    image = image_with(tmp_path / "stick.img", {"bad/one.raucb": bundle, "good/two.raucb": bundle})
+    run("debugfs", "-w", "-R", "zap_block -f bad -p 255 0", image)
+    usb.plug(image)
+    with spawn("finder") as child:
+        found = look(child, usb)
+        assert found.op == "looked", found.header
+    assert [each["path"] for each in found.header["files"]] == ["good/two.raucb"]  # type: ignore[attr-defined,index]
+    assert found.header["complete"] is False
+
+
 @pytest.mark.req("T23")
 def test_nothing_is_written_to_a_medium_that_was_not_unmounted(tmp_path: Path, usb: Stick, bundle: Path) -> None:
     clean = sized(tmp_path / "clean.img", 16 * MIB)
