@@ -63,18 +63,14 @@ class Client:
         """Asks the daemon to ask the server now; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Check")
 
-    def install(self, path: str) -> None:
-        """Hands over the absolute path of a bundle; raises what the daemon refuses with, or ``daemon.unreachable``."""
-        self._change("Install", GLib.Variant("(s)", (path,)))
-
     def install_file(self, fd: int, name: str) -> None:
-        """Hands over a bundle as an open file, which stays ours; raises as ``install``."""
+        """Hands over a bundle as an open file, which stays ours; raises as the others."""
         files = Gio.UnixFDList.new()
         arguments = GLib.Variant("(ha{sv})", (files.append(fd), {"name": GLib.Variant("s", name)}))
         self._change("InstallFile", arguments, files=files)
 
     def cancel(self) -> None:
-        """Cancels the update under way; raises what the daemon refuses with, or ``daemon.unreachable``."""
+        """Cancels the update under way, or the scrub; raises what the daemon refuses with, or ``daemon.unreachable``."""
         self._change("Cancel")
 
     def scrub(self, slot: str) -> None:
@@ -114,14 +110,7 @@ class Client:
         """Has a document written into a regular file that is open for writing only; raises as the others."""
         files = Gio.UnixFDList.new()
         arguments = GLib.Variant("(hs)", (files.append(fd), kind))
-        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION
-        try:
-            self._connection.call_with_unix_fd_list_sync(
-                names.BUS_NAME, names.OBJECT_PATH, names.MANAGER, "Export", arguments, None, flags,
-                int(CHANGE_TIMEOUT * 1000), files, None,
-            )  # fmt: skip
-        except GLib.Error as error:
-            raise _explained(error) from error
+        self._change("Export", arguments, files=files)
 
     def watch(self, seen: Callable[[Mapping[str, object], Collection[str]], bool]) -> None:
         """Follows the daemon until it leaves or ``seen`` has seen enough.

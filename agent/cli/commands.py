@@ -45,7 +45,7 @@ def install(arguments: Namespace) -> int:
 
     It is opened here: what the caller can read, the daemon need not be able to.
     """
-    fd, name = _opened(arguments.file), os.path.basename(arguments.file)
+    fd, name = _opened(arguments.file), os.path.basename(arguments.file).encode("utf-8", "replace").decode()
     try:
         with Client(arguments.bus) as client:
             if arguments.wait:
@@ -72,12 +72,14 @@ def _opened(path: str) -> int:
 
 
 def cancel(arguments: Namespace) -> int:
-    """Gives up the update under way."""
+    """Gives up the update under way, or the scrub."""
     with Client(arguments.bus) as client:
-        if client.properties().get("State") == "idle":
+        values = client.properties()
+        scrub = values.get("LastScrub")
+        if values.get("State") == "idle" and not (isinstance(scrub, tuple) and "running" in scrub):
             raise OtaError("update.none", "no update is under way")
         client.cancel()
-    _done(arguments, "the update is being cancelled")
+    _done(arguments, "it is being cancelled")
     return Exit.OK
 
 

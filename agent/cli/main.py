@@ -131,7 +131,9 @@ def parser() -> ArgumentParser:
     install = add("install", "commands:install", "install the bundle in a local file", bus=True)
     install.add_argument("file", metavar="FILE", help="the bundle")
     install.add_argument("--wait", action="store_true", help="follow the update to its end or to the restart")
-    add("cancel", "commands:cancel", "give up the update under way, as long as that is possible", bus=True)
+    add(
+        "cancel", "commands:cancel", "give up the update under way, as long as that is possible, or the scrub", bus=True
+    )
     for name, text in (
         ("approve", "let an update begin that waits for somebody's consent"),
         ("deny", "do not let it begin, and tell the server why"),

@@ -72,7 +72,7 @@ complete -c ota-agent -n '_shtab_ota_agent_using install' -l json -d 'print JSON
 complete -c ota-agent -n '_shtab_ota_agent_using install' -l bus -x -d 'message bus: system, session or an address (default: $OTA_AGENT_BUS, else system)'
 complete -c ota-agent -n '_shtab_ota_agent_using install' -l wait -d 'follow the update to its end or to the restart'
 complete -c ota-agent -n '_shtab_ota_agent_using install; and test $_shtab_ota_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the bundle'
-complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npos -eq 0' -a cancel -d 'Give up the update under way, as long as that is possible.'
+complete -c ota-agent -n '_shtab_ota_agent_using; and test $_shtab_ota_agent_npos -eq 0' -a cancel -d 'Give up the update under way, as long as that is possible, or the scrub.'
 complete -c ota-agent -n '_shtab_ota_agent_using cancel' -s h -l help -d 'show this help message and exit'
 complete -c ota-agent -n '_shtab_ota_agent_using cancel' -l json -d 'print JSON for programs'
 complete -c ota-agent -n '_shtab_ota_agent_using cancel' -l bus -x -d 'message bus: system, session or an address (default: $OTA_AGENT_BUS, else system)'
