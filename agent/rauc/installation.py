@@ -72,8 +72,11 @@ class Installation:
         return [] if self._installing else self._begin()
 
     def refused(self, text: str) -> list[Announcement]:
-        """The bundle cannot even be looked at, which RAUC finds out after it has accepted the order."""
-        return [*self._begin(), *self._end(text)]
+        """The bundle cannot even be looked at, which RAUC finds out after it has accepted the order.
+
+        Nothing is announced while another one is installed: ``Completed`` would be taken for its end.
+        """
+        return [] if self._installing else [*self._begin(), *self._end(text)]
 
     def changed(self, values: Mapping[str, object], names: Sequence[str]) -> list[Announcement]:
         """The agent has told something new.

@@ -90,6 +90,14 @@ def test_a_source_that_is_refused_ends_as_with_rauc_by_last_error_and_completed(
     ]  # fmt: skip
 
 
+def test_a_second_order_that_is_refused_does_not_end_the_first() -> None:
+    """Both may be with the agent at once, and the answers come in any order."""
+    agent = Agent()
+    agent.told.accepted()
+    assert agent.told.refused("no") == []
+    assert agent.told.installing
+
+
 def test_what_was_only_downloaded_is_no_success() -> None:
     agent = Agent()
     agent.runs("offered", "inspecting", "waiting", "fetching", "reporting")
