@@ -41,7 +41,10 @@ class FileSource:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
             raise BundleError("bundle.not-a-file", "a bundle must be a regular file")
-        self._size = os.lseek(fd, 0, os.SEEK_END)
+        try:
+            self._size = os.lseek(fd, 0, os.SEEK_END)
+        except OSError as error:  # some files of /proc
+            raise _unreadable(0, error) from error
 
     @property
     def size(self) -> int:

@@ -110,6 +110,11 @@ def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     assert refusal(folder, pipe) == "bundle.not-a-file"
 
 
+@pytest.mark.root
+def test_a_file_that_has_no_end_is_refused_as_one_that_cannot_be_read(folder: Path) -> None:
+    assert refusal(folder, Path("/proc/self/mem")) == "bundle.read-failed"
+
+
 def test_words_that_are_no_answer_are_an_error() -> None:
     for output in ("", "[]", "Traceback", json.dumps({"manifest": 1})):
         with pytest.raises(Exception, match="could not be inspected"):
