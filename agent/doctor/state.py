@@ -29,8 +29,12 @@ _DOCUMENTS = {
     "answers": None,
     "installed": None,
     "media": None,
+    "policy": None,
+    "consent": None,
+    "spent": None,
     "auto_confirm": None,
     "trial": None,
+    "unjudged": None,
 }
 _LITTLE, _ENOUGH = (
     1 << 20,

@@ -178,6 +178,7 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
     "a state directory on an overlay": (lambda patient: patient.mounts(fstype="overlay"), {("state.volatile", "note")}),
     "a read-only state directory": (lambda patient: patient.mounts(options="ro"), {("state.writable", "error")}),
     "a record that cannot be read": (file("state/record.json", b"\0\0"), {("state.documents", "warning")}),
+    "a policy that cannot be read": (file("state/policy.json", b"{"), {("state.documents", "warning")}),
     "a document that was put aside": (file("state/outbox.json.broken", b"{"), {("state.documents", "warning")}),
     "slots larger than the room for plain bundles": (
         truncated(1 << 42, "a.img", "b.img"), {("state.spool", "note")},
