@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from agent.doctor.finding import Finding, error, note, ok
 from agent.doctor.subject import Subject
@@ -26,11 +27,23 @@ def traces(subject: Subject) -> Iterator[Finding]:
     """What outlasts a reset."""
     settings = subject.config.health
     places = [str(place) for place in settings.pstore if place.is_dir()]
-    if places:
-        yield ok("health.panics", f"looked for in {', '.join(places)}")
-    else:
+    backend = _backend(subject.places.pstore)
+    if not places:
         yield note("health.panics", "none of the places of health.pstore exists")
+    elif not backend:
+        yield note("health.panics", "the kernel has no memory that it could leave them in")
+    else:
+        yield ok("health.panics", f"kept by {backend}, looked for in {', '.join(places)}")
     if boot_status(settings.bootstatus).reports:
         yield ok("health.resets", "a watchdog tells whether it has caused the last reset")
     else:
         yield note("health.resets", "no watchdog tells whether it has caused the last reset")
+
+
+def _backend(parameter: Path) -> str:
+    """Who keeps the kernel's records; empty when nobody does. The directories are there all the same."""
+    try:
+        name = parameter.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
+    return "" if name == "(null)" else name

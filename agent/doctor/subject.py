@@ -30,6 +30,7 @@ class Places:
     systemd: Path = Path("/run/systemd/system")  # sd_booted(3) looks for exactly this directory
     systemctl: str = "systemctl"
     modules: Path = Path("/lib/modules")
+    pstore: Path = Path("/sys/module/pstore/parameters/backend")  # who keeps the records (fs/pstore/platform.c)
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -220,6 +220,8 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
         lambda patient: (patient.home / "health.d/10-app").chmod(0o777), {("health.programs", "error")},
     ),
     "no place for a panic": (lambda patient: (patient.home / "pstore").rmdir(), {("health.panics", "note")}),
+    "a kernel that keeps nothing of a panic": (file("backend", b"(null)\n"), {("health.panics", "note")}),
+    "a kernel without a pstore": (lambda patient: (patient.home / "backend").unlink(), {("health.panics", "note")}),
     "a watchdog that tells nothing": (
         file("watchdogs/watchdog0/options", b"0x8180\n"), {("health.resets", "note")},
     ),

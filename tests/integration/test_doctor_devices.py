@@ -34,7 +34,7 @@ class Board(Patient):
 
     @property
     def places(self) -> Places:
-        return Places(systemd=self.home / "systemd", clock=self.clock)
+        return Places(systemd=self.home / "systemd", pstore=self.home / "backend", clock=self.clock)
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ class Patient:
     def places(self) -> Places:
         return Places(
             proc=self.home / "proc", systemd=self.home / "systemd", systemctl=str(self.home / "systemctl"),
-            modules=self.home / "modules", clock=self.clock,
+            modules=self.home / "modules", pstore=self.home / "backend", clock=self.clock,
         )  # fmt: skip
 
     def configure(self) -> Path:
@@ -155,6 +155,7 @@ class Patient:
     def _system(self) -> None:
         self.mounts()
         (self.home / "pstore").mkdir()
+        self.write("backend", b"ramoops\n")
         self.write("watchdogs/watchdog0/options", b"0x81a0\n")
         self.write("health.d/10-app", b"#!/bin/sh\n", 0o755)
         self.write("proc/swaps", b"Filename\tType\tSize\tUsed\tPriority\n")
