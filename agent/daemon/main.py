@@ -5,6 +5,7 @@ The worker thread drives the update and does everything that takes time. The mai
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 import threading
@@ -329,6 +330,8 @@ def run(paths: Sequence[Path] | None = None) -> int:
     from agent import journal
 
     journal.setup()
+    if not faulthandler.is_enabled():  # SIGABRT of systemd's watchdog, when the main loop itself hangs
+        faulthandler.enable(file=2)
     config = None
     try:
         config = load(paths)

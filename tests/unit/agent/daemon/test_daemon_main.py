@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -67,3 +70,12 @@ def test_an_agent_that_cannot_start_gives_the_device_back(monkeypatch: pytest.Mo
         raise ConfigError("state.directory", "the state directory cannot be used")
 
     assert ends(monkeypatch, lambda: 0, build=build) == (1, 1)
+
+
+@pytest.mark.req("S05")
+def test_where_each_thread_was_is_told_when_the_watchdog_ends_an_agent_whose_main_loop_hangs() -> None:
+    """systemd sends SIGABRT (systemd.service(5), WatchdogSec=)."""
+    hangs = "import os; from agent.daemon import main; main.load = lambda _: os.abort(); main.run()"
+    done = subprocess.run([sys.executable, "-c", hangs], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGABRT
+    assert " in run\n" in done.stderr
