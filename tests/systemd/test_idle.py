@@ -15,9 +15,9 @@ _LOOK = 2.0  # seconds of which nothing may be seen
 
 def wakeups(device: Device) -> dict[str, int]:
     """How often each thread of each process of the service has gone to sleep since it began, which is once for each wake-up."""
-    names = "$(cat /sys/fs/cgroup/unified$1/cgroup.procs /sys/fs/cgroup$1/cgroup.procs 2>/dev/null)"
+    names = "$(cat /sys/fs/cgroup$1/cgroup.procs /sys/fs/cgroup/unified$1/cgroup.procs /sys/fs/cgroup/systemd$1/cgroup.procs)"
     group = device.machine.show(UNIT, "ControlGroup")["ControlGroup"]
-    script = f"for pid in {names}; do grep -H ^voluntary /proc/$pid/task/*/status; done"
+    script = f"exec 2>/dev/null; for pid in {names}; do grep -H ^voluntary /proc/$pid/task/*/status; done"
     text = device.machine.run("sh", "-c", script, "sh", group)
     found = re.findall(r"/proc/(\d+/task/\d+)/status:voluntary_ctxt_switches:\s+(\d+)", text)
     return {thread: int(count) for thread, count in found}

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agent.demo.tools import bound_to_us
+
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
@@ -19,7 +21,9 @@ class Network:
     """
 
     def __init__(self) -> None:
-        self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        self._holder = subprocess.Popen(
+            [*bound_to_us(), "unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL
+        )
         self.path = f"/proc/{self._holder.pid}/ns/net"
         ours = os.stat("/proc/self/ns/net").st_ino
         while os.stat(self.path).st_ino == ours:  # unshare(1) has not come to it yet
