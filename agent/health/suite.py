@@ -55,7 +55,7 @@ class Suite:
             for check in self._checks:
                 if self._stopping():
                     break
-                results.append(_run(check))
+                results.append(self._run(check))
                 seen(results[-1])
         finally:
             self._finish()
@@ -109,13 +109,13 @@ class Suite:
             sleep(min(interval, (end if green_since is None or red_now else healthy_at) - now))
         return Verdict(ok=False, failed=failed, cancelled=True)
 
-
-def _run(check: Check) -> CheckResult:
-    try:
-        return check.run()
-    except Exception as error:  # a check that breaks is a check that fails, and must not take the daemon with it
-        log.exception("the check %s broke", check.name)
-        return red(check.name, f"the check broke: {type(error).__name__}: {error}")
+    def _run(self, check: Check) -> CheckResult:
+        try:
+            return check.run()
+        except Exception as error:  # a check that breaks is a check that fails, and must not take the daemon with it
+            if not self._stopping():  # which interrupts a check
+                log.exception("the check %s broke", check.name)
+            return red(check.name, f"the check broke: {type(error).__name__}: {error}")
 
 
 def _too_late(deadline: float, soak: float) -> CheckResult:

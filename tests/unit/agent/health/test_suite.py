@@ -214,6 +214,21 @@ def test_a_daemon_that_is_to_end_runs_no_further_check_and_gives_no_verdict():
     assert second.runs == 0
 
 
+def test_a_check_that_is_interrupted_because_the_daemon_is_to_end_has_not_broken(caplog):
+    stop: list[bool] = []
+
+    class Interrupted:
+        name = "server"
+
+        def run(self) -> CheckResult:
+            stop.append(True)
+            raise Exception
+
+    suite = Suite([Interrupted()], stopping=lambda: bool(stop))
+    assert suite.evaluate(60, 10, 2, Time().clock, Time().sleep).cancelled
+    assert caplog.text == ""
+
+
 def test_each_round_is_told_and_cleared_up_after():
     time, ended, rounds = Time(), [], []
     suite = Suite([Scripted("a", [True])], finish=lambda: ended.append(1))
