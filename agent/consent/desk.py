@@ -366,6 +366,7 @@ class Desk:
             self._book.put(replace(entry, deferral=entry.deferral.stopped(age, limits)))
 
     def _changed(self, before: Mapping[str, object], sender: str) -> None:
+        self._gates.forget()
         after = self._changes.properties()
         for name in (name for name in after if after[name] != before[name]):
             self._audit.note("policy", name.partition(".")[2], old=str(before[name]), new=str(after[name]), by=sender)

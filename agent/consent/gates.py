@@ -55,11 +55,15 @@ class Gates:
         self._seen: tuple[PolicySettings, float, frozenset[Hold]] | None = None
         self.inhibited: tuple[tuple[str, str], ...] = ()
 
+    def forget(self) -> None:
+        """What was seen before does not count any more: somebody wants it to be looked at now."""
+        self._seen = None
+
     def shut(self, policy: PolicySettings) -> frozenset[Hold]:
         """The gates that are shut now; who inhibits a shutdown, and why, is in ``inhibited`` afterwards."""
-        now = self._boottime()
-        if self._seen is not None and self._seen[0] == policy and 0 <= now - self._seen[1] < _FRESH:
-            return self._seen[2]
+        seen = self._seen  # another thread may forget it at any time
+        if seen is not None and seen[0] == policy and 0 <= self._boottime() - seen[1] < _FRESH:
+            return seen[2]
         self.inhibited = self._inhibitors() if policy.inhibitors else ()
         shut = {
             Hold.POWER: policy.power != "any" and not self._powered(policy.power),

@@ -100,6 +100,14 @@ def test_what_waits_to_be_confirmed_is_announced_too_until_that_is_answered(tmp_
     assert not (tmp_path / "notice.json").exists()
 
 
+def test_whatever_somebody_changes_the_surroundings_are_looked_at_once_more(tmp_path: Path) -> None:
+    device = Device(tmp_path, inhibitors=True)
+    device.services.inhibitors = [("shutdown", "backup", "is running", "block")]
+    assert device.look(Stride.RESTART) == ()
+    device.desk.set_policy("approval", "auto", ":1.5")
+    assert device.look(Stride.RESTART) == (Hold.INHIBITOR,)
+
+
 def test_people_are_heard_while_another_service_takes_its_time(tmp_path: Path) -> None:
     device = Device(tmp_path, CRITICAL, power="ac")
     heard: list[bool] = []
