@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.bus.calls import BusCallError
+from agent.bus.logind import Caller, blocking
 from agent.config import PolicySettings
 from agent.consent.rules import Hold
 
@@ -25,12 +26,8 @@ _METERED = (1, 3)  # NM_METERED_YES, NM_METERED_GUESS_YES
 _log = logging.getLogger(__name__)
 
 
-class Services(Protocol):
+class Services(Caller, Protocol):
     """``agent.bus.calls.Bus``."""
-
-    def call(self, service: str, path: str, interface: str, method: str) -> tuple[Any, ...]:
-        """Calls a method without arguments."""
-        ...
 
     def get(self, service: str, path: str, interface: str, name: str) -> Any:  # noqa: ANN401 - a property of any type
         """Reads a property."""
@@ -110,18 +107,11 @@ class Gates:
         return self._property(service, "/org/freedesktop/NetworkManager", service, "Metered") in _METERED
 
     def _inhibitors(self) -> tuple[tuple[str, str], ...]:
-        """Who holds a lock that blocks a shutdown, and why (org.freedesktop.login1(5))."""
-        service = "org.freedesktop.login1"
         try:
-            (rows,) = self._bus.call(service, "/org/freedesktop/login1", f"{service}.Manager", "ListInhibitors")
+            return blocking(self._bus)
         except BusCallError as error:
             _told(error, "inhibitors")
             return ()
-        return tuple(
-            (str(who)[:80], str(why)[:200])
-            for what, who, why, mode, *_ in rows
-            if mode == "block" and "shutdown" in str(what).split(":")
-        )[:32]
 
     def _property(self, service: str, path: str, interface: str, name: str) -> object:
         try:

@@ -13,11 +13,11 @@ from math import ceil
 from typing import Any
 
 from agent.bus.calls import TIMEOUT, UNREACHABLE, Bus, BusCallError
+from agent.bus.logind import LOGIND, blocking
 from agent.errors import EnvironmentFault
 from agent.process import run as run_program
 
 _log = logging.getLogger(__name__)
-LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _SESSION = "org.freedesktop.login1.Session"
 SYSTEMCTL = ("systemctl", "reboot")  # speaks to systemd directly where there is neither a bus nor logind
 _COMMAND_PATIENCE = 60.0  # seconds
@@ -147,27 +147,19 @@ class Restart:
         """Waits while a program blocks the shutdown; returns whether none does any more."""
         end = self._clock() + self._patience
         told: tuple[tuple[str, str], ...] = ()
-        while blocking := self._blocking():
-            text = "; ".join(f"{who}: {why}"[:200] for who, why in blocking)
+        while held := blocking(self._bus):
+            text = "; ".join(f"{who}: {why}"[:200] for who, why in held)
             if self._clock() >= end:
                 _log.warning("the device restarts although this is blocked by %s", text)
                 return False
-            if blocking != told:
-                told = blocking
-                self._blocked(blocking)
+            if held != told:
+                told = held
+                self._blocked(held)
                 _log.warning("the restart waits, at most %.0f s, for %s", end - self._clock(), text)
             self._pause(min(_LOOK, end - self._clock()))
         if told:
             self._blocked(())
         return True
-
-    def _blocking(self) -> tuple[tuple[str, str], ...]:
-        (inhibitors,) = self._call("ListInhibitors")
-        return tuple(
-            (who[:200], why[:200])
-            for what, who, why, mode, _uid, _pid in inhibitors
-            if mode.startswith("block") and "shutdown" in what.split(":")
-        )
 
     def _attended(self) -> bool:
         """Whether a person is logged in: no greeter, no service."""

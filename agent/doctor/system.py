@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.bus.calls import Bus, BusCallError
+from agent.bus.logind import LOGIND
 from agent.clock import built
-from agent.daemon.restart import LOGIND, SYSTEMCTL
+from agent.daemon.restart import SYSTEMCTL
 from agent.doctor.finding import Finding, error, note, ok, warning
 from agent.doctor.subject import Subject
 from agent.process import ENVIRONMENT

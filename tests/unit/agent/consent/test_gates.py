@@ -89,6 +89,8 @@ def test_only_locks_that_block_a_shutdown_count(board: Board) -> None:
     board.services.inhibitors = [*rows, ("sleep:shutdown", "backup", "is running", "block")]
     assert board.shut(inhibitors=True) == {Hold.INHIBITOR}
     assert board.gates.inhibited == (("backup", "is running"),)
+    board.services.inhibitors = [("shutdown", "editor", "is open", "block-weak")]
+    assert board.shut(inhibitors=True) == {Hold.INHIBITOR}, "it blocks the restart as well"
 
 
 def test_a_busy_file_counts_while_it_is_there(board: Board) -> None:
