@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from agent.consent.rules import Stride
 from agent.daemon.activities import telling
+from agent.daemon.activities.pause import Interrupted, Pause
 from agent.daemon.activities.work import work
 from agent.daemon.context import Context
 from agent.daemon.machine import Event
@@ -27,10 +29,15 @@ def fetching(context: Context, record: Record) -> Step:
     text = f"version {record.version} is to be downloaded only; fetching and verifying all of it"
     record = telling.phase(context, record, Phase.FETCHING, text)
     context.memory.save(record)
-    answer = work(
-        context, record, {"op": "fetch", "manifest_hash": record.manifest_hash},
-        lambda frame: telling.progress(context, frame),
-    )  # fmt: skip
+    pause = Pause(context, Stride.DOWNLOAD)
+    try:
+        answer = work(
+            context, record, {"op": "fetch", "manifest_hash": record.manifest_hash},
+            lambda frame: telling.progress(context, frame), lambda: pause.look(record),
+        )  # fmt: skip
+    except Interrupted as order:
+        _log.info("the download is interrupted: %s", order)
+        return Step(Event.HELD, record)
     if answer.op != "fetched":
         raise EnvironmentFault("ipc.protocol", "the installer answered something else", details=answer.op[:60])
     _log.info("the bundle of version %s was fetched and verified", record.version)

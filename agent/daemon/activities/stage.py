@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.consent.facts import bounded
-from agent.consent.gates import LOOK
-from agent.consent.rules import Hold, Stride
+from agent.consent.rules import Stride
 from agent.daemon.activities import holdings, telling
+from agent.daemon.activities.pause import Interrupted, Pause
 from agent.daemon.activities.permit import allowed, before
 from agent.daemon.activities.present import runs_already
 from agent.daemon.activities.telling import amount
@@ -145,7 +145,7 @@ def staging(context: Context, record: Record) -> Step:
         "starts": dict(record.checkpoints),
         "slots": [described(slot) for slot in group.slots],
     }
-    pause = Pause(context)
+    pause = Pause(context, Stride.INSTALL)
     try:
         answer = work(context, record, request, hear, lambda: pause.look(progressed))
     except Interrupted as order:
@@ -180,32 +180,6 @@ def staged(context: Context, record: Record) -> Step:
             break
     holdings.settled(context, record, "installed")
     return Step(Event.DONE, record)
-
-
-class Interrupted(Exception):
-    """The device's policy, or its surroundings, do not allow the work under way any more."""
-
-
-class Pause:
-    """Looks from time to time whether the writing may go on. A window that closes, and a postponement, only stop the restart.
-
-    Args:
-        context: the collaborators.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._next = context.clock.boottime() + LOOK
-
-    def look(self, record: Record) -> None:
-        """Raises Interrupted when it may not; something that has changed on the device is looked at at once."""
-        context = self._context
-        if not context.inbox.take_look() and context.clock.boottime() < self._next:
-            return
-        self._next = context.clock.boottime() + LOOK
-        reasons = set(context.desk.holds(record, Stride.INSTALL)) - {Hold.WINDOW, Hold.POSTPONED}
-        if reasons:
-            raise Interrupted(", ".join(sorted(reasons)))
 
 
 class Quarters:

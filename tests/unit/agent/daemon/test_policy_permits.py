@@ -10,8 +10,10 @@ import pytest
 from support.offers import BASE, Action, Hawkbit
 from support.pretend import POLICY, Clock, Disk, Environment, Patient, Services, context, desk
 
+from agent.daemon.activities import fetch as fetch_module
 from agent.daemon.activities import stage as staging_module
 from agent.daemon.activities.confirmation import Confirmations
+from agent.daemon.activities.fetch import fetching
 from agent.daemon.activities.idle import Idle
 from agent.daemon.activities.offer import as_offered, offered
 from agent.daemon.activities.permit import held, waiting
@@ -19,7 +21,7 @@ from agent.daemon.activities.settle import Settle
 from agent.daemon.activities.stage import inspecting, staged, staging
 from agent.daemon.context import Context
 from agent.daemon.inbox import Consent, Stopped
-from agent.daemon.machine import Event, State
+from agent.daemon.machine import Event, State, advance
 from agent.daemon.record import Record
 from agent.errors import BundleError, PolicyError
 from agent.wire import Frame
@@ -207,6 +209,24 @@ def test_a_connection_that_becomes_metered_interrupts_the_writing_which_keeps_it
     step = waiting(stage.here, replace(step.record, state=State.WAITING))
     assert (step.event, stage.codes[-1]) == (Event.DONE, 125)
     assert dict(step.record.checkpoints) == {"rootfs.img": 8 << 20}
+
+
+def test_a_connection_that_becomes_metered_interrupts_a_download_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(metered="avoid")
+    stage.hawkbit.change("7", update="skip")
+
+    def work(_context: object, _record: Record, _request: object, _hear: object, look: Any = lambda: None) -> Frame:
+        stage.services.properties["Metered"] = 1
+        stage.clock.now += 61
+        look()
+        return Frame({"op": "fetched"})
+
+    monkeypatch.setattr(fetch_module, "work", work)
+    step = fetching(stage.here, stage.record(State.FETCHING))
+    assert step.event is Event.HELD
+    stage.after(3, lambda: stage.services.properties.update(Metered=2))
+    step = waiting(stage.here, replace(step.record, state=advance(State.FETCHING, step.event)))
+    assert (step.event, stage.codes[-1]) == (Event.FETCH, 125)
 
 
 def test_an_opt_out_interrupts_the_writing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
