@@ -1,6 +1,7 @@
 """Where the people, the policy and the update meet: what holds an update back, who is told, and what they answer.
 
-The worker asks; D-Bus calls from the main thread. What was answered is durable before the answer is acknowledged.
+The worker asks; D-Bus calls from the main thread. Postponements and changes of the policy are durable before they are
+acknowledged; a yes or a no is before anything follows from it, and is asked for once more if it was lost until then.
 """
 
 from __future__ import annotations

@@ -154,20 +154,24 @@ class Presence:
         from gi.repository import GLib
 
         answer: SimpleQueue[bool] = SimpleQueue()
+        deciding, late = threading.Lock(), threading.Event()
 
         def decide() -> bool:
-            may = not (self._inbox.anything() or self._scrubbing or self._lost)
-            if may:
-                notify("STOPPING=1")
-                service.leave()
-            answer.put(may)
+            with deciding:
+                may = not (late.is_set() or self._inbox.anything() or self._scrubbing or self._lost)
+                if may:
+                    notify("STOPPING=1")
+                    service.leave()
+                answer.put(may)
             return False
 
         GLib.idle_add(decide)
         try:
             return answer.get(timeout=_DECISION)
         except Empty:  # the main thread has ended, or hangs
-            return False
+            with deciding:
+                late.set()
+            return not answer.empty() and answer.get()
 
     def last_call(self) -> float:
         """When somebody called on the bus, in seconds since the boot; 0: nobody has."""

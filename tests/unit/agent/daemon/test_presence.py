@@ -30,6 +30,23 @@ def served(seen: Presence, initial: dict[str, object] | None = None) -> BusServi
     return BusService("none", seen, Asked(), Unrecorded(), initial)
 
 
+def test_a_main_loop_that_decides_too_late_does_not_leave_the_bus_without_its_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gi.repository import GLib
+
+    seen = presence()
+    service = served(seen)
+    left: list[bool] = []
+    monkeypatch.setattr(service, "leave", lambda: left.append(True))
+    monkeypatch.setattr(seen, "_service", service)
+    monkeypatch.setattr("agent.daemon.presence._DECISION", 0.01)
+    assert not seen.leave()
+    while GLib.MainContext.default().iteration(False):  # the main loop goes on
+        pass
+    assert left == []
+
+
 @pytest.mark.parametrize("state", list(State))
 def test_only_what_can_be_cancelled_is_cancelled(state: State) -> None:
     seen = presence()
