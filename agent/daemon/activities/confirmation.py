@@ -76,6 +76,8 @@ class Confirmations:
         if question is None or consent.action_id != question.action_id:
             _log.warning("action %s does not wait for consent any more", consent.action_id)
             return
+        if self._consent == ("confirmed" if consent.approved else "denied"):
+            return  # it was said, and the server has it or gets it
         identity = identity_of(question.action_id, question.artifact)
         self._context.desk.answer_before(identity, approved=consent.approved)
         if consent.approved:

@@ -100,6 +100,15 @@ def test_somebody_is_asked_and_may_change_their_mind() -> None:
     assert [word for _, word, _ in stage.answers] == ["denied", "confirmed"]
 
 
+def test_an_answer_that_is_repeated_is_told_once() -> None:
+    stage = Stage("ask")
+    assert stage.run(3) is None
+    for _ in range(5):
+        stage.here.inbox.consent(Consent("7", approved=False))
+        assert stage.run(3) is None
+    assert [word for _, word, _ in stage.answers] == ["denied"]
+
+
 def test_what_was_said_to_a_local_file_is_no_answer_to_the_server() -> None:
     stage = Stage("ask")
     assert stage.run(3) is None
