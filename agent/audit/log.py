@@ -62,6 +62,7 @@ class AuditLog:
         self._offset: int | None = None  # milliseconds
         self._failure = ""
         self._lost = 0
+        self._unread = False
 
     def note(self, event: str, subject: str = "", /, **data: str | int | bool) -> None:
         """See Auditor."""
@@ -79,7 +80,7 @@ class AuditLog:
             try:
                 self._looked()
             except OSError as error:
-                _log.error("the audit log cannot be read: %s", error, extra={"OTA_ERROR_CODE": "audit.unreadable"})
+                self._not_read(error)
             return self._recording
 
     def switch(self, recording: bool, by: str) -> None:
@@ -170,7 +171,7 @@ class AuditLog:
             try:
                 return self._looked().at
             except OSError as error:
-                _log.error("the audit log cannot be read: %s", error, extra={"OTA_ERROR_CODE": "audit.unreadable"})
+                self._not_read(error)
                 return START
 
     def _looked(self) -> Found:
@@ -183,7 +184,7 @@ class AuditLog:
                 self._restraint.remember(each.values)
             self._newest = str(found.entries[-1].values.get("event")) if found.entries else ""
             found.entries.clear()
-            self._found = found
+            self._found, self._unread = found, False
         return self._found
 
     def _agreed(self) -> bool:
@@ -290,6 +291,12 @@ class AuditLog:
             "%s%s", text, f" ({more})" if more else "",
             extra={"OTA_EVENT": event, "OTA_SUBJECT": subject, "OTA_AUDIT_SEQ": seq},
         )  # fmt: skip
+
+    def _not_read(self, error: OSError) -> None:
+        """Tells it once, until the log can be read again: everybody may ask for properties of it."""
+        if not self._unread:
+            _log.error("the audit log cannot be read: %s", error, extra={"OTA_ERROR_CODE": "audit.unreadable"})
+        self._unread = True
 
     def _not_written(self, error: Exception) -> None:
         """Tells it once, until records can be written again."""

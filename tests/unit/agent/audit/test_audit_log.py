@@ -291,3 +291,22 @@ def test_records_are_told_to_the_journal_with_their_number(tmp_path: Path, caplo
     (record,) = caplog.records
     assert record.getMessage() == "a system was made permanent: version 1 (number 1)"
     assert (record.OTA_EVENT, record.OTA_SUBJECT, record.OTA_AUDIT_SEQ) == ("confirmed", "version 1", 1)  # type: ignore[attr-defined]
+
+
+def test_a_log_that_cannot_be_read_is_told_once_however_often_somebody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everybody may read the properties Head and Count."""
+
+    def broken(_: Files) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = opened(tmp_path)
+    for round_ in range(1, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(Files, "look", broken)
+            for _ in range(10):
+                assert (log.count, log.head, log.recording) == (0, bytes(32), True)
+        assert [record.levelno for record in caplog.records] == [logging.ERROR] * round_
+        assert log.count == 0, "it was read again meanwhile"
+        log._found = None
