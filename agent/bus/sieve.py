@@ -54,6 +54,8 @@ class Sieve:
         with self._lock:
             crowded = self._waiting >= CROWD and self._senders[sender] >= SHARE
             if crowded or self._is_away(sender):
+                if len(self._away) >= CROWD and sender not in self._away:
+                    self._forget(self._clock())
                 self._away[sender] = self._clock() + QUIET
                 self.refused += 1
                 return False
@@ -76,8 +78,12 @@ class Sieve:
         now = self._clock()
         if until > now:
             return True
-        self._away = {name: end for name, end in self._away.items() if end > now}
+        self._forget(now)
         return False
+
+    def _forget(self, now: float) -> None:
+        """Those who have been quiet long enough, or have left the bus."""
+        self._away = {name: end for name, end in self._away.items() if end > now}
 
     def _answered(self, passed: Counter[str]) -> bool:
         with self._lock:

@@ -60,6 +60,15 @@ def test_many_together_cannot_make_more_wait_than_there_is_room_for(loop):
     assert loop.passed("client", 10) == 10, "it is forgotten at once"
 
 
+def test_who_floods_from_ever_new_connections_leaves_nothing_behind(loop):
+    for number in range(2000):
+        loop.passed(f"many {number}", CROWD)
+        loop.passed(f"flood {number}", SHARE + 1)
+        loop.catch_up()
+        loop.now += QUIET / 10
+    assert len(loop.sieve._away) < 2 * CROWD
+
+
 def test_what_was_refused_is_counted(loop):
     loop.passed("flood", CROWD + 50)
     assert loop.sieve.refused == 50
