@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,19 @@ class Hotplug:
             except OSError as error:  # ENOBUFS: more than the buffer holds; sysfs knows what became of it
                 _log.debug("%s", error)
                 any_event = True
-                continue
+                if self._take_error():
+                    continue
+                return any_event, frozenset(gone)
             if event is None:
                 return any_event, frozenset(gone)
             any_event = True
             if event.action == "remove" and event.device_node:
                 gone.add(str(event.device_node))
+
+    def _take_error(self) -> bool:
+        """Whether an error waited at the socket; pyudev polls before it receives, and so never takes it away."""
+        with socket.socket(fileno=os.dup(self.fileno())) as same:
+            return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def blocks(self) -> Iterator[Block]:
         """Every block device there is."""

@@ -260,6 +260,30 @@ def heard(hotplug: Hotplug) -> frozenset[str]:
     return gone
 
 
+def test_more_events_than_the_buffer_holds_are_news_and_nothing_worse(
+    usb: Stick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.media.hotplug._BUFFER", 1)
+    hotplug = Hotplug("kernel")
+
+    def endless(*_: object) -> None:
+        raise AssertionError("it does not end")
+
+    for _ in range(300):
+        Path("/sys/block", Path(usb.node).name, "uevent").write_text("change")
+    before = signal.signal(signal.SIGALRM, endless)
+    signal.alarm(20)
+    try:
+        assert hotplug.drain()[0]
+        while hotplug.drain()[0]:
+            pass
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    Path("/sys/block", Path(usb.node).name, "uevent").write_text("change")
+    heard(hotplug)
+
+
 def test_the_kernel_says_what_is_plugged_in_and_out_and_sysfs_what_it_is(
     tmp_path: Path, usb: Stick, bundle: Path
 ) -> None:
