@@ -97,6 +97,8 @@ class Facade:
     def call(self, call: Call) -> Answer:
         """See ``agent.bus.serve.Handler``."""
         values = call.values
+        if call.user is not None:  # the agent, and its audit log, see us as the caller
+            _log.info("user %d asks for %s", call.user, call.method)
         if call.method in ("Install", "InstallBundle"):
             return self._install(values[0], values[1] if len(values) > 1 else {})
         answers: Mapping[str, Callable[..., tuple[object, ...]]] = {
