@@ -34,7 +34,17 @@ def units(subject: Subject) -> Iterator[Finding]:
         yield ok("service.trial-guard", f"{_TIMER} is active")
     else:
         yield warning("service.trial-guard", f"{_TIMER} is {timer.get('ActiveState') or 'unknown'}")
+    yield from _sockets(subject)
     yield from _watchdog(subject)
+
+
+def _sockets(subject: Subject) -> Iterator[Finding]:
+    places = (subject.config.fetcher.socket, subject.config.installer.socket)
+    absent = [str(place) for place in places if place is not None and not place.is_socket()]
+    if absent:
+        yield warning("service.sockets", f"nobody listens at {', '.join(absent)}")
+    else:
+        yield ok("service.sockets", "fetcher and installer are started as configured")
 
 
 def _watchdog(subject: Subject) -> Iterator[Finding]:

@@ -335,6 +335,11 @@ ROWS: Mapping[str, Row] = {
         "No update comes while it does not; nobody marks this boot good.",
         "systemctl enable --now ota-agent; systemctl status ota-agent tells why it does not run",
     ),
+    "service.sockets": Row(
+        "Under systemd, fetcher and installer are started through their sockets.",
+        "The sandbox of the service gives its own children no network: nothing is downloaded.",
+        "systemctl enable --now ota-agent-fetch.socket ota-agent-install.socket",
+    ),
     "service.trial-guard": Row(
         "The timer that ends a trial nobody judges is active.",
         "A new system whose agent hangs would stay on trial for ever.",

@@ -231,6 +231,9 @@ FAULTS: dict[str, tuple[Fault, set[tuple[str, str]]]] = {
         lambda patient: (setting("system.idle-exit", 60)(patient), patient.systemctl(unit="inactive")), set(),
     ),
     "no guard of trials": (lambda patient: patient.systemctl(timer="inactive"), {("service.trial-guard", "warning")}),
+    "a fetcher that systemd would not start": (
+        lambda patient: (patient.systemctl(), (patient.home / "fetch.sock").unlink()), {("service.sockets", "warning")},
+    ),
     "no watchdog": (lambda patient: patient.systemctl(watchdog="0"), {("service.watchdog", "warning")}),
     "a systemctl that fails": (
         lambda patient: (patient.systemctl(), patient.write("systemctl", b"#!/bin/sh\nexit 1\n", 0o755)),

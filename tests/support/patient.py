@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,7 +69,8 @@ class Patient:
             "server.target-token-file": "token", "server.ca-file": "ca.pem", "fetcher.user": "nobody",
             "bootloader.type": bootloader, "bootloader.fw-env-config": "fw_env.config", "bootloader.grubenv": "grubenv",
             "bootloader.lock-file": "lock", "health.commands": [["/bin/true"]], "health.directory": "health.d",
-            "health.pstore": ["pstore"], "health.bootstatus": "watchdogs",
+            "fetcher.socket": "fetch.sock", "installer.socket": "install.sock", "health.pstore": ["pstore"],
+            "health.bootstatus": "watchdogs",
             "slot.rootfs.0.device": "a.img", "slot.rootfs.0.bootname": "A", "slot.rootfs.0.type": "ext4",
             "slot.rootfs.1.device": "b.img", "slot.rootfs.1.bootname": "B", "slot.rootfs.1.type": "ext4",
         }  # fmt: skip
@@ -119,6 +122,9 @@ class Patient:
     def systemctl(self, unit: str = "active", timer: str = "active", watchdog: str = "30s") -> None:
         """What systemd says; from here on the system was started by it."""
         (self.home / "systemd").mkdir(exist_ok=True)
+        for name in ("fetch.sock", "install.sock"):
+            if not (self.home / name).exists():
+                os.mknod(self.home / name, stat.S_IFSOCK | 0o600)
         self.write("systemctl", SYSTEMCTL.format(unit=unit, timer=timer, watchdog=watchdog).encode(), 0o755)
 
     @property
