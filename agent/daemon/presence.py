@@ -90,7 +90,7 @@ class Presence:
         self._service: BusService | None = None
         self._loop: GLib.MainLoop | None = None
         self._end = threading.Event()
-        self._lost = False
+        self._lost = self._told_to_end = False
         self._scrubs = 0
         self._scrubbing = False
         self._offer: Mapping[str, object] = {}
@@ -372,8 +372,8 @@ class Presence:
 
     @property
     def lost(self) -> bool:
-        """Whether the bus went away: there is no way back to it but a new process."""
-        return self._lost
+        """Whether the bus went away: there is no way back to it but a new process. With the device it goes anyway."""
+        return self._lost and not self._told_to_end
 
     def _bus_lost(self) -> None:
         self._lost = True
@@ -386,6 +386,7 @@ class Presence:
         return False
 
     def _stop_asked(self) -> bool:
+        self._told_to_end = True
         self._inbox.stop()
         return True
 

@@ -194,6 +194,10 @@ def test_systemd_itself_finds_nothing_wrong(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_it_ends_before_the_bus_that_its_restart_needs():
+    assert "dbus.service" in unit("ota-agent.service")["Unit"]["After"].split()
+
+
 def test_activation_starts_the_service():
     activation = unit("org.otaagent.Agent1.service")["D-BUS Service"]
     assert activation["Name"] == unit("ota-agent.service")["Service"]["BusName"] == BUS_NAME

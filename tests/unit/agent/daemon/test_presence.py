@@ -89,6 +89,17 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
         presence().install(f"/{'x' * 300}")
 
 
+@pytest.mark.req("S07")
+@pytest.mark.parametrize("bus_first", [True, False])
+def test_a_bus_that_ends_while_the_device_goes_down_is_no_defect_of_the_agent(bus_first: bool) -> None:
+    seen = presence(Record(state=State.TRIAL))
+    first, second = (seen._bus_lost, seen._stop_asked) if bus_first else (seen._stop_asked, seen._bus_lost)
+    first()
+    assert seen.lost is bus_first
+    second()
+    assert not seen.lost
+
+
 def test_what_is_resumed_is_shown_from_the_first_moment() -> None:
     initial = presence(Record(state=State.TRIAL, version="2.0.0", target="B"))._initial()
     assert (initial["State"], initial["TargetVersion"], initial["TargetSlot"]) == ("trial", "2.0.0", "B")
