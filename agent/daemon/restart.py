@@ -121,7 +121,7 @@ class Restart:
         overdue = not self._unblocked()
         seconds = self._warning if self._attended() else 0.0
         self._announce(ceil(seconds))
-        text = "An update is installed; the device restarts to run it."
+        text = "The device restarts because of a system update."  # also when it goes back
         self._call("SetWallMessage", "sb", text, True)
         if seconds and not overdue:
             # logind tells everybody who is logged in, and nobody logs in any more; a person may call it off (shutdown -c).
