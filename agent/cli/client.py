@@ -116,8 +116,8 @@ class Client:
         """Follows the daemon until it leaves or ``seen`` has seen enough.
 
         Args:
-            seen: told all properties, and the names of the changed ones, at first (none) and after each change; returns
-                whether to go on. What it raises ends the watching.
+            seen: told the properties of Manager, and the names of the changed ones, at first (none) and after each change;
+                those of other interfaces as ``Update.Version``. Returns whether to go on. What it raises ends the watching.
 
         Raises:
             EnvironmentFault: ``daemon.unreachable``, also when the daemon leaves the bus.
@@ -126,8 +126,11 @@ class Client:
         failure: list[Exception] = []
 
         def changed(*signal: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
-            changes = signal[5].unpack()[1]
-            values.update(changes)
+            interface, changes, _ = signal[5].unpack()
+            if interface == names.MANAGER:
+                values.update(changes)
+            else:
+                changes = [f"{interface.rpartition('.')[2]}.{name}" for name in changes]
             try:
                 go_on = seen(values, changes)
             except Exception as error:  # noqa: BLE001 - raised again outside of the main loop, which would swallow it
@@ -147,7 +150,7 @@ class Client:
 
         none = Gio.DBusSignalFlags.NONE
         self._connection.signal_subscribe(
-            names.BUS_NAME, _PROPERTIES, "PropertiesChanged", names.OBJECT_PATH, names.MANAGER, none, changed
+            names.BUS_NAME, _PROPERTIES, "PropertiesChanged", names.OBJECT_PATH, None, none, changed
         )
         self._connection.signal_subscribe(_BUS, _BUS, "NameOwnerChanged", None, names.BUS_NAME, none, owner_changed)
         self._connection.connect("closed", closed)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from agent.cli.client import Client
 from agent.cli.output import Exit, end_over, say, say_error, say_json, say_over
 from agent.cli.status import progress_line, status_lines
+from agent.daemon import dbus_names as names
 from agent.errors import BundleError, OtaError
 
 
@@ -18,10 +19,13 @@ def status(arguments: Namespace) -> int:
     """Shows the properties, once or until interrupted."""
 
     def show(values: Mapping[str, object], _changed: Collection[str] = ()) -> bool:
+        everything = {
+            **values, "Update": client.properties(names.UPDATE), "Policy": client.properties(names.POLICY)
+        }  # fmt: skip
         if arguments.json:
-            say_json(dict(values))
+            say_json(everything)
         else:
-            say([*status_lines(values, time.time()), *([""] if arguments.watch else [])])
+            say([*status_lines(everything, time.time()), *([""] if arguments.watch else [])])
         return bool(arguments.watch)
 
     with Client(arguments.bus) as client:

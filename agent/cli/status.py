@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from agent.cli.notice import notice_rows, policy_row
+
 _WIDTH = 24  # characters of the progress bar
 _MEANING = {
     "idle": "up to date as far as known",
@@ -27,7 +29,8 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
     """Renders the properties.
 
     Args:
-        values: D-Bus properties by name; unknown and missing ones do no harm.
+        values: D-Bus properties by name, those of other interfaces below ``Update`` and ``Policy``; unknown and missing ones
+            do no harm.
         now: seconds since the epoch.
     """
     state = _text(values, "State")
@@ -39,13 +42,28 @@ def status_lines(values: Mapping[str, object], now: float) -> list[str]:
         rows.append(("rescue", "this is the rescue system: no slot boots, an update is needed"))
     if state not in ("idle", ""):
         rows.append(("update", _joined(_text(values, "TargetVersion") or "?", _slot(values, "TargetSlot"), " to ")))
-        rows.append(("progress", _progress(values.get("Progress"))))
+        if state not in ("held", "waiting"):
+            rows.append(("progress", _progress(values.get("Progress"))))
     rows.append(("offer", _offer(values.get("Offer"))))
+    rows += _notice(values.get("Update"), now)
+    rows.append(policy_row(_table(values, "Policy")))
     rows += _media(values.get("Media"))
     rows += _slots(values.get("Slots"), now)
     rows.append(("server", _server(values, now)))
     rows += _last(values)
     return [f"{name:<9} {text}" for name, text in rows if text]
+
+
+def _notice(value: object, now: float) -> list[tuple[str, str]]:
+    update = value if isinstance(value, dict) else {}
+    deadline, postponed = update.get("Deadline"), update.get("PostponeRemaining")
+    postponable = _text(_table(update, "Notice"), "postponable")
+    words = {
+        "deadline": span(deadline - now) if isinstance(deadline, int) and deadline > now else "",
+        "postponed": span(postponed) if isinstance(postponed, int) and postponed > 0 else "",
+        "postponable": span(int(postponable)) if postponable.isdecimal() and 0 < int(postponable) < 10**10 else "",
+    }
+    return notice_rows(update, words)
 
 
 def progress_line(values: Mapping[str, object]) -> str:
@@ -158,6 +176,11 @@ def _last(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
 def _fields(value: object, count: int) -> Sequence[object]:
     return value if isinstance(value, tuple | list) and len(value) == count else ()
+
+
+def _table(values: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = values.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _text(values: Mapping[str, object], name: str) -> str:
