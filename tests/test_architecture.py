@@ -48,6 +48,12 @@ def modules_after(imports: str) -> set[str]:
     )
 
 
+def test_an_idle_daemon_carries_nothing_of_updates() -> None:
+    loaded = modules_after("agent.daemon.main, agent.daemon.dbus_service, agent.journal")
+    assert not {f"agent.daemon.activities.{name}" for name in ("life", "stage", "switch", "report")} & loaded
+    assert not {"agent.codes", "agent.media", "pyudev", "zoneinfo"} & loaded
+
+
 @pytest.mark.req("C15")
 def test_the_daemon_loads_neither_the_network_nor_cryptography() -> None:
     loaded = modules_after("agent.daemon.main, agent.daemon.dbus_service, agent.journal")

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from agent.daemon.activities.fetch import fetching
 from agent.daemon.activities.idle import Idle
-from agent.daemon.activities.offer import offered
-from agent.daemon.activities.permit import held, waiting
-from agent.daemon.activities.report import reporting
 from agent.daemon.activities.settle import Settle
-from agent.daemon.activities.stage import inspecting, staged, staging
-from agent.daemon.activities.switch import activating, confirming, rebooting, reverting, trial
-from agent.daemon.audited import recorded_policy
 from agent.daemon.context import Context
 from agent.daemon.machine import State
 from agent.daemon.record import Record
@@ -20,42 +11,22 @@ from agent.daemon.runner import Activity, Step
 
 
 def activities(context: Context) -> dict[State, Activity]:
-    """Binds every activity to its collaborators."""
-    settle = Settle(context)
+    """Binds every activity to its collaborators.
 
-    def settled(activity: Callable[[Context, Record], Step]) -> Activity:
+    A device that has nothing to do carries only what it needs for that. All the rest is imported at once when an update
+    begins or is resumed, so that nothing can be missing in the middle of it.
+    """
+    settle = Settle(context)
+    begun: dict[State, Activity] = {}
+
+    def of(state: State) -> Activity:
         def run(record: Record) -> Step:
-            settle()
-            try:
-                return activity(context, record)
-            except BaseException:
-                context.installers.dismiss()  # it was kept for what does not follow now
-                raise
+            if not begun:
+                from agent.daemon.activities.life import life
+
+                begun.update(life(context, settle))
+            return begun[state](record)
 
         return run
 
-    def report(record: Record) -> Step:
-        if record.attempts > 1:  # the report is not delayed, but what delays it must not use up the slot's attempts
-            settle()
-        return reporting(context, record)
-
-    def inspect(here: Context, record: Record) -> Step:
-        with recorded_policy(here.audit, record):
-            return inspecting(here, record, healthy=settle.healthy)
-
-    return {
-        State.IDLE: Idle(context, settle),
-        State.OFFERED: settled(offered),
-        State.HELD: settled(held),
-        State.INSPECTING: settled(inspect),
-        State.WAITING: settled(waiting),
-        State.FETCHING: settled(fetching),
-        State.STAGING: settled(staging),
-        State.STAGED: settled(staged),
-        State.ACTIVATING: lambda record: activating(context, record),
-        State.REBOOTING: lambda record: rebooting(context, record),
-        State.TRIAL: lambda record: trial(context, record),
-        State.CONFIRMING: lambda record: confirming(context, record),
-        State.REVERTING: lambda record: reverting(context, record),
-        State.REPORTING: report,
-    }
+    return {State.IDLE: Idle(context, settle), **{state: of(state) for state in State if state is not State.IDLE}}

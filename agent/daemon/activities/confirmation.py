@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from agent.codes import number
 from agent.daemon.activities import telling
 from agent.daemon.activities.offer import chosen, identity_of
 from agent.daemon.context import Context
@@ -93,6 +92,8 @@ class Confirmations:
         if given and not (given == "confirmed" and rule == "ask"):  # the server has taken it, and asks once more
             self._shown(question, given)
         elif question.refusal is not None:
+            from agent.codes import number  # a large table that an idle device does without
+
             error = question.refusal
             self._answer(question, "denied", f"[{error.code}] {error.brief}: {error.details}", number(error.code))
         elif rule in ("confirm", "auto"):  # with auto a server asks that does not confirm by itself, or not yet
