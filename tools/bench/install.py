@@ -2,7 +2,8 @@
 
 rauc's time starts at `rauc install` with its service already running. The same is shown for us as "from request": from the
 first request to a running installer on. Our wall time, CPU time and memory also include its start. We verify twice (before
-deciding, before writing) and read back what was written, which the others do not.
+deciding, before writing) and read back what was written, which the others do not. By HTTPS the other side is a download by
+curl and `rauc install` after it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def measure(build: Path, size: int, rounds: int) -> dict[str, object]:
 
 
 def _contest(build: Path, kind: str, bundle: Path, slots: list[str], server: Running) -> dict[str, Run]:
+    from support.server import TOKEN
+
     def by_https() -> Sample:
         address = server.offer(bundle)[1]  # a new offer takes the place of the one before
         return runners.ours(build, bundle, slots, remote=(address, server.session(read_timeout=30)))
@@ -64,8 +67,17 @@ def _contest(build: Path, kind: str, bundle: Path, slots: list[str], server: Run
         f"{kind} ours": lambda: runners.ours(build, bundle, slots),
         f"{kind} ours by HTTPS": by_https,
     }
+
+    def by_curl() -> Sample:
+        address, ca = server.offer(bundle)[1], build / "server-ca.pem"
+        ca.write_text(server.ca_pem)
+        return runners.rauc(
+            build, bundle, slots, fetch=("--cacert", str(ca), "-H", f"Authorization: TargetToken {TOKEN}", address)
+        )
+
     if kind.startswith("plain"):
         runs[f"{kind} rauc"] = lambda: runners.rauc(build, bundle, slots)
+        runs[f"{kind} curl, then rauc"] = by_curl
         runs[f"{kind} unpacking floor"] = lambda: runners.unpacking_floor(build, bundle, slots)
     return runs
 
@@ -98,7 +110,8 @@ def _table(size: int, rounds: int, samples: dict[str, list[Sample]]) -> None:
         request = statistics.median(sample.wall - sample.start for sample in samples[name])
         line = f"{name:28}{wall:8.2f}{request:14.2f}{cpu:8.2f}{f'{peak:.1f}' if peak else '-':>10}"
         if name != "floor":
-            rauc = median(f"plain {name.split()[1]} rauc", "wall")
+            remote = "HTTPS" in name or "curl" in name
+            rauc = median(f"plain {name.split()[1]} {'curl, then rauc' if remote else 'rauc'}", "wall")
             line += f"{request / rauc:8.2f}{wall / rauc:12.2f}{cpu / median('floor', 'cpu'):12.2f}"
             line += f"{cpu / median(f'plain {name.split()[1]} unpacking floor', 'cpu'):12.2f}"
         if "ours" in name:

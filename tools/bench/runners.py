@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ rauc -c {work}/system.conf --mount={work}/mnt --override-boot-slot=A service >/d
 for _ in 1 2 3 4 5 6 7 8 9 10; do rauc -c {work}/system.conf status >/dev/null 2>&1 && break; sleep 0.2; done
 before=$(cat /proc/$service/stat | cut -d' ' -f14,15)
 start=$(date +%s%N)
+{fetch}
 rauc -c {work}/system.conf install {bundle} >{work}/rauc.log 2>&1 || {{ cat {work}/rauc.log >&2; kill $service; exit 1; }}
 end=$(date +%s%N)
 after=$(cat /proc/$service/stat | cut -d' ' -f14,15)
@@ -76,10 +79,18 @@ def configure_rauc(build: Path, slots: list[str]) -> None:
     (build / "system.conf").write_text(_SYSTEM_CONF.format(work=build, a=slots[0], b=slots[1]))
 
 
-def rauc(build: Path, bundle: Path, slots: list[str]) -> Sample:
-    """``rauc install``, with the service already running; the kernel's work (loop, squashfs) is not in its CPU."""
+def rauc(build: Path, bundle: Path, slots: list[str], *, fetch: Sequence[str] = ()) -> Sample:
+    """``rauc install``, with the service already running; the kernel's work (loop, squashfs) is not in its CPU.
+
+    With ``fetch``, the arguments of ``curl`` for a bundle on a server, it is downloaded first, as rauc-hawkbit-updater does
+    where it cannot stream; curl's CPU is not counted.
+    """
     configure_rauc(build, slots)
-    script = _RAUC_RUN.format(work=build, bundle=bundle)
+    download = ""
+    if fetch:
+        bundle = build / "downloaded.raucb"
+        download = shlex.join(["curl", "-fsS", "-o", str(bundle), *fetch])
+    script = _RAUC_RUN.format(work=build, bundle=bundle, fetch=download)
     command = ["unshare", "-m", "dbus-run-session", "--", "sh", "-c", script]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     numbers = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
