@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.daemon import activities, store
+from agent.daemon import store
+from agent.daemon.activities import life
 from agent.daemon.activities.report import last_word
 from agent.daemon.store import Store
 from bootloader_env import grub
@@ -76,24 +77,24 @@ def _half_written_in_order() -> list[Patch]:
 
 
 def _success_too_early() -> list[Patch]:
-    real = activities.confirming
+    real = life.confirming
 
     def confirming(context: Any, record: Any) -> Any:
         context.server.say(last_word(replace(record, outcome="success")))
         context.server.deliver()
         return real(context, record)
 
-    return [(activities, "confirming", confirming)]
+    return [(life, "confirming", confirming)]
 
 
 def _floor_too_early() -> list[Patch]:
-    real = activities.confirming
+    real = life.confirming
 
     def confirming(context: Any, record: Any) -> Any:
         context.knowledge.confirmed(record.min_version, record.signed_at)
         return real(context, record)
 
-    return [(activities, "confirming", confirming)]
+    return [(life, "confirming", confirming)]
 
 
 DEFECTS: dict[str, Callable[[], list[Patch]]] = {
@@ -105,6 +106,9 @@ DEFECTS: dict[str, Callable[[], list[Patch]]] = {
     "success-too-early": _success_too_early,
     "floor-too-early": _floor_too_early,
 }
+MAKES_ITS_DIRECTORY = frozenset(
+    {"directory-not-flushed"}
+)  # seen only where the directory for the state is not there yet
 _ALTERATIONS = {"fat": _fat, **DEFECTS}
 
 

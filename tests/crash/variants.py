@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from crash.alterations import MAKES_ITS_DIRECTORY
 from crash.disk import Flush
 from crash.explore import moments
 from crash.record import Recording, Told, unpickled
@@ -17,7 +18,10 @@ def altered(recording: Recording, *defects: str) -> Recording:
     begin = next(each for each in moments(recording) if recording.action_id in unpickled(Told(each.server)).actions)
     rig = Rig(replace(recording, scenario=scenario))
     try:
-        rig.put(begin.disk.survivors(Random(0), "everything"))
+        there = begin.disk.survivors(Random(0), "everything")
+        if MAKES_ITS_DIRECTORY & set(defects):
+            there = {name: content for name, content in there.items() if not name.startswith("state/")}
+        rig.put(there)
         ended = rig.live(begin.server, 1)
         if ended.problems:
             raise RuntimeError(f"without a power cut it works, or it is no defect to look for: {ended.problems}")
