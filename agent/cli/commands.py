@@ -12,7 +12,10 @@ from agent.cli.client import Client
 from agent.cli.output import Exit, end_over, say, say_error, say_json, say_over
 from agent.cli.status import progress_line, status_lines
 from agent.daemon import dbus_names as names
-from agent.errors import BundleError, OtaError
+from agent.errors import BundleError, EnvironmentFault, OtaError
+
+# After these the device restarts, which may be faster than the news of it.
+_SWITCHING = ("staged", "activating", "rebooting")
 
 
 def status(arguments: Namespace) -> int:
@@ -121,16 +124,16 @@ def _done(arguments: Namespace, text: str) -> None:
 def _follow(client: Client, begin: Callable[[], None], *, as_json: bool) -> int:
     """Installs and shows what changes until the daemon is idle again or restarts the device."""
     began = False
-    shown = ""
+    shown = last = ""
     end: dict[str, object] = {}
 
     def seen(values: Mapping[str, object], changed: Collection[str]) -> bool:
-        nonlocal began, shown
+        nonlocal began, shown, last
         if not began:  # subscribed: from here on no change is missed
             began = True
             begin()
             return True
-        state = values.get("State")
+        state = last = str(values.get("State"))
         line = progress_line(values)
         if not as_json and line != shown and state != "idle":
             shown = line
@@ -139,7 +142,12 @@ def _follow(client: Client, begin: Callable[[], None], *, as_json: bool) -> int:
             end.update(values)
         return not end
 
-    client.watch(seen)
+    try:
+        client.watch(seen)
+    except EnvironmentFault:
+        if last not in _SWITCHING:
+            raise
+        end["State"] = "rebooting"
     if shown:
         end_over()
     return _ending(end, as_json=as_json)

@@ -147,6 +147,28 @@ def test_waiting_for_an_installation_ends_with_it(tmp_path, last, status):
     assert "staging    writing to the other slot" in done.stdout.splitlines()
 
 
+@pytest.mark.parametrize(("last", "status"), [("activating", 0), ("staging", 4)])
+def test_a_device_that_is_gone_after_the_switch_restarts_and_before_it_is_lost(tmp_path, last, status):
+    bundle = tmp_path / "a.raucb"
+    bundle.write_bytes(b"x")
+    with private_bus(tmp_path) as address, served(address) as daemon:
+
+        def play() -> None:
+            daemon.stdout.readline()
+            for line in ("publish State staging\n", f"publish State {last}\n"):
+                daemon.stdin.write(line)
+                daemon.stdin.flush()
+                time.sleep(0.3)
+            daemon.stdin.close()
+
+        thread = threading.Thread(target=play)
+        thread.start()
+        done = cli("install", "--wait", "--json", bundle, OTA_AGENT_BUS=address)
+        thread.join()
+    assert done.returncode == status, done.stderr
+    assert ('"rebooting"' in done.stdout) == (status == 0)
+
+
 @pytest.mark.parametrize("command", [["status"], ["check"], ["status", "--watch"], ["cancel", "--json"]])
 def test_without_a_daemon_the_status_is_4(tmp_path, command):
     with private_bus(tmp_path) as address:

@@ -31,6 +31,7 @@ STARTS = {
     State.REVERTING: set(),
     State.REPORTING: {"fetcher"},
 }
+ASKS = {State.WAITING}  # where the server is asked too, if it lasts
 SICK = {State.REVERTING}  # reached only when the new system fails
 FORCE = {State.HELD: "soft", State.FETCHING: "downloadonly"}  # reached only by these kinds of assignment
 ENDED = ("FINISHED", "ERROR", "CANCELED")
