@@ -77,7 +77,8 @@ def test_a_kill_ends_confirmed_or_cleanly_failed(
         status = world.wait_ended(action, 90)
         world.wait_idle(30)
 
-        if moment == "entry" or not expects_strike:
+        certain = not (process == "fetcher" and state in ASKS)
+        if certain and (moment == "entry" or not expects_strike):
             assert marker.exists() == expects_strike, "the blow fell where none was expected, or did not fall"
         end, version = ENDS.get(state, ("FINISHED", "1.1.0"))
         assert status == end
