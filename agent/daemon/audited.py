@@ -24,11 +24,15 @@ class AuditedEnv:
     Args:
         env: the environment.
         audit: where.
+
+    Attributes:
+        told: called after each call that may have written to it.
     """
 
     def __init__(self, env: BootEnv, audit: Auditor) -> None:
         self._env = env
         self._audit = audit
+        self.told: Callable[[], None] = lambda: None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -64,7 +68,10 @@ class AuditedEnv:
 
     def heal(self, bootname: str, good: Sequence[str]) -> bool:
         """See BootEnv."""
-        healed = self._env.heal(bootname, good)
+        try:
+            healed = self._env.heal(bootname, good)
+        finally:
+            self.told()
         if healed:
             self._audit.note("boot-choice", "heal", slot=bootname, others=" ".join(good))
         return healed
@@ -75,6 +82,8 @@ class AuditedEnv:
         except BootEnvError as error:
             self._audit.note("boot-choice", what, **data, error=error.code)
             raise
+        finally:
+            self.told()
         self._audit.note("boot-choice", what, **data)
 
 

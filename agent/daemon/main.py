@@ -54,7 +54,6 @@ from agent.daemon.server import Server
 from agent.daemon.session import Sessions
 from agent.daemon.store import Store
 from agent.daemon.trial_notes import TrialNotes, leave
-from agent.daemon.watched import Watched
 from agent.errors import ConfigError, EnvironmentFault, OtaError, explain
 from agent.health.choose import choose
 
@@ -98,7 +97,7 @@ class Daemon:
             recording=config.audit.record, segment_size=config.audit.segment_size, segments=config.audit.segments,
             earliest=self._earliest,
         )  # fmt: skip
-        env = Watched(AuditedEnv(device.env, self.audit))
+        env = AuditedEnv(device.env, self.audit)
         self._device = replace(device, env=env)
         if self._device.booted.rescue:
             _log.warning("the rescue system runs, because no slot boots: an update is needed")

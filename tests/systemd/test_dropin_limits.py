@@ -12,13 +12,6 @@ from support.nspawn.probe import probe
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 _TRIES = """
-import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-def call(name, *arguments):
-    def work():
-        if getattr(libc, name)(*arguments) < 0:
-            raise OSError(ctypes.get_errno(), name)
-    return attempt(work)
 def change(name, work):
     path = "/tmp/" + name
     open(path, "w").close()

@@ -16,19 +16,7 @@ FAMILIES = {"unix", "inet", "inet6", "netlink", "packet", "vsock"}
 # Attempts that nobody may succeed with.
 ALWAYS = ("unshare a network", "unshare users", "mount", "restart", "set the clock", "make a device", "trace")
 _TRIES = """
-import ctypes, glob, mmap, time
-libc = ctypes.CDLL(None, use_errno=True)
-def call(name, *arguments):
-    def work():
-        if getattr(libc, name)(*arguments) < 0:
-            raise OSError(ctypes.get_errno(), name)
-    return attempt(work)
-def touch(directory):
-    path = directory + "/.probe"
-    def work():
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-        os.unlink(path)
-    return attempt(work)
+import mmap, time
 def family(name):
     kind = socket.SOCK_RAW if name in ("netlink", "packet") else socket.SOCK_STREAM
     return attempt(lambda: socket.socket(getattr(socket, "AF_" + name.upper()), kind).close())
@@ -36,9 +24,7 @@ def reads(path):
     return attempt(lambda: open(path, "rb").close())
 def status(name):
     return next(line.split()[1] for line in open("/proc/self/status") if line.startswith(name + ":"))
-directories = ["/", *glob.glob("/*"), *glob.glob("/*/*"), *glob.glob("/var/lib/*")]
-real = [path for path in directories if os.path.isdir(path) and not os.path.islink(path)]
-found["writable"] = [path for path in real if not path.startswith("/proc") and touch(path) == "done"]
+found["writable"] = writable()
 for name in ("unix", "inet", "inet6", "netlink", "packet", "vsock"):
     found[name] = family(name)
 found["slot"] = attempt(lambda: os.close(os.open("/dev/slot-b", os.O_RDWR)))

@@ -23,13 +23,29 @@ _LEFT_OUT = (
     "FileDescriptor",
 )
 _BEGIN = """\
-import errno, json, os, socket
+import ctypes, errno, glob, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
 def attempt(work):
     try:
         work()
     except OSError as error:
         return errno.errorcode[error.errno]
     return "done"
+def call(name, *arguments):
+    def work():
+        if getattr(libc, name)(*arguments) < 0:
+            raise OSError(ctypes.get_errno(), name)
+    return attempt(work)
+def touch(directory):
+    path = directory + "/.probe"
+    def work():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        os.unlink(path)
+    return attempt(work)
+def writable():
+    found = ["/", *glob.glob("/*"), *glob.glob("/*/*"), *glob.glob("/var/lib/*")]
+    real = [path for path in found if os.path.isdir(path) and not os.path.islink(path)]
+    return [path for path in real if not path.startswith("/proc") and touch(path) == "done"]
 found = {}
 """
 
@@ -40,7 +56,8 @@ def probe(machine: Machine, unit: str, code: str) -> dict[str, Any]:
     Args:
         machine: is on.
         unit: the service; a template is given an instance.
-        code: ``attempt(work)`` gives the name of the errno with which a call without arguments has failed, or ``done``.
+        code: ``attempt(work)`` gives the name of the errno with which a call without arguments has failed, or ``done``;
+            ``call(name, ...)`` the same for a function of libc; ``writable()`` the directories that can be written to.
     """
     name = f"probe-{next(_numbers)}"
     lines = machine.run("systemctl", "cat", "--", unit).splitlines()

@@ -1,18 +1,19 @@
-"""A watched boot environment is the same one, and whoever shows it hears of each change."""
+"""Whoever shows the boot environment hears of each change that the agent makes."""
 
 from __future__ import annotations
 
 import pytest
 from support.pretend import Environment
 
-from agent.daemon.watched import Watched
+from agent.audit.port import Unrecorded
+from agent.daemon.audited import AuditedEnv
 from bootloader_env.errors import BootEnvError
 from bootloader_env.port import BootEnv
 
 
 def watched(environment: Environment) -> tuple[BootEnv, list[str]]:
     seen: list[str] = []
-    env = Watched(environment)
+    env = AuditedEnv(environment, Unrecorded())
     env.told = lambda: seen.append(environment.read().primary)
     return env, seen
 
