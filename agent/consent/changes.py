@@ -176,3 +176,10 @@ def zone_of(name: str) -> dt.tzinfo:
             "policy.time-zone", "this system does not know the time zone", details=f"{name or _LOCALTIME}: {error}",
             resolution="use a name of the IANA database, and install that on the device (tzdata)",
         ) from error  # fmt: skip
+
+
+def as_record(value: object) -> str | int | bool:
+    """A value of the policy as it stands in the audit log."""
+    if isinstance(value, bool | int | str):
+        return value
+    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

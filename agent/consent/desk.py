@@ -18,7 +18,7 @@ from agent.config import PolicySettings
 from agent.consent import policy, windows
 from agent.consent.board import Board
 from agent.consent.book import Book
-from agent.consent.changes import Changes
+from agent.consent.changes import Changes, as_record
 from agent.consent.deferral import Deferral, Limits
 from agent.consent.facts import Facts, facts_of, in_language
 from agent.consent.gates import LOOK, Gates
@@ -26,6 +26,7 @@ from agent.consent.ledger import Entry
 from agent.consent.notice import Notice
 from agent.consent.rules import Case, Hold, Stride, holds
 from agent.consent.windows import Opening
+from agent.daemon.handling import forced
 from agent.daemon.inbox import Consent, Inbox
 from agent.daemon.machine import CANCELLABLE, State
 from agent.daemon.record import Record
@@ -91,7 +92,7 @@ class Desk:
                 self._tell({"Inhibited": list(self._inhibited)})
             case = Case(
                 now, facts,
-                forced=_forced(record),
+                forced=forced(record),
                 consent=record.consent,
                 overdue=entry is not None and entry.meter.elapsed >= policy.deadline(facts),
                 postponed=entry is not None and entry.deferral.left(entry.meter.elapsed, self._limits(facts)) > 0,
@@ -179,11 +180,12 @@ class Desk:
 
     # What people say.
 
-    def approve(self, action: str) -> None:
+    def approve(self, action: str, by: str = "") -> None:
         """Lets an action begin that waits for consent, or that was denied before and is still offered.
 
         Args:
             action: the server's number; empty for whichever it is.
+            by: who says so, for the record; so it is in the other methods.
 
         Raises:
             PolicyError: ``consent.none``.
@@ -191,17 +193,17 @@ class Desk:
         with self._lock:
             asked = self._asked_about(action, waits=False)
             self._stop_postponing()
-            self._audit.note("consent", "approved", action=asked)
+            self._audit.note("consent", "approved", action=asked, by=by)
             self._inbox.consent(Consent(asked, approved=True))
 
-    def deny(self, action: str, reason: str) -> None:
+    def deny(self, action: str, reason: str, by: str = "") -> None:
         """Does not let it begin, nor go on while it still waits; the server is told the reason. Otherwise as ``approve``."""
         with self._lock:
             asked = self._asked_about(action, waits=self._record is None or self._record.state in _WAITING)
-            self._audit.note("consent", "denied", action=asked, reason=reason)
+            self._audit.note("consent", "denied", action=asked, reason=reason, by=by)
             self._inbox.consent(Consent(asked, approved=False, reason=reason))
 
-    def postpone(self, seconds: int) -> None:
+    def postpone(self, seconds: int, by: str = "") -> None:
         """Does not let the update go on for so long: neither its writing begins, nor the restart.
 
         Raises:
@@ -215,7 +217,7 @@ class Desk:
                 entry = self._aged(record)
             if record is None or entry is None:
                 raise _nothing("no update is there that could be postponed")
-            if self._policy.profile == "managed" and _forced(record):
+            if self._policy.profile == "managed" and forced(record):
                 raise PolicyError(
                     "consent.server-rules", "the server decides when this update is installed",
                     details="it is forced, and the profile of this device is managed",
@@ -224,11 +226,11 @@ class Desk:
             limits = self._limits(facts_of(record.facts))
             deferral = entry.deferral.postponed(seconds, entry.meter.elapsed, limits)
             self._book.put(replace(entry, deferral=deferral, reminded=entry.meter.elapsed))
-            self._audit.note("consent", "postponed", action=record.action_id, seconds=seconds)
+            self._audit.note("consent", "postponed", action=record.action_id, seconds=seconds, by=by)
             self._board.show(self._notice(record, self._holds))
             self._inbox.look_again()
 
-    def install_now(self) -> None:
+    def install_now(self, by: str = "") -> None:
         """Does not wait for the maintenance window, the end of a postponement or another connection.
 
         Raises:
@@ -239,16 +241,17 @@ class Desk:
             if record is None or not self._holds:
                 raise _nothing("no update waits")
             self._stop_postponing()
-            self._audit.note("consent", "install-now", action=record.action_id)
+            self._audit.note("consent", "install-now", action=record.action_id, by=by)
             self._inbox.consent(Consent(record.action_id, approved=True, now=True))
 
-    def set_policy(self, name: str, value: object, sender: str) -> None:
+    def set_policy(self, name: str, value: object, sender: str, by: str = "") -> None:
         """Changes a setting for this device, over restarts and updates.
 
         Args:
             name: of the setting, or of its property on D-Bus.
             value: plain values.
-            sender: who does it, for the record.
+            sender: the bus name of who does it, which others are told.
+            by: who that is, for the record.
 
         Raises:
             PolicyError: ``policy.unknown``, ``policy.invalid``, ``policy.time-zone``.
@@ -256,18 +259,18 @@ class Desk:
         """
         with self._lock:
             if name in ("audit-recording", "AuditRecording"):
-                self._switch_recording(value, sender)
+                self._switch_recording(value, sender, by)
                 return
             before = self._changes.properties()
             self._changes.set(name, value)
-            self._changed(before, sender)
+            self._changed(before, sender, by)
 
-    def reset_policy(self, sender: str) -> None:
+    def reset_policy(self, sender: str, by: str = "") -> None:
         """Takes back everything that was changed; raises EnvironmentFault ``state.write-failed``."""
         with self._lock:
             before = self._changes.properties()
             self._changes.reset()
-            self._changed(before, sender)
+            self._changed(before, sender, by)
 
     def properties(self) -> dict[str, object]:
         """The properties of the policy, for whoever starts to show them."""
@@ -332,7 +335,8 @@ class Desk:
             return notice
         age, deferral = (entry.meter.elapsed, entry.deferral) if entry is not None else (0.0, Deferral())
         wall, end = self._clock.wall(), limits.deadline - age
-        by_itself = end != inf and plausible(wall) and not set(_PERSON) & set(reasons)
+        known = bool(reasons) or record.state not in (State.HELD, State.WAITING)
+        by_itself = known and end != inf and plausible(wall) and not set(_PERSON) & set(reasons)
         return replace(
             notice,
             deadline=int((wall + end) // 60 * 60) if by_itself else 0,
@@ -366,30 +370,26 @@ class Desk:
         if entry.deferral.left(age, limits) > 0:
             self._book.put(replace(entry, deferral=entry.deferral.stopped(age, limits)))
 
-    def _changed(self, before: Mapping[str, object], sender: str) -> None:
+    def _changed(self, before: Mapping[str, object], sender: str, by: str) -> None:
         self._gates.forget()
         after = self._changes.properties()
         for name in (name for name in after if after[name] != before[name]):
-            self._audit.note("policy", name.partition(".")[2], old=str(before[name]), new=str(after[name]), by=sender)
+            old, new = as_record(before[name]), as_record(after[name])
+            self._audit.note("policy", name.partition(".")[2], old=old, new=new, by=by)
             self._tell({name: after[name]})
             self._tell({"Policy.Changed": (name.partition(".")[2], before[name], after[name], sender)})
         self._inbox.look_again()
 
-    def _switch_recording(self, value: object, sender: str) -> None:
+    def _switch_recording(self, value: object, sender: str, by: str) -> None:
         if not isinstance(value, bool):
             raise PolicyError(
                 "policy.invalid", "audit-recording cannot have this value", details="expected true or false"
             )
         before = self._audit.recording
-        self._audit.switch(value, sender)
+        self._audit.switch(value, by)
         if value != before:
             self._tell({"Policy.AuditRecording": value})
             self._tell({"Policy.Changed": ("AuditRecording", before, value, sender)})
-
-
-def _forced(record: Record) -> bool:
-    """Whether the server wants it independently of anybody on the device; closed windows change only ``update``."""
-    return record.origin == "server" and record.download == "forced"
 
 
 def _nothing(details: str) -> PolicyError:

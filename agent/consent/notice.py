@@ -90,7 +90,10 @@ class Notice:
     def line(self) -> str:
         """One line for a person who logs in."""
         about = ", ".join(filter(None, (self.facts.kind, self.facts.urgency)))
-        what = _WORDS[self.waits_for[0]] if self.waits_for else "is being installed"
+        if self.waits_for:
+            what = _WORDS[self.waits_for[0]]
+        else:  # a device that has just started has yet to find out what it waits for
+            what = "waits" if self.state in ("held", "waiting") else "is being installed"
         return f"Update {self.version}{f' ({about})' if about else ''} {what}"
 
     def properties(self) -> dict[str, object]:

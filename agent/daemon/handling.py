@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from agent.consent.rules import Hold
 from agent.daemon.record import Record
 
-__all__ = ["Hold", "all_before_fetching", "all_before_installing", "before_fetching", "before_installing", "only_fetch"]
+__all__ = [
+    "Hold", "all_before_fetching", "all_before_installing", "before_fetching", "before_installing", "forced", "only_fetch",
+]  # fmt: skip
 
 
 def all_before_fetching(record: Record, soft: str, own: Sequence[Hold] = ()) -> tuple[Hold, ...]:
@@ -46,6 +48,11 @@ def before_fetching(record: Record, soft: str, own: Sequence[Hold] = ()) -> Hold
 def before_installing(record: Record, soft: str, own: Sequence[Hold] = ()) -> Hold:
     """The first of ``all_before_installing``, or NOTHING."""
     return next(iter(all_before_installing(record, soft, own)), Hold.NOTHING)
+
+
+def forced(record: Record) -> bool:
+    """Whether the server wants it independently of anybody on the device; closed windows change only ``update``."""
+    return record.origin == "server" and record.download == "forced"
 
 
 def only_fetch(record: Record) -> bool:

@@ -47,21 +47,24 @@ class Commands(Protocol):
 
 
 class Consents(Protocol):
-    """What people say to an update, and how they want updates to be. Each returns at once, or raises OtaError to refuse."""
+    """What people say to an update, and how they want updates to be. Each returns at once, or raises OtaError to refuse.
 
-    def approve(self, action: str) -> None:
+    ``by`` is who says it, for the record.
+    """
+
+    def approve(self, action: str, by: str) -> None:
         """Lets an action begin that waits for consent; empty: whichever it is."""
         ...
 
-    def deny(self, action: str, reason: str) -> None:
+    def deny(self, action: str, reason: str, by: str) -> None:
         """Does not let it begin."""
         ...
 
-    def postpone(self, seconds: int) -> None:
+    def postpone(self, seconds: int, by: str) -> None:
         """Leaves it for later."""
         ...
 
-    def install_now(self) -> None:
+    def install_now(self, by: str) -> None:
         """Does not wait for the window or the end of a postponement."""
         ...
 
@@ -73,11 +76,11 @@ class Consents(Protocol):
         """What the user should do until it is installed."""
         ...
 
-    def set_policy(self, name: str, value: object, sender: str) -> None:
+    def set_policy(self, name: str, value: object, sender: str, by: str) -> None:
         """Sets a property of the policy."""
         ...
 
-    def reset_policy(self, sender: str) -> None:
+    def reset_policy(self, sender: str, by: str) -> None:
         """Takes back what was set."""
         ...
 
@@ -175,20 +178,20 @@ class Requests:
         return None
 
     def _update(self, call: Call) -> Answer:
-        consents = self._consents
+        consents, by = self._consents, f"user {call.user}"
         match call.method, call.values:
             case "Summary", (language,):
                 return (consents.summary(language),)
             case "UserAction", (language,):
                 return (consents.user_action(language),)
             case "Approve", (action,):
-                consents.approve(action)
+                consents.approve(action, by)
             case "Deny", (action, reason):
-                consents.deny(action, reason)
+                consents.deny(action, reason, by)
             case "Postpone", (seconds,):
-                consents.postpone(seconds)
+                consents.postpone(seconds, by)
             case "InstallNow", ():
-                consents.install_now()
+                consents.install_now(by)
             case _:
                 raise ValueError(f"nobody serves {call.method}")
         return None
@@ -196,9 +199,9 @@ class Requests:
     def _policy(self, call: Call) -> Answer:
         match call.method, call.values:
             case "Set", (name, value):
-                self._consents.set_policy(name, value, call.sender)
+                self._consents.set_policy(name, value, call.sender, f"user {call.user}")
             case "Reset", ():
-                self._consents.reset_policy(call.sender)
+                self._consents.reset_policy(call.sender, f"user {call.user}")
             case _:
                 raise ValueError(f"nobody serves {call.method}")
         return None

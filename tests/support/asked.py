@@ -44,16 +44,16 @@ class Asked:
     def mark(self, state: str, slot: str) -> Callable[[], None]:
         return lambda: self._note("mark", state, slot)
 
-    def approve(self, action: str) -> None:
+    def approve(self, action: str, by: str) -> None:
         self._note("approve", action)
 
-    def deny(self, action: str, reason: str) -> None:
+    def deny(self, action: str, reason: str, by: str) -> None:
         self._note("deny", action, reason)
 
-    def postpone(self, seconds: int) -> None:
+    def postpone(self, seconds: int, by: str) -> None:
         self._note("postpone", seconds)
 
-    def install_now(self) -> None:
+    def install_now(self, by: str) -> None:
         self._note("install_now")
 
     def summary(self, language: str) -> str:
@@ -62,10 +62,10 @@ class Asked:
     def user_action(self, language: str) -> str:
         return f"action in {language}"
 
-    def set_policy(self, name: str, value: object, sender: str) -> None:
+    def set_policy(self, name: str, value: object, sender: str, by: str) -> None:
         self._note("set", name, value)
 
-    def reset_policy(self, sender: str) -> None:
+    def reset_policy(self, sender: str, by: str) -> None:
         self._note("reset")
 
     def properties(self) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent.audit.log import AuditLog
 from agent.config import PolicySettings
 from agent.consent.rules import Hold, Stride
 from agent.daemon.machine import State
@@ -55,6 +56,7 @@ class Device:
         self.services = Services()
         self.boots = 1
         self.told: list[tuple[str, object]] = []
+        self.records = AuditLog(run_dir / "audit", clock=self.clock, boot_id="boot")
         fields = {"origin": "server", "download": "forced", "update": "forced", "action_id": "7", **(update or {})}
         self.record = Record(state=State.WAITING, version="2.0.0", manifest_hash="ab" * 32, facts=facts or {}, **fields)
         self.start()
@@ -65,7 +67,7 @@ class Device:
         self.inbox = Patient(self.clock)
         self.desk = desk(
             self.disk, self.clock, self.inbox, policy=self.policy, boot_id=f"boot-{self.boots}", services=self.services,
-            run_dir=self.run_dir, tell=lambda changes: self.told.extend(changes.items()),
+            run_dir=self.run_dir, tell=lambda changes: self.told.extend(changes.items()), audit=self.records,
         )  # fmt: skip
         self.desk.entered(self.record)
 
@@ -90,6 +92,11 @@ class Device:
         """The file."""
         found: dict[str, Any] = json.loads((self.run_dir / "notice.json").read_text())
         return found
+
+    def recorded(self, event: str) -> list[tuple[str, object]]:
+        """Subject and author of the records of one kind."""
+        found = [json.loads(record) for record in self.records.tail(99)]
+        return [(each["subject"], each["data"].get("by")) for each in found if each["event"] == event]
 
     def signals(self, name: str) -> list[object]:
         """What was told under a name."""

@@ -43,6 +43,25 @@ def test_an_opt_out_holds_a_forced_update_and_its_notice_is_there_all_the_same(t
     assert ("Policy.Changed", ("AutoSecurityUpdates", True, False, ":1.5")) in device.told
 
 
+@pytest.mark.req("C16", "C05", "C07")
+def test_who_has_said_it_stands_in_the_audit_log(tmp_path: Path) -> None:
+    device = Device(tmp_path, approval="ask-install")
+    device.desk.postpone(60, by="user 1000")
+    device.desk.approve("", by="user 0")
+    device.desk.set_policy("auto-security", False, ":1.5", by="user 1000")
+    assert device.recorded("consent") == [("postponed", "user 1000"), ("approved", "user 0")]
+    assert device.recorded("policy") == [("AutoSecurityUpdates", "user 1000")]
+
+
+@pytest.mark.req("C06")
+def test_a_device_that_has_yet_to_find_out_what_is_waited_for_claims_nothing(tmp_path: Path) -> None:
+    device = Device(tmp_path, approval="ask-install")
+    device.reboot(off=60, date=None)
+    shown = device.desk.properties()
+    assert shown["Update.Available"] is True
+    assert (shown["Update.Notice"]["line"], shown["Update.Deadline"]) == ("Update 2.0.0 waits", 0)  # type: ignore[index]
+
+
 @pytest.mark.req("C06", "T14")
 def test_the_notice_says_what_was_signed_and_everybody_may_read_it(tmp_path: Path) -> None:
     device = Device(tmp_path, CRITICAL, approval="ask-install")
