@@ -1,0 +1,1 @@
+"""Virtual machines in which the agent updates a device that real bootloaders start."""

@@ -1,0 +1,1 @@
+"""What the boot tests are made of: guests, disks, machines."""
