@@ -1,0 +1,110 @@
+"""The initial RAM disk of a guest: Debian's kernels have the drivers of disks and file systems as modules.
+
+It does what any small one of a device does: it mounts what ``root=`` names, read-only, and hands over. If it cannot, the kernel
+panics, and what the device then does is up to ``panic=``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from boot.lab.cache import cached, home
+from boot.lab.debs import Arch, fetch_alone, unpack
+from boot.lab.kernel import kernel, needed
+
+_MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "mmc_block", "sdhci_pci", "ext4", "squashfs")
+_PATIENCE = 100  # tenths of a second until the disk is there
+_INIT = f"""\
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+exec </dev/console >/dev/console 2>&1
+
+fail() {{
+    echo "initrd: $1"
+    exit 1  # of process 1: the kernel panics
+}}
+
+# The node of a partition, by its name in the partition table.
+labelled() {{
+    for event in /sys/class/block/*/uevent; do
+        if grep -q "^PARTNAME=$1\\$" "$event"; then
+            sed -n 's:^DEVNAME=:/dev/:p' "$event"
+        fi
+    done
+}}
+
+find_root() {{
+    case $root in
+        PARTLABEL=*) node=$(labelled "${{root#PARTLABEL=}}") ;;
+        *) node=$root ;;
+    esac
+}}
+
+root= rootfstype=ext4 rootflags= init=/sbin/init
+for word in $(cat /proc/cmdline); do
+    case $word in
+        root=* | rootfstype=* | rootflags=* | init=*) eval "${{word%%=*}}=\\${{word#*=}}" ;;
+    esac
+done
+
+while read -r module; do
+    insmod "/modules/$module" || echo "initrd: $module cannot be loaded"
+done </modules/order
+
+tries=0
+find_root
+while [ ! -b "$node" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt {_PATIENCE} ] || fail "there is no $root"
+    sleep 0.1
+    find_root
+done
+mount -t "$rootfstype" -o "ro${{rootflags:+,$rootflags}}" "$node" /new || fail "$root cannot be mounted"
+[ -x "/new$init" ] || [ -L "/new$init" ] || fail "$root has no $init"
+for kept in dev proc sys; do
+    mount -o move /$kept /new/$kept || fail "$root has no /$kept"
+done
+exec switch_root /new "$init"
+"""
+
+
+def initrd(arch: Arch) -> Path:
+    """Makes it, unless that was done before."""
+    busybox = fetch_alone(arch, "busybox-static")
+    of = kernel(arch)
+    key = [of.modules.parent.name, next(busybox.iterdir()).name, Path(__file__).read_bytes()]
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=".initrd-", dir=home()) as directory:
+            tree = Path(directory)
+            for name in ("bin", "dev", "proc", "sys", "new", "modules"):
+                (tree / name).mkdir()
+            _put_busybox(tree / "bin", busybox)
+            modules = needed(of.modules / "usr", of.version, _MODULES)
+            for module in modules:
+                shutil.copy(module, tree / "modules")
+            (tree / "modules/order").write_text("".join(f"{module.name}\n" for module in modules))
+            (tree / "init").write_text(_INIT)
+            (tree / "init").chmod(0o755)
+            path.write_bytes(gzip.compress(_pack(tree), mtime=0))
+
+    return cached(f"initrd-{arch}", key, make)
+
+
+def _put_busybox(directory: Path, debs: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=directory.parent) as unpacked:
+        unpack(debs, Path(unpacked))
+        shutil.copy(Path(unpacked) / "bin/busybox", directory)
+
+
+def _pack(tree: Path) -> bytes:
+    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
+    command = ["cpio", "--create", "--format=newc", "--quiet", "--owner=0:0", "--reproducible"]
+    return subprocess.run(command, input="\n".join(names).encode(), cwd=tree, check=True, capture_output=True).stdout
