@@ -79,7 +79,7 @@ def initrd(arch: Arch) -> Path:
     """Makes it, unless that was done before."""
     busybox = fetch_alone(arch, "busybox-static")
     of = kernel(arch)
-    key = [of.modules.parent.name, next(busybox.iterdir()).name, Path(__file__).read_bytes()]
+    key: list[str | bytes] = [of.modules.parent.name, next(busybox.iterdir()).name, Path(__file__).read_bytes()]
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".initrd-", dir=home()) as directory:

@@ -71,7 +71,7 @@ def needed(tree: Path, version: str, names: tuple[str, ...]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for name in names:
-        command = ["modprobe", "--dirname", tree, "--set-version", version, "--show-depends", name]
+        command = ["modprobe", "--dirname", str(tree), "--set-version", version, "--show-depends", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         for line in done.stdout.splitlines():
             kind, _, path = line.partition(" ")

@@ -1,0 +1,95 @@
+"""What is in the root of a guest beside packages: the choice of services, and files that a board's integrator writes."""
+
+from __future__ import annotations
+
+MACHINE_ID = "6f74612d6167656e7400000000000002"
+FACTORY = "/var/factory"  # on the data partition: what the factory has given this device, its name and its keys
+
+# Patterns of tar for what only maintainer scripts, and people who log in, need.
+LEFT_OUT = (
+    *(f"./usr/share/{name}" for name in (
+        "doc", "doc-base", "man", "info", "locale", "lintian", "bash-completion", "zsh", "bug", "perl", "perl5", "i18n",
+        "debconf", "menu", "pixmaps", "gcc", "gdb", "sgml", "xml", "bsd", "tabset", "readline", "grub", "initramfs-tools",
+        "common-licenses",
+    )),
+    "./usr/lib/*/perl*", "./usr/lib/*/gconv", "./usr/lib/*/libperl*", "./usr/lib/locale", "./usr/bin/perl*",
+    "./usr/bin/dpkg*", "./usr/bin/apt*", "./usr/lib/apt", "./usr/lib/dpkg", "./usr/sbin/*debconf*", "./var/*",
+    "./lib/udev/hwdb.d", "./lib/udev/hwdb.bin", "./usr/lib/grub", "./usr/lib/systemd/boot", "./usr/lib/kernel",
+    "./usr/lib/valgrind",
+    "./usr/lib/python3*/test", "./usr/lib/python3*/idlelib", "./usr/lib/python3*/lib2to3", "./usr/lib/python3*/ensurepip",
+    "./usr/lib/python3*/pydoc_data", "./usr/lib/python3*/distutils", "./usr/lib/python3*/turtle*", "./usr/lib/python3*/tkinter",
+    "./etc/cron*", "./etc/init.d", "./etc/rc?.d", "./etc/apt", "./etc/logcheck", "./etc/kernel", "./etc/xml", "./etc/sgml",
+)  # fmt: skip
+# Each unit costs time at each boot, and an emulated processor is slow.
+MASKED = (
+    "getty.target", "systemd-timesyncd.service", "systemd-resolved.service", "systemd-firstboot.service",
+    "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-random-seed.service",
+    "systemd-sysusers.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "dev-hugepages.mount",
+    "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount", "modprobe@.service", "systemd-machine-id-commit.service", "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service", "systemd-update-done.service", "ldconfig.service", "systemd-repart.service",
+    "systemd-ask-password-console.path", "systemd-ask-password-wall.path", "systemd-boot-system-token.service",
+    "systemd-fsck-root.service", "systemd-remount-fs.service", "cryptsetup.target", "systemd-rfkill.socket",
+    "systemd-initctl.socket", "systemd-tmpfiles-clean.timer", "systemd-network-generator.service",
+    "systemd-networkd-wait-online.service", "systemd-sysext.service", "systemd-sysext.socket", "remote-fs.target",
+    "systemd-pcrphase.service", "systemd-pcrmachine.service", "systemd-pcrphase-sysinit.service",
+    "systemd-pcrphase-initrd.service", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "grub-common.service",
+)  # fmt: skip
+ENABLED = ("systemd-networkd.service", "systemd-pstore.service", "board-shell.service")
+
+# A module that is not there yet, or a stick, is found by these; terminals, memory and processors need nothing.
+_COLD_PLUGGED = ("block", "net", "virtio", "pci", "usb", "mmc", "mtd", "platform")
+_TRIGGER = "udevadm trigger --type=devices --action=add"
+
+FILES = {
+    "etc/hostname": "board\n",
+    "etc/hosts": "127.0.0.1 localhost board\n",
+    "etc/machine-id": MACHINE_ID + "\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
+    "etc/shadow": "root:*:19000:0:99999:7:::\n",
+    "etc/fstab": (
+        "PARTLABEL=data /var ext4 nosuid,nodev 0 2\n"
+        "PARTLABEL=boot /boot/firmware vfat nofail,nosuid,nodev,noexec,umask=0077 0 0\n"
+        "tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0\n"
+    ),
+    "etc/pam.d/common-auth": "auth required pam_unix.so\n",
+    "etc/pam.d/common-account": "account required pam_unix.so\n",
+    "etc/pam.d/common-password": "password required pam_unix.so\n",
+    "etc/pam.d/common-session": "session required pam_unix.so\nsession optional pam_systemd.so\n",
+    "etc/pam.d/common-session-noninteractive": "session required pam_unix.so\n",
+    # Where there is a watchdog, it resets a system that hangs.
+    "etc/systemd/system.conf.d/board.conf": (
+        "[Manager]\nDefaultTimeoutStopSec=10\nRuntimeWatchdogSec=30\nRebootWatchdogSec=60\n"
+    ),
+    "etc/systemd/journald.conf.d/board.conf": (
+        "[Journal]\nStorage=persistent\nSystemMaxUse=24M\nSyncIntervalSec=5s\nRateLimitBurst=0\n"
+    ),
+    # QEMU's user network: the address that its DHCP would give, and 10.0.2.2 is the host.
+    "etc/systemd/network/board.network": (
+        "[Match]\nType=ether\n\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+        "ConfigureWithoutCarrier=yes\n"
+    ),
+    "etc/systemd/system/systemd-udev-trigger.service.d/board.conf": (
+        f"[Service]\nExecStart=\nExecStart=-{_TRIGGER} "
+        + " ".join(f"--subsystem-match={name}" for name in _COLD_PLUGGED)
+        + "\n"
+    ),
+    "etc/modules-load.d/board.conf": "virtio_console\n",
+    # For the harness, not part of any package: commands from a port that a device does not have.
+    "etc/systemd/system/board-shell.service": (
+        "[Unit]\nDescription=Shell of the harness\nConditionPathExists=/dev/hvc0\nDefaultDependencies=no\n"
+        "After=systemd-modules-load.service\n\n"
+        "[Service]\nExecStart=/bin/sh -c 'stty -F /dev/hvc0 raw -echo && exec sh </dev/hvc0 >/dev/hvc0 2>&1'\n"
+        "Environment=HOME=/root LANG=C.UTF-8\nRestart=always\nRestartSec=1\n\n"
+        "[Install]\nWantedBy=sysinit.target\n"
+    ),
+}
+LINKS = {
+    "etc/mtab": "../proc/self/mounts",
+    "etc/resolv.conf": "../run/systemd/resolve/resolv.conf",
+    "etc/localtime": "../usr/share/zoneinfo/UTC",
+    "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
+    "etc/ota-agent/conf.d": FACTORY,
+    "usr/bin/awk": "mawk",
+    "usr/bin/sh": "dash",
+}
