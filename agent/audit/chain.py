@@ -8,8 +8,10 @@ may change is what stands in a record; the number ``audit`` at the beginning of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -169,10 +171,15 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def sha256(data: bytes) -> str:
     """Without OpenSSL, which hashlib would load into the daemon: it is larger than the daemon itself."""
+    digest: str = _implementation()(data).hexdigest()
+    return digest
+
+
+@cache
+def _implementation() -> Callable[[bytes], Any]:
+    """Looked for once: Python searches its whole path again for each import of a module that is not there."""
     for name in ("_sha2", "_sha256", "hashlib"):  # the first since Python 3.12, the second until then
-        try:
-            digest: str = import_module(name).sha256(data).hexdigest()
-        except ImportError:
-            continue
-        return digest
+        with suppress(ImportError):
+            found: Callable[[bytes], Any] = import_module(name).sha256
+            return found
     raise ImportError("this Python has no SHA-256")

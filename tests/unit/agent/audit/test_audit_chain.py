@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.audit import filled, opened, records
 
-from agent.audit.chain import Broken, canonical, entry, read_export
+from agent.audit.chain import Broken, canonical, entry, read_export, sha256
 from agent.audit.log import AuditLog
 
 COUNT, FILES = 14, 4  # records, and the files they are in
@@ -180,3 +181,18 @@ def test_logs_of_earlier_versions_are_read_for_ever(path: Path) -> None:
 
 def test_there_is_a_log_of_the_first_schema() -> None:
     assert json.loads((FIXTURES / "schema-1.jsonl").read_bytes().splitlines()[0])["audit"] == 1
+
+
+def test_a_digest_costs_no_search_for_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a log takes one for each record, and Python looks through its whole path for a module that is not there."""
+    searched: list[str] = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            searched.append(name)
+
+    assert sha256(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    sha256(b"abc")
+    assert searched == []
