@@ -32,6 +32,16 @@ def test_closed_agrees(lab: Lab, cancelling: tuple[Device, int], finished: str) 
     assert lab.operator.assigned(device.name) is None
 
 
+def test_an_agreement_is_taken_again_although_the_action_is_over(lab: Lab, cancelling: tuple[Device, int]) -> None:
+    """The end of a deployment is refused then (410): whoever may have agreed already must not do it once more."""
+    device, action = cancelling
+    for count in (1, 2):
+        assert device.say(action, "closed", "success", on="cancelAction") == 200
+        assert lab.kinds(device, action).count("canceled") == count
+    assert device.say(action, "closed", "success") == 410
+    assert device.offer() == ""
+
+
 def test_rejected_brings_the_deployment_back(lab: Lab, cancelling: tuple[Device, int]) -> None:
     device, action = cancelling
     assert device.say(action, "rejected", "none", "too late", on="cancelAction") == 200

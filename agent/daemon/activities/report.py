@@ -67,7 +67,9 @@ def reporting(context: Context, record: Record) -> Step:
 def _tell_server(context: Context, server: Server, record: Record) -> None:
     if record.origin == "server" and record.action_id not in ("", "-"):
         if record.outcome == "cancelled" and record.reason is None:
-            answer_cancel(context, record.action_id, record.manifest_hash, begun=True)
+            # hawkBit takes the same answer twice. What an earlier start did not get to say, it still asks for: see IDLE.
+            if record.attempts <= 1:
+                answer_cancel(context, record.action_id, record.manifest_hash, begun=True)
         elif record.outcome != "vanished":  # the server does not know that action any more
             server.say(last_word(record, context.audit.seal()))
         server.deliver()

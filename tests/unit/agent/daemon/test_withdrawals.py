@@ -109,6 +109,22 @@ def test_an_action_that_was_taken_up_again_and_cancelled_is_not_given_up_while_i
     assert stage.said == [("cancel", "7", "rejected")]
 
 
+@pytest.mark.req("S08")
+@pytest.mark.parametrize(("told", "said"), [(True, 1), (False, 0)])
+def test_an_end_that_is_reported_once_more_after_a_crash_does_not_answer_the_cancellation_again(
+    told: bool, said: int
+) -> None:
+    """Whether the earlier start had told it is not known. What the server has not heard it asks again."""
+    stage = Stage()
+    stage.hawkbit.change("7", status="CANCELING")
+    cancelled = replace(OURS, state=State.REPORTING, outcome="cancelled", attempts=1)
+    if told:
+        reporting(stage.here, cancelled)
+    assert reporting(stage.here, replace(cancelled, attempts=2)).event is Event.DONE
+    assert len(stage.said) == said
+    assert (stage.hawkbit.actions["7"].status == "CANCELING") is not told
+
+
 def test_nothing_is_said_about_an_action_that_the_server_does_not_know_any_more() -> None:
     stage = Stage()
     step = reporting(stage.here, Record(state=State.REPORTING, origin="server", action_id="7", outcome="vanished"))
