@@ -13,7 +13,7 @@ from random import Random
 from crash import disk as disks
 from crash.disk import Disk
 from crash.interpose import same
-from crash.judge import at_cut, at_rest, is_confirmed, server_key
+from crash.judge import Past, at_cut, at_rest, server_key
 from crash.names import NotUnderstood
 from crash.record import Recording, Told
 from crash.rig import Rig
@@ -109,7 +109,7 @@ class Explorer:
         self._rigs: dict[str, Rig] = {}
         self.found = Findings()
         self._lives = 0
-        self._proved = False  # whether the new system was confirmed at the last cut or before
+        self._past = Past()  # at the last cut and before
 
     def run(self) -> Findings:
         """Explores."""
@@ -153,14 +153,14 @@ class Explorer:
         chance = Random(f"{self._seed}/{place}")
         mode = ("nothing", "everything")[draw] if draw < 2 else ""
         rig = self._rig(recording)
-        if not self._judge(rig, moment.disk.survivors(chance, mode), moment.server, place, 1):
+        if not self._judge(rig, moment.disk.survivors(chance, mode), moment.server, place, 1, Past()):
             return False
         self._cut_again(rig, moment.server, place, chance, 2)
         return True
 
     def _cut_again(self, rig: Rig, server: bytes, place: str, chance: Random, cuts: int) -> None:
         """Power cuts at some moments of what the rig has just recorded."""
-        timeline, base, proved = rig.interposer.timeline(), rig.recorded(), self._proved
+        timeline, base, past = rig.interposer.timeline(), rig.recorded(), self._past
         for again in range(_AGAIN.get(cuts, 0) if timeline else 0):
             if self._over():
                 break
@@ -172,7 +172,7 @@ class Explorer:
                     disk.apply(what)
             mode = chance.choice(("nothing", "everything", "", ""))
             there = f"{place}:{again}:{cut}"
-            if self._judge(rig, disk.survivors(chance, mode), known, there, cuts, proved=proved):
+            if self._judge(rig, disk.survivors(chance, mode), known, there, cuts, past):
                 self._cut_again(rig, known, there, chance, cuts + 1)
 
     def _rig(self, recording: Recording) -> Rig:
@@ -181,9 +181,7 @@ class Explorer:
             self._rigs[name] = Rig(recording)
         return self._rigs[name]
 
-    def _judge(
-        self, rig: Rig, state: disks.State, server: bytes, place: str, cuts: int, *, proved: bool = False
-    ) -> bool:
+    def _judge(self, rig: Rig, state: disks.State, server: bytes, place: str, cuts: int, past: Past) -> bool:
         known = pickle.loads(server)
         scenario = rig.recording.scenario.name
         text = f"{scenario}\0{server_key(known)}\0".encode() + disks.fingerprint(state)
@@ -193,13 +191,13 @@ class Explorer:
         self.found.keys.add(key)
         self.found.kinds[scenario, cuts] += 1
         rig.put(state)
-        problems = at_cut(rig, state, known, proved=proved)
-        self._proved = proved or is_confirmed(rig)
+        problems = at_cut(rig, state, known, past)
+        self._past = past = past.after(rig, known)
         action = known.actions.get(rig.recording.action_id)
         told = action is not None and action.status == "FINISHED"
         offline = Random(f"{self._seed}/{place}/offline").choice(_OFFLINE)
         ended = rig.live(server, self._seed, cuts, offline)
-        problems += at_rest(rig, ended, cuts if not offline else _MANY, proved=self._proved, told=told)
+        problems += at_rest(rig, ended, cuts if not offline else _MANY, past, told=told)
         self._lives += 1
         if self._lives % _VERIFY == 0:
             self._verify(rig)

@@ -11,7 +11,9 @@ At the cut:
 At rest, after the power came back:
 
 5. A whole system runs, its slot is the choice with full attempts, and nothing is on trial.
-6. The server has heard exactly one end of the action, and it is the truth about what runs.
+6. The server has heard exactly one end of the action, and it is the truth about what runs. That a cancellation was obeyed it
+   may hear once more for each power cut between its answer and the durable note of that: hawkBit refuses a second end of a
+   deployment, but not of a cancellation.
 7. Success was only ever said by the new system, after it was confirmed.
 8. What the device remembers agrees: record, outbox, slot status, ending, floor. The audit log is in order.
 9. A healthy update under U-Boot succeeds in spite of up to two power cuts; one that is not healthy never does.
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from agent.audit.chain import Broken
 from agent.audit.files import Files
@@ -38,14 +41,31 @@ _BOOTS = 12  # failed ones in a row
 _ENDS = ("FINISHED", "ERROR", "CANCELED")
 
 
-def at_cut(rig: Rig, state: DiskState, server: State, *, proved: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the cuts until now allow.
+
+    Attributes:
+        proved: the new system was confirmed at one of them, so that GRUB may have left it since.
+        doubts: at so many of them the server had heard that a cancellation was obeyed, and the medium did not know.
+    """
+
+    proved: bool = False
+    doubts: int = 0
+
+    def after(self, rig: Rig, server: State) -> Past:
+        """After one more cut; the rig holds what was found then."""
+        return Past(self.proved or is_confirmed(rig), self.doubts + _is_in_doubt(rig, server))
+
+
+def at_cut(rig: Rig, state: DiskState, server: State, past: Past) -> list[str]:
     """What is wrong with a state as it was found, before anything runs.
 
     Args:
         rig: holds the state.
         state: the same.
         server: what the server knows.
-        proved: whether the new system was confirmed at an earlier cut, so that GRUB may have left it since.
+        past: the cuts before this one.
     """
     recording = rig.recording
     problems = [f"{name} is damaged" for name, content in state.items() if _damaged(name, content)]
@@ -54,7 +74,7 @@ def at_cut(rig: Rig, state: DiskState, server: State, *, proved: bool) -> list[s
         problems.append("no copy of the environment is valid")
     picked = _picks(rig, loaded.variables)
     problems += _unbootable(rig, picked)
-    confirmed = is_confirmed(rig) or (rig.grub and proved)
+    confirmed = is_confirmed(rig) or (rig.grub and past.proved)
     action = server.actions.get(recording.action_id)
     if action is not None and action.status == "FINISHED" and not confirmed:
         problems.append("the server was told of a success that is not on the medium")
@@ -72,14 +92,21 @@ def is_confirmed(rig: Rig) -> bool:
     return first and good and not variables.get("OTA_TRIAL")
 
 
-def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> list[str]:
+def _is_in_doubt(rig: Rig, server: State) -> bool:
+    action, entries = server.actions.get(rig.recording.action_id), rig.document("outbox").get("entries")
+    if action is None or not _ends_of(action) or not isinstance(entries, list):
+        return False
+    return any(each["feedback"]["kind"] == "cancel" and each["feedback"]["terminal"] for each in entries)
+
+
+def at_rest(rig: Rig, ended: Ended, cuts: int, past: Past, *, told: bool) -> list[str]:
     """What is wrong after the device came to rest.
 
     Args:
         rig: the device.
         ended: what was seen on the way.
         cuts: how often the power failed.
-        proved: whether the new system was confirmed at this cut or an earlier one.
+        past: the cuts until now.
         told: whether the server knew of the success at this cut.
     """
     if ended.problems:
@@ -90,7 +117,7 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> l
     runs_new = rig.digest(ended.running) == recording.new.sha256
     # GRUB's script has one attempt for each boot: a confirmed system whose boot is cut loses its turn. It is still a whole
     # system that runs then, but not the one that the server was told of.
-    lost_turn = rig.grub and proved and not runs_new
+    lost_turn = rig.grub and past.proved and not runs_new
     problems = _environment(rig, ended.running, first=not lost_turn)
     problems += _unbootable(rig, _picks(rig, rig.flash.load().variables))
     problems += _audited(rig)
@@ -103,8 +130,8 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, *, proved: bool, told: bool) -> l
     if action is None:
         return problems + ["the new system runs, but nobody wanted it"] * runs_new
     if lost_turn and told:
-        return problems + _one_end(action)
-    problems += _told(recording, ended, action, runs_new, cuts)
+        return problems + one_end(action, past)
+    problems += _told(recording, ended, action, runs_new, cuts, past)
     if action.status not in _ENDS:
         return problems
     problems += _remembered(rig, action.status)
@@ -179,15 +206,21 @@ def _audited(rig: Rig) -> list[str]:
     return [f"the audit log tells of {' '.join(strange)}"] * bool(strange) + ["nothing was recorded"] * (not events)
 
 
-def _one_end(action: Action) -> list[str]:
-    ends = [entry.type for entry in action.entries if entry.type in _ENDS]
-    if len(ends) == 1 and action.status in _ENDS:
+def _ends_of(action: Action) -> list[str]:
+    return [entry.type for entry in action.entries if entry.type in _ENDS]
+
+
+def one_end(action: Action, past: Past) -> list[str]:
+    """What is wrong with what the server has heard of the end of an action."""
+    ends = _ends_of(action)
+    again = past.doubts if set(ends) == {"CANCELED"} else 0
+    if 1 <= len(ends) <= 1 + again and action.status in _ENDS:
         return []
     return [f"the server has heard {ends or 'nothing'} and takes the action for {action.status}"]
 
 
-def _told(recording: Recording, ended: Ended, action: Action, runs_new: bool, cuts: int) -> list[str]:
-    problems = _one_end(action)
+def _told(recording: Recording, ended: Ended, action: Action, runs_new: bool, cuts: int, past: Past) -> list[str]:
+    problems = one_end(action, past)
     if (action.status == "FINISHED") != runs_new:
         problems.append(f"the server takes the action for {action.status}, but slot {ended.running} runs")
     verdicts = {word for word, _, _ in ended.words if word.startswith("deploymentBase")}
