@@ -105,7 +105,7 @@ class Medium:
         self._over: dict[int, int] = {}  # all that is pending
         self._over_marks = dict(self._marks)
         self._before: View = View(self, {}, self._marks)
-        self._known: dict[tuple[int, int], int] = {}
+        self._known: dict[int, _Known] = {}  # by place in the log
 
     def take(self, entry: Entry) -> None:
         """The next entry of the log is done."""
@@ -164,38 +164,78 @@ class Medium:
 
     def _put(self, over: dict[int, int], marks: MutableMapping[str, int], piece: Piece) -> None:
         """Sectors of an entry replace what is there."""
-        entry = piece.entry
-        first = entry.offset // SECTOR
-        for region in self._regions:
-            begin = max(first + piece.first, region.start // SECTOR)
-            end = min(first + piece.last, (region.start + region.size) // SECTOR)
-            change = 0
-            for number in range(begin, end):
-                at = over.get(number)
-                if at is None:
-                    at = self.durable.get(number, number * SECTOR - self._far)
-                new = _ZEROS if entry.discards else entry.data + (number - first) * SECTOR
-                inside = number - region.start // SECTOR
-                change ^= self._mark(at, inside) ^ self._mark(new, inside)
-            if change:
-                marks[region.name] ^= change
-        data = entry.data - first * SECTOR
-        for number in range(first + piece.first, first + piece.last):
-            over[number] = _ZEROS if entry.discards else data + number * SECTOR
+        entry, known = piece.entry, self._known_of(piece.entry)
+        start = entry.offset // SECTOR
+        free = over.keys().isdisjoint(range(start + piece.first, start + piece.last))
+        for name, first, last in known.parts:
+            begin, end = max(first, piece.first), min(last, piece.last)
+            if begin < end:
+                change = known.new[begin] ^ known.new[end] ^ known.old[begin] ^ known.old[end]
+                if not free:
+                    change ^= self._covered(over, entry, known, begin, end)
+                marks[name] ^= change
+        numbers = range(start + piece.first, start + piece.last)
+        if entry.discards:
+            over.update(dict.fromkeys(numbers, _ZEROS))
+        else:
+            data = entry.data
+            over.update(
+                zip(numbers, range(data + piece.first * SECTOR, data + piece.last * SECTOR, SECTOR), strict=True)
+            )
 
-    @property
-    def _far(self) -> int:
-        """Taken from an offset in the base image, so that it cannot be one in the log."""
-        return len(self._base) + SECTOR
+    def _covered(self, over: Mapping[int, int], entry: Entry, known: _Known, begin: int, end: int) -> int:
+        """For sectors that hide what is pending: the marks of that, in place of those of what lies below it."""
+        start, change = entry.offset // SECTOR, 0
+        for number in range(begin, end):
+            at = over.get(start + number)
+            if at is not None:
+                change ^= known.old[number] ^ known.old[number + 1]
+                if at != _ZEROS:
+                    change ^= mark(self._log[at : at + SECTOR], start + number - known.bases[number])
+        return change
 
-    def _mark(self, at: int, inside: int) -> int:
-        if at == _ZEROS:
-            return 0
-        known = self._known.get((at, inside))
+    def _known_of(self, entry: Entry) -> _Known:
+        known = self._known.get(entry.header)
         if known is None:
-            source, start = (self._log, at) if at >= 0 else (self._base, at + self._far)
-            known = self._known[at, inside] = mark(source[start : start + SECTOR].ljust(SECTOR, b"\0"), inside)
+            known = self._known[entry.header] = self._know(entry)
         return known
+
+    def _know(self, entry: Entry) -> _Known:
+        start, count = entry.offset // SECTOR, entry.length // SECTOR
+        parts, bases = [], [0] * count
+        new, old = [0] * (count + 1), [0] * (count + 1)
+        for region in self._regions:
+            base = region.start // SECTOR
+            first, last = max(0, base - start), min(count, base + region.size // SECTOR - start)
+            if first < last:
+                parts.append((region.name, first, last))
+                bases[first:last] = [base] * (last - first)
+        inside = {number for _, first, last in parts for number in range(first, last)}
+        for number in range(count):
+            mine = theirs = 0
+            if number in inside:
+                salt, at = start + number - bases[number], entry.data + number * SECTOR
+                mine = 0 if entry.discards else mark(self._log[at : at + SECTOR], salt)
+                theirs = mark(self.sector({}, start + number), salt)
+            new[number + 1], old[number + 1] = new[number] ^ mine, old[number] ^ theirs
+        return _Known(parts, bases, new, old)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What an entry does to the marks.
+
+    Attributes:
+        parts: regions that it touches, by name, and which of its sectors lie there.
+        bases: of each of its sectors, the first sector of the region.
+        new: the marks of what it writes, summed up from its first sector on.
+        old: the same of what is there for sure.
+    """
+
+    parts: list[tuple[str, int, int]]
+    bases: list[int]
+    new: list[int]
+    old: list[int]
 
 
 def survivors(pending: Sequence[Entry], chance: Random) -> list[Piece]:

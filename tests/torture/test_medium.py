@@ -20,7 +20,7 @@ def made(*steps, cached=True):
     log, entries = b"", []
     for number, (first, count, flags) in enumerate(steps):
         data = b"" if flags & DISCARD else Random(number).randbytes(count * SECTOR)
-        entries.append(Entry(len(log), len(log), first * SECTOR, count * SECTOR, flags))
+        entries.append(Entry(number, len(log), first * SECTOR, count * SECTOR, flags))
         log += data
     base = Random("base").randbytes(SECTORS * SECTOR)
     medium = Medium(base, log, [A, B], cached=cached)
