@@ -5,7 +5,8 @@
    there before the update.
 3. The documents of the agent can be read, and the audit log is in order.
 4. The server has not been told of a success that is not on the medium.
-5. The version floor is not raised before the new system has proved itself.
+5. Order, attempts and the marker of a trial change together: what is on trial is the first choice.
+6. The version floor is not raised before the new system has proved itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 
 from torture.environment import Environment, confirmed
 from torture.story import Story, Told
+
+_ORDER = ("BOOT_ORDER", "ORDER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ def problems(found: Found, story: Story, told: Told) -> list[str]:
     proved = found.slots[story.new] == "new" and confirmed(story.format, variables, story.new)
     if told.status == "FINISHED" and not proved:
         broken.append("the server was told of a success that is not on the medium")
+    trial, order = (
+        variables.get("OTA_TRIAL", "").partition(",")[0],
+        variables.get(_ORDER[story.format == "grub"], "").split(),
+    )
+    if trial and order[:1] != [trial]:
+        broken.append("something is on trial that is not the choice")
     if story.floor and found.documents.values.get("facts", {}).get("floor") == story.floor and not proved:
         broken.append("the floor was raised before the new system had proved itself")
     return broken

@@ -59,6 +59,13 @@ def test_both_copies_written_without_a_flush_between_them_are_found(tmp_path):
     assert "no copy of the environment is valid" in broken(explored(recorded))
 
 
+def test_a_switch_in_two_steps_is_found(tmp_path):
+    recorded = Recorded(tmp_path / "recording")
+    recorded.save({"BOOT_ORDER": "A", "BOOT_A_LEFT": "3", "OTA_TRIAL": "B,1,abc"})
+    recorded.activate()
+    assert "something is on trial that is not the choice" in broken(explored(recorded))
+
+
 def test_a_success_that_is_told_before_it_is_on_the_medium_is_found(tmp_path):
     recorded = Recorded(tmp_path / "recording")
     recorded.write_slot()
