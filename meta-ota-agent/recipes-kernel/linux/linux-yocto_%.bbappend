@@ -1,0 +1,1 @@
+require ${@bb.utils.contains('DISTRO_FEATURES', 'ota-agent', 'linux-yocto_ota-agent.inc', '', d)}
