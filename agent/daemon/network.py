@@ -98,6 +98,8 @@ class Conversation:
     def __init__(self, child: Child, session: Session, await_one: Await) -> None:
         self.child = child
         self._await = await_one
+        self._terms = hash(session)  # no secret is kept
+        self._serving = False
         # more than the fetcher's own patience with one answer, so that it is the fetcher who says what was wrong
         self._patience = session.connect_timeout + 2 * session.read_timeout + 30
         child.channel.send(session.opening())
@@ -129,6 +131,31 @@ class Conversation:
             report: bytes from one ``spent`` message of the fetcher to the next; 0 for none.
         """
         self.child.channel.send({"op": "serve", "url": url, "size": size, "report": report}, fds=(fd,))
+        self._serving = True
+
+    def spoken(self, timeout: float) -> Frame:
+        """Returns what the fetcher says of what it serves: ``spent``, and at last ``served`` or ``error``.
+
+        Raises:
+            EnvironmentFault: it died, or is silent for so many seconds (``ipc.timeout``).
+        """
+        frame = self.child.receive(timeout)
+        if frame.op != "spent":
+            self._serving = False
+        return frame
+
+    @property
+    def serving(self) -> bool:
+        """Whether the fetcher has yet to say how the serving ended."""
+        return self._serving
+
+    def may_go_on(self, session: Session) -> bool:
+        """Whether this is as good as a new conversation: the fetcher lives, is at rest, and was told the same."""
+        return hash(session) == self._terms and not self._serving and self.child.alive()
+
+    def close(self) -> None:
+        """Ends the fetcher."""
+        self.child.close()
 
     def connect(self, host: str, port: int) -> None:
         """Opens a TCP connection and closes it at once; no proxy is used.
@@ -167,9 +194,32 @@ class Network:
     @contextmanager
     def conversation(self) -> Iterator[Conversation]:
         """One fetcher; ended with the block."""
-        session = self._session()
-        with self._spawn("fetcher") as child:
-            yield Conversation(child, session, self._await)
+        talk = self.begin()
+        try:
+            yield talk
+        finally:
+            talk.close()
+
+    def begin(self, kept: Conversation | None = None) -> Conversation:
+        """Begins a conversation, which the caller has to close.
+
+        Args:
+            kept: goes on, if it is as good as a new one; otherwise it is closed.
+        """
+        try:
+            session = self._session()
+            if kept is not None and kept.may_go_on(session):
+                talk, kept = kept, None
+                return talk
+        finally:
+            if kept is not None:
+                kept.close()
+        child = self._spawn("fetcher")
+        try:
+            return Conversation(child, session, self._await)
+        except BaseException:
+            child.close()
+            raise
 
 
 def document(response: Response) -> bytes:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.daemon.children import Child, spawn
 from agent.errors import from_explained
-from agent.wire import Channel, Frame, pair
+from agent.wire import Frame, pair
 
 ROOT = Path(__file__).resolve().parents[2]
 _SYSTEM_CONF = """[system]
@@ -117,9 +118,10 @@ def _floor(build: Path, feed: str, slots: list[str]) -> Sample:
 
 
 def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict[str, object]] | None = None) -> Sample:
-    """Our installer, its start included; with ``remote`` (address and session) also our fetcher, one for each request.
+    """Our installer, its start included; with ``remote`` (address and session) also our fetcher.
 
-    The daemon's part is played here: inspect, then install, with the installer that inspected.
+    The daemon's part is played here: inspect, then install, with the installer that inspected, and the fetcher that supplied
+    it. The fetcher starts while the installer starts.
     """
     sys.path.insert(0, str(ROOT / "tests"))
     from support.frames import common
@@ -128,44 +130,64 @@ def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict
     spool = build / "spool.raucb"
     spool.unlink(missing_ok=True)
     request = common(build / "pki/root.pem", size=bundle.stat().st_size, spool=str(spool))
-    with spawn("installer") as installer:
+    with ExitStack() as children:
+        installer = children.enter_context(spawn("installer"))
         installer.channel.send({"op": "bench"})  # it knows no such request, and says so as soon as it can say anything
+        source = _File(bundle) if remote is None else _Server(children.enter_context(spawn("fetcher")), *remote)
         start = time.monotonic() - started if installer.receive(60).op == "error" else 0.0
-        inspected, fetcher_before = _ask(installer, bundle, remote, {"op": "inspect", **request})
+        inspected = source.ask(installer, {"op": "inspect", **request})
         slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
         plan = {
             "manifest_hash": inspected.text("manifest_hash"), "booted": [slots[0]], "starts": {}, "slots": [slot],
         }  # fmt: skip
-        done, fetcher_after = _ask(installer, bundle, remote, {"op": "install", **plan, **request})
-        wall, peak = time.monotonic() - started, _peak(installer.pid)
+        done = source.ask(installer, {"op": "install", **plan, **request})
+        wall, peak, fetcher_peak = time.monotonic() - started, _peak(installer.pid), source.peak()
     read_back = done.header.get("read_back_seconds", 0.0)
     read_back = read_back if isinstance(read_back, float) else 0.0
-    return Sample(wall, _cpu_since(before), peak, start, read_back, max(fetcher_before, fetcher_after))
+    return Sample(wall, _cpu_since(before), peak, start, read_back, fetcher_peak)
 
 
-def _ask(
-    installer: Child, bundle: Path, remote: tuple[str, dict[str, object]] | None, request: dict[str, object]
-) -> tuple[Frame, float]:
-    """The last word of the installer, and the peak memory of the fetcher in MiB."""
-    if remote is None:
-        with bundle.open("rb") as file:
+class _File:
+    """A bundle on this machine."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._bundle = bundle
+
+    def ask(self, installer: Child, request: dict[str, object]) -> Frame:
+        """The last word of the installer."""
+        with self._bundle.open("rb") as file:
             installer.channel.send(request, fds=(file.fileno(),))
-        return _final(installer), 0.0
-    with spawn("fetcher") as fetcher:
-        fetcher.channel.send(remote[1])
-        _final(fetcher)
+        return _final(installer)
+
+    def peak(self) -> float:
+        """Nobody but the installer needs memory."""
+        return 0.0
+
+
+class _Server:
+    """A bundle on a server, and a fetcher that has just been started."""
+
+    def __init__(self, fetcher: Child, url: str, session: dict[str, object]) -> None:
+        self._fetcher, self._url = fetcher, url
+        fetcher.channel.send(session)
+        self._ready = False
+
+    def ask(self, installer: Child, request: dict[str, object]) -> Frame:
+        """The last word of the installer."""
+        if not self._ready:
+            self._ready = _final(self._fetcher).op == "ok"
         near, far = pair("installer", "fetcher")
-        fetcher.channel.send({"op": "serve", "url": remote[0], "size": request["size"]}, fds=(far.fileno(),))
+        self._fetcher.channel.send({"op": "serve", "url": self._url, "size": request["size"]}, fds=(far.fileno(),))
         installer.channel.send(request, fds=(near.fileno(),))
-        _close(near, far)
+        near.close()
+        far.close()
         answer = _final(installer)
-        _final(fetcher)
-        return answer, _peak(fetcher.pid)
+        _final(self._fetcher)
+        return answer
 
-
-def _close(*channels: Channel) -> None:
-    for channel in channels:
-        channel.close()
+    def peak(self) -> float:
+        """The peak memory of the fetcher in MiB."""
+        return _peak(self._fetcher.pid)
 
 
 def _final(child: Child) -> Frame:

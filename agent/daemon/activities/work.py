@@ -28,6 +28,7 @@ from slots.model import Slot
 _log = logging.getLogger(__name__)
 _SPOOL = "spool-"
 _TICK = 0.5  # seconds between looks at the inbox while children work
+_RESTING = 1.0  # seconds for a fetcher to notice that nobody reads any more
 _ANSWER = 60.0  # seconds for the rest of a message that has begun
 # Seconds without a word from the installer or, because it says nothing while it waits for bytes, from the fetcher. That one
 # tells each attempt and, while bytes come, each minute; one attempt may take the times of the configuration besides. And a
@@ -97,17 +98,20 @@ def _at_work(
     context: Context, record: Record, watch: Watch, *, keep: bool
 ) -> Iterator[tuple[Child, int, Conversation | None]]:
     if record.origin == "media":  # it may have to be waited for, and is closed last
-        with _source(context, record, watch) as (fd, talk), context.installers.lent(keep=keep) as installer:
+        with _source(context, record, watch, keep=keep) as (fd, talk), context.installers.lent(keep=keep) as installer:
             yield installer, fd, talk
         return
     # The installer first: it starts while the fetcher starts and talks to the server.
-    with context.installers.lent(keep=keep) as installer, _source(context, record, watch) as (fd, talk):
+    with (
+        context.installers.lent(keep=keep) as installer,
+        _source(context, record, watch, keep=keep) as (fd, talk),
+    ):
         yield installer, fd, talk
 
 
 def _fetcher_spoke(talk: Conversation, context: Context) -> bool:
     """The fetcher tells what it has cost so far, or has served everything (then returns True), or failed."""
-    frame = talk.child.receive(_ANSWER)
+    frame = talk.spoken(_ANSWER)
     if context.server is not None and "bytes" in frame.header:
         context.server.spending.count(frame.number("bytes"), frame.number("retries", 0))
     if frame.op == "error":
@@ -123,6 +127,13 @@ def _all_said(talk: Conversation, context: Context) -> bool:
         if _fetcher_spoke(talk, context):
             return True
     return False
+
+
+def _await_end(talk: Conversation, context: Context) -> None:
+    """Waits a moment until the fetcher is at rest; one that is not is not used again."""
+    with suppress(OtaError):
+        while talk.serving and select.select([talk.child], [], [], _RESTING)[0]:
+            _fetcher_spoke(talk, context)
 
 
 def _silence(context: Context, record: Record) -> float:
@@ -145,7 +156,7 @@ def _reported(frame: Frame) -> EnvironmentFault | Exception:
 
 
 @contextmanager
-def _source(context: Context, record: Record, watch: Watch) -> Iterator[tuple[int, Conversation | None]]:
+def _source(context: Context, record: Record, watch: Watch, *, keep: bool) -> Iterator[tuple[int, Conversation | None]]:
     """The bundle as a descriptor: an open file, or a socket to a fetcher that serves the recorded address."""
     if record.origin == "local":
         with context.handed.opened(record) as fd:
@@ -164,18 +175,20 @@ def _source(context: Context, record: Record, watch: Watch) -> Iterator[tuple[in
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     spending = context.server.spending
     step = spending.begin(record)
-    with context.server.transfer().conversation() as talk:
+    with context.installers.supplied(context.server.transfer(), keep=keep) as talk:
         context.server.deliver(talk)
         near, far = socket.socketpair()
-        with near:
-            with far:
-                talk.serve(record.url, record.size, far.fileno(), step)
-            try:
+        try:
+            with near:
+                with far:
+                    talk.serve(record.url, record.size, far.fileno(), step)
                 yield near.fileno(), talk
-            finally:
-                with suppress(OtaError):  # it counts, but that it is too much does not matter any more
-                    _all_said(talk, context)
-                spending.end()
+            if keep:  # now that nobody reads any more, the serving ends
+                _await_end(talk, context)
+        finally:
+            with suppress(OtaError):  # it counts, but that it is too much does not matter any more
+                _all_said(talk, context)
+            spending.end()
 
 
 def spools(directory: Path) -> Iterator[Path]:
