@@ -32,6 +32,7 @@ MAX_CALL = (
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _TOO_LONG = "org.freedesktop.DBus.Error.LimitsExceeded"
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
+_FAILED = "org.freedesktop.DBus.Error.Failed"
 
 
 class Incoming:
@@ -133,7 +134,7 @@ class Export:
 
 
 class _Wrapper(ObjectWrapper):  # type: ignore[misc]  # pydbus has no types
-    """Has pydbus answer for the properties, and hands everything else over."""
+    """Answers for the properties, and hands everything else over."""
 
     __slots__ = ("_exported", "_gives")
 
@@ -151,10 +152,7 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc]  # pydbus has no types
     def call_method(self, *call: Any) -> None:  # noqa: ANN401 - the arguments of Gio's callback
         interface, method, parameters, invocation = call[3:]
         if interface == _PROPERTIES:
-            try:
-                super().call_method(*call)
-            finally:
-                _drop_leaked_reference(invocation)
+            self._answer(method, parameters.unpack(), invocation)
             return
         incoming = Incoming(invocation, self._gives[interface, method])
         try:
@@ -165,6 +163,19 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc]  # pydbus has no types
             )
         else:
             self._exported.called(incoming)
+
+    def _answer(self, method: str, names: Sequence[str], invocation: Any) -> None:  # noqa: ANN401
+        """As pydbus does, without the signature of Get: ``inspect`` would stay loaded for that (1 MiB).
+
+        GLib refuses what is not in the introspection data, and Set.
+        """
+        try:
+            value = self.Get(*names) if method == "Get" else self.GetAll(*names)
+            invocation.return_value(GLib.Variant("(v)" if method == "Get" else "(a{sv})", (value,)))
+        except Exception:  # noqa: BLE001 - whatever it is, the caller must get an answer
+            invocation.return_dbus_error(_FAILED, "the property cannot be read")
+        finally:
+            _drop_leaked_reference(invocation)
 
     def Get(self, interface_name: str, property_name: str) -> Any:  # noqa: N802, ANN401 - pydbus calls it so
         signature = self.readable_properties[f"{interface_name}.{property_name}"]

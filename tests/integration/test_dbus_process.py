@@ -92,7 +92,7 @@ def test_a_client_that_does_not_wait_for_answers_fills_no_memory_and_keeps_nobod
         ask(other)
         before = rss(process.pid)
         for _ in range(4000):
-            flooding.send_message(state_call(Gio.DBusMessageFlags.NO_REPLY_EXPECTED), Gio.DBusSendMessageFlags.NONE)
+            flooding.send_message(everything(), Gio.DBusSendMessageFlags.NONE)
         flooding.flush_sync(None)
         assert ask(other) == "idle"
         assert rss(process.pid) - before < 2 * MOST, "each that waits takes 2 kB"
@@ -102,18 +102,24 @@ def test_a_client_that_does_not_wait_for_answers_fills_no_memory_and_keeps_nobod
 
 def ask(connection: Gio.DBusConnection) -> str:
     message, _ = connection.send_message_with_reply_sync(
-        state_call(Gio.DBusMessageFlags.NONE), Gio.DBusSendMessageFlags.NONE, 60_000, None
+        reading("Get", names.MANAGER, "State"), Gio.DBusSendMessageFlags.NONE, 60_000, None
     )
     message.to_gerror()
     return message.get_body().unpack()[0]
 
 
-def state_call(flags: Gio.DBusMessageFlags) -> Gio.DBusMessage:
+def everything() -> Gio.DBusMessage:
+    """A call that takes longer to answer than to send, and whose answer nobody waits for."""
+    message = reading("GetAll", names.MANAGER)
+    message.set_flags(Gio.DBusMessageFlags.NO_REPLY_EXPECTED)
+    return message
+
+
+def reading(method: str, *arguments: str) -> Gio.DBusMessage:
     message = Gio.DBusMessage.new_method_call(
-        names.BUS_NAME, names.OBJECT_PATH, "org.freedesktop.DBus.Properties", "Get"
+        names.BUS_NAME, names.OBJECT_PATH, "org.freedesktop.DBus.Properties", method
     )
-    message.set_body(GLib.Variant("(ss)", (names.MANAGER, "State")))
-    message.set_flags(flags)
+    message.set_body(GLib.Variant(f"({'s' * len(arguments)})", arguments))
     return message
 
 
