@@ -18,8 +18,8 @@ RELEASE = "bookworm"
 _MIRROR = os.environ.get("OTA_BOOT_MIRROR", "http://deb.debian.org")
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCES = f"""\
-deb [signed-by={_KEYS}] {_MIRROR}/debian {RELEASE} main
-deb [signed-by={_KEYS}] {_MIRROR}/debian-security {RELEASE}-security main
+{{kind}} [signed-by={_KEYS}] {_MIRROR}/debian {RELEASE} main
+{{kind}} [signed-by={_KEYS}] {_MIRROR}/debian-security {RELEASE}-security main
 """
 _SETTINGS = """\
 APT::Architecture "{arch}";
@@ -74,6 +74,21 @@ def fetch_alone(arch: Arch, package: str, *, first_dependency: bool = False) -> 
     return cached(f"deb-{arch}", [RELEASE, package, str(first_dependency)], make)
 
 
+def fetch_source(package: str) -> Path:
+    """Fetches a source package; returns a directory with its files, among them one ``.dsc``.
+
+    Raises:
+        RuntimeError: apt says why.
+    """
+
+    def make(path: Path) -> None:
+        with _apt("arm64", kind="deb-src") as apt:
+            apt.run("apt-get", "-q", "source", "--download-only", package)
+            apt.hand_over(path, "*")
+
+    return cached("source", [RELEASE, package], make)
+
+
 def unpack(debs: Path, tree: Path, leave_out: Sequence[str] = ()) -> None:
     """Unpacks all packages of a directory into a tree, with the owners that they name if we are root.
 
@@ -95,12 +110,12 @@ def unpack(debs: Path, tree: Path, leave_out: Sequence[str] = ()) -> None:
 
 
 class _Apt:
-    def __init__(self, directory: Path, arch: Arch) -> None:
+    def __init__(self, directory: Path, arch: Arch, kind: str) -> None:
         self._archives = directory / "cache/archives"
         for name in _DIRECTORIES:
             (directory / name).mkdir(parents=True)
         (directory / "status").touch()
-        (directory / "etc/sources.list").write_text(_SOURCES)
+        (directory / "etc/sources.list").write_text(_SOURCES.format(kind=kind))
         settings = directory / "apt.conf"
         settings.write_text(_SETTINGS.format(arch=arch, home=directory))
         self._environment = {**os.environ, "APT_CONFIG": str(settings), "LC_ALL": "C"}
@@ -112,17 +127,18 @@ class _Apt:
         lines = self.run("apt-cache", "depends", package).splitlines()
         return next(line.split()[1] for line in lines if "Depends:" in line)
 
-    def hand_over(self, path: Path) -> None:
+    def hand_over(self, path: Path, which: str = "*.deb") -> None:
         path.mkdir()
-        for deb in self._archives.glob("*.deb"):
-            deb.rename(path / deb.name)
+        for file in self._archives.glob(which):
+            if file.is_file() and file.name != "lock":
+                file.rename(path / file.name)
 
 
 @contextmanager
-def _apt(arch: Arch) -> Iterator[_Apt]:
+def _apt(arch: Arch, kind: str = "deb") -> Iterator[_Apt]:
     # On the file system of the cache, so that packages are moved and not copied.
     with tempfile.TemporaryDirectory(prefix=".apt-", dir=home()) as directory:
-        apt = _Apt(Path(directory), arch)
+        apt = _Apt(Path(directory), arch, kind)
         apt.run("apt-get", "-q", "update")
         yield apt
 

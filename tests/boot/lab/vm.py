@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 _TICKS = os.sysconf("SC_CLK_TCK")
 NET = "net0"  # id of the network device, for ``set_link``
 
-__all__ = ["NET", "VM", "Shell", "Unheard", "drive", "network"]
+__all__ = ["NET", "VM", "Shell", "Unheard", "blocks", "drive", "network"]
 
 
 class VM:
@@ -199,27 +199,34 @@ class VM:
         self._process = self._qmp = self._shell = self._sockets = self.console.keys = None
 
 
-def drive(
-    path: Path, *, name: str = "disk0", form: str = "raw", below: Sequence[str] = (), more: str = ""
-) -> list[str]:
-    """Arguments for a virtio disk.
+def blocks(path: Path, name: str, *, form: str = "raw", below: Sequence[str] = ()) -> list[str]:
+    """Arguments for a block node that some device is connected to.
 
     Args:
         path: the image.
-        name: of the disk, also its serial number.
+        name: of the node; those below it are ``<name>-file``, ``<name>-0`` and so on.
         form: ``raw`` or ``qcow2``.
-        below: graphs for ``-blockdev`` that go between the file and the format, each as ``driver=...`` without node name; in
-            them ``{below}`` is the node under it, as in ``driver=blkdebug,image={below},config=F``. Names of nodes are
-            ``<name>-file``, ``<name>-0`` and so on, and ``<name>``.
-        more: for the device, as ``,werror=report``.
+        below: what goes between the file and the format: values for ``-blockdev`` without a node name, from the file
+            upwards, in which ``{below}`` is the node under it. ``driver=blkdebug,image={below},config=F``, for example.
     """
     node, words = f"{name}-file", list[str]()
     words += ["-blockdev", f"driver=file,filename={path},node-name={node},discard=unmap"]
     for number, graph in enumerate(below):
         words += ["-blockdev", f"{graph.format(below=node)},node-name={name}-{number}"]
         node = f"{name}-{number}"
-    words += ["-blockdev", f"driver={form},file={node},node-name={name},discard=unmap"]
-    return [*words, "-device", f"virtio-blk-pci,drive={name},serial={name}{more}"]
+    return [*words, "-blockdev", f"driver={form},file={node},node-name={name},discard=unmap"]
+
+
+def drive(path: Path, name: str = "disk", *, form: str = "raw", below: Sequence[str] = (), more: str = "") -> list[str]:
+    """Arguments for a virtio disk.
+
+    Args:
+        path: as for ``blocks``, with ``form`` and ``below``.
+        name: of the node, also the serial number of the disk.
+        more: for the device, as ``,werror=report``.
+    """
+    device = f"virtio-blk-pci,drive={name},serial={name}{more}"
+    return [*blocks(path, name, form=form, below=below), "-device", device]
 
 
 def network() -> list[str]:
