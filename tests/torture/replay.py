@@ -61,6 +61,8 @@ class Findings:
         phases: the same by the state of the daemon on the medium.
         violations: broken promises, each with each situation once.
         situations: the first place at which the bootloader would find each environment and slots.
+        seconds: how many of them by second of the recording.
+        track: time, and state of the daemon from then on, when every write is there.
         sweeps: passes that are complete.
     """
 
@@ -69,6 +71,8 @@ class Findings:
     phases: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     situations: dict[str, Place] = field(default_factory=dict)
+    seconds: Counter[int] = field(default_factory=Counter)
+    track: list[tuple[float, str]] = field(default_factory=list)
     sweeps: int = 0
     judged: int = 0
 
@@ -219,6 +223,9 @@ def _judge(replay: Replay, state: State, found: Findings) -> None:
     seen = replay.look(state)
     found.kinds[state.place.kind] += 1
     found.phases[seen.documents.state] += 1
+    found.seconds[int(state.time - replay.moments[0].time)] += 1
+    if state.place.kind == "everything" and (not found.track or found.track[-1][1] != seen.documents.state):
+        found.track.append((state.time, seen.documents.state))
     situation = seen.situation
     found.situations.setdefault(situation, state.place)
     known = {(each.problem, each.situation) for each in found.violations}
