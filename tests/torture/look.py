@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from agent.audit.chain import Broken
@@ -32,7 +33,6 @@ class Looker:
         self._names = {mark: name for name, mark in story.whole.items()}
         self._environments: dict[tuple[int, ...], Environment] = {}
         self._documents: dict[int, Documents] = {}
-        self._audits: dict[tuple[bytes, ...], str] = {}
 
     def found(self, views: list[View]) -> Found:
         """What is there; ``views`` are those of all drives."""
@@ -44,7 +44,7 @@ class Looker:
             )
         data = self._mark(views, story.data)
         if data not in self._documents:
-            self._documents[data] = self._read(self._reader(views, story.data))
+            self._documents[data] = documents(self._reader(views, story.data), story.state)
         slots = {
             name: self._names.get(self._mark(views, label) ^ self._before[label], "")
             for name, label in story.slots.items()
@@ -59,39 +59,43 @@ class Looker:
         view = views[drive]
         return lambda offset, length: view.read(region.start + offset, length)
 
-    def _read(self, read: Callable[[int, int], bytes]) -> Documents:
+
+def documents(read: Read, state: str) -> Documents:
+    """What the state directory on a file system holds.
+
+    Args:
+        read: gives bytes of the partition.
+        state: path of the directory.
+    """
+    try:
+        files = Ext4(read).tree(state)
+    except NotReadable as error:
+        return Documents({}, (f"the file system of the state cannot be read: {error}",))
+    values: dict[str, Mapping[str, object]] = {}
+    damaged: list[str] = []
+    for name, data in files.items():
+        if not name.endswith(".json") or "/" in name:
+            continue
         try:
-            files = Ext4(read).tree(self._story.state)
-        except NotReadable as error:
-            return Documents({}, (f"the file system of the state cannot be read: {error}",))
-        values: dict[str, Mapping[str, object]] = {}
-        damaged: list[str] = []
-        for name, data in files.items():
-            if not name.endswith(".json") or "/" in name:
-                continue
-            try:
-                document = json.loads(data)
-            except ValueError:
-                document = None
-            if isinstance(document, dict):
-                values[name.removesuffix(".json")] = document
-            else:
-                damaged.append(f"{name} is damaged")
-        if problem := self._audited({name: data for name, data in files.items() if name.startswith(_AUDIT)}):
-            damaged.append(problem)
-        return Documents(values, tuple(damaged))
-
-    def _audited(self, files: Mapping[str, bytes]) -> str:
-        """What is wrong with the audit log, which is read by the agent's own code; nothing when there is none yet."""
-        key = tuple(part for name, data in sorted(files.items()) for part in (name.encode(), data))
-        if key not in self._audits:
-            self._audits[key] = _audited(files) if files else ""
-        return self._audits[key]
+            document = json.loads(data)
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            values[name.removesuffix(".json")] = document
+        else:
+            damaged.append(f"{name} is damaged")
+    if problem := _audited(tuple((name, data) for name, data in files.items() if name.startswith(_AUDIT))):
+        damaged.append(problem)
+    return Documents(values, tuple(damaged))
 
 
-def _audited(files: Mapping[str, bytes]) -> str:
+@lru_cache(maxsize=1024)
+def _audited(files: tuple[tuple[str, bytes], ...]) -> str:
+    """What is wrong with the audit log, which is read by the agent's own code; nothing when there is none yet."""
+    if not files:
+        return ""
     with tempfile.TemporaryDirectory(prefix="ota-torture-") as name:
-        for path, data in files.items():
+        for path, data in files:
             target = Path(name) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)

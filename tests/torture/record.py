@@ -5,12 +5,14 @@ The recording begins when the device is switched on for the first time, and ends
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from boot.lab.boards import LABELS, Board
 from boot.lab.device import Device
@@ -23,7 +25,7 @@ from torture.stamps import Stamps
 from torture.story import TRACE, Boot, Story, Told
 
 OLD, NEW, FLOOR = "1.0.0", "2.0.0", "1.5.0"
-_EXTRA = f"[meta.cra]\nmin-version={FLOOR}\n"
+EXTRA = f"[meta.cra]\nmin-version={FLOOR}\n"
 _REST = 12.0  # seconds after the end: the file systems write back what is left
 
 
@@ -52,9 +54,20 @@ class Ledger:
                 self.told.append(Told(time.time(), *known))
 
 
-def system(board: Board, version: str, altered: Sequence[str] = ()) -> System:
+def system(
+    board: Board, version: str, altered: Sequence[str] = (), files: Mapping[str, str] = MappingProxyType({})
+) -> System:
     """One of the two systems that all updates here are between."""
-    return System(version, arch=board.arch, files=defects.files(altered))
+    return System(version, arch=board.arch, files={**defects.files(altered), **files})
+
+
+def digests(old: Path, new: Path) -> dict[str, str]:
+    """What a slot may hold: SHA-256, and what it is called. Before the update the other slot is empty."""
+    with old.open("rb") as before, new.open("rb") as after:
+        found = {hashlib.file_digest(before, "sha256").hexdigest(): "old"}
+        found[hashlib.file_digest(after, "sha256").hexdigest()] = "new"
+    found[hashlib.sha256(bytes(new.stat().st_size)).hexdigest()] = "before"
+    return found
 
 
 def record(board: Board, directory: Path, altered: Sequence[str] = ()) -> Path:
@@ -76,7 +89,7 @@ def record(board: Board, directory: Path, altered: Sequence[str] = ()) -> Path:
         ledger = Ledger(device)
         with Stamps(directory / "device/vm/console.log") as stamps:
             device.power_on()
-            ledger.action = device.publish(device.bundle(after, extra=_EXTRA), NEW)
+            ledger.action = device.publish(device.bundle(after, extra=EXTRA), NEW)
             device.run("systemctl reload ota-agent.service")
             outcome = device.wait_ended(ledger.action)
             device.wait_for(lambda: device.ask("sync")[0] == 0, "it has written everything")
