@@ -68,7 +68,9 @@ def read_layout(get: Read) -> Layout:
     """
     names = (get("OTA_AB_SLOTS") or "").split()
     if not 2 <= len(names) <= 3 or len(set(names)) != len(names) or not all(map(_BOOT_NAME.fullmatch, names)):
-        raise ValueError(f"OTA_AB_SLOTS: expected two or three different boot names such as A B, got {' '.join(names)!r}")
+        raise ValueError(
+            f"OTA_AB_SLOTS: expected two or three different boot names such as A B, got {' '.join(names)!r}"
+        )
     boot = _partition(get, "BOOT", 1, "OTA_AB_BOOT_SIZE")
     slots = tuple(
         _partition(get, name, 2 + place, "OTA_AB_SLOT_SIZE", bootname=name) for place, name in enumerate(names)
