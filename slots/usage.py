@@ -93,9 +93,22 @@ def overlapping(identity: Identity, start: int, size: int, *, sysfs: str = "/sys
 
 
 def _over_file(identity: Identity, sysfs: str) -> Iterator[Identity]:
-    for backing in Path(sysfs, "block").glob("loop*/loop/backing_file"):
+    for backing in _backings(sysfs):
         if not identity.rdev and Identity.at(_line(backing)) == identity:
             yield from _numbers([backing.parent.parent / "dev"])
+
+
+def _backings(sysfs: str) -> Iterator[Path]:
+    """Where each loop device tells its file; one without a file has no such attribute. An idle daemon looks at each poll."""
+    block = os.path.join(sysfs, "block")
+    try:
+        names = os.listdir(block)
+    except OSError:
+        return
+    for name in names:
+        backing = f"{block}/{name}/loop/backing_file"
+        if name.startswith("loop") and os.path.exists(backing):
+            yield Path(backing)
 
 
 def _first_user(identities: Iterable[Identity], proc: str, sysfs: str) -> str:
@@ -123,7 +136,7 @@ def relatives(identity: Identity, sysfs: str = "/sys") -> Iterator[Identity]:
         yield from _numbers(here.glob("*/partition"))
         if (here / "partition").exists():
             yield from _numbers([here / "partition"], up=1)
-    for backing in Path(sysfs, "block").glob("loop*/loop/backing_file"):
+    for backing in _backings(sysfs):
         if Identity.at(_line(backing)) == identity:
             loop = backing.parent.parent
             yield from _numbers([loop / "dev"])

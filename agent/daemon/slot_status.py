@@ -9,7 +9,7 @@ Documents without a schema were written before there was more than a state for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TypeVar
 
@@ -138,13 +138,13 @@ def from_json(values: Mapping[str, object]) -> Holdings:
     else:
         raise _unreadable(f"schema {schema!r:.20}, expected {SCHEMA}")
     return Holdings(
-        {name: _typed(Content, name, entry, lambda key: key) for name, entry in groups.items()},
+        {name: _typed(Content, name, entry) for name, entry in groups.items()},
         {name: _status(name, entry) for name, entry in slots.items()},
     )
 
 
 def _status(name: str, entry: object) -> SlotStatus:
-    found = _typed(SlotStatus, name, entry, _key)
+    found = _typed(SlotStatus, name, entry)
     if found.status not in _STATUS:
         raise _unreadable(f"the status of {name} is {found.status!r:.20}")
     return found
@@ -156,19 +156,19 @@ def _table(value: object, name: str) -> Mapping[str, object]:
     return value
 
 
-def _typed(kind: Callable[..., _T], name: str, entry: object, key_of: Callable[[str], str]) -> _T:
+def _typed(kind: type[_T], name: str, entry: object) -> _T:
     if not isinstance(entry, dict):
         raise _unreadable(f"what is known of {name:.40} is no table")
     found: dict[str, object] = {}
-    for item in fields(kind):  # type: ignore[arg-type]  # only for dataclasses
-        value = entry.get(key_of(item.name), item.default)
-        if type(value) is not type(item.default):
-            raise _unreadable(f"{key_of(item.name)} of {name:.40} is no {type(item.default).__name__}")
+    for attribute, key, default in _FIELDS[kind]:
+        value = entry.get(key, default)
+        if type(value) is not type(default):
+            raise _unreadable(f"{key} of {name:.40} is no {type(default).__name__}")
         if (isinstance(value, str) and len(value) > MAX_TEXT) or (
             isinstance(value, int) and not 0 <= value < _MAX_NUMBER
         ):
-            raise _unreadable(f"{key_of(item.name)} of {name:.40} is out of bounds")
-        found[item.name] = value
+            raise _unreadable(f"{key} of {name:.40} is out of bounds")
+        found[attribute] = value
     return kind(**found)
 
 
@@ -179,6 +179,13 @@ def _key(name: str) -> str:
 def printable(text: str) -> str:
     """The text with a question mark for each character that a terminal or D-Bus may not carry."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+# Of each field its name, its key in the document, and its default.
+_FIELDS: Mapping[type, tuple[tuple[str, str, object], ...]] = {
+    Content: tuple((item.name, item.name, item.default) for item in fields(Content)),
+    SlotStatus: tuple((item.name, _key(item.name), item.default) for item in fields(SlotStatus)),
+}
 
 
 def _unreadable(details: str) -> EnvironmentFault:

@@ -130,7 +130,8 @@ def note_use(context: Context) -> None:
             for slot in context.device.booted.slots
             if slot.type in BYTEWISE and now.slot(slot.name).comparable and written_to(slot.device)
         }
-        context.knowledge.change_holdings(lambda now: now.with_slots(used))
+        if used:
+            context.knowledge.change_holdings(lambda now: now.with_slots(used))
     except (EnvironmentFault, SlotError, OSError) as error:
         _log.warning("it was not noted which slots are written to: %s", error)
 
