@@ -16,14 +16,20 @@ from boot.lab.cache import cached, home
 from boot.lab.debs import Arch, fetch_alone, unpack
 from boot.lab.kernel import kernel, needed
 
-_MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "mmc_block", "sdhci_pci", "ext4", "squashfs")
+# What is loaded when: always, for a root on an eMMC, for a type of file system.
+_MODULES = {
+    "disk": ("virtio_pci", "virtio_mmio", "virtio_blk"),
+    "mmc": ("sdhci_pci", "mmc_block"),
+    "ext4": ("ext4",),
+    "squashfs": ("squashfs",),
+}
 _PATIENCE = 100  # tenths of a second until the disk is there
 _INIT = f"""\
 #!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
+b=/bin/busybox
+$b mount -t devtmpfs dev /dev
+$b mount -t proc proc /proc
+$b mount -t sysfs sys /sys
 exec </dev/console >/dev/console 2>&1
 
 fail() {{
@@ -31,47 +37,62 @@ fail() {{
     exit 1  # of process 1: the kernel panics
 }}
 
+load() {{
+    while read -r module; do
+        $b insmod "/modules/$module" || echo "initrd: $module cannot be loaded"
+    done <"/modules/$1.order"
+}}
+
 # The node of a partition, by its name in the partition table.
 labelled() {{
     for event in /sys/class/block/*/uevent; do
-        if grep -q "^PARTNAME=$1\\$" "$event"; then
-            sed -n 's:^DEVNAME=:/dev/:p' "$event"
-        fi
+        name= node=
+        while IFS== read -r key value; do
+            case $key in
+                PARTNAME) name=$value ;;
+                DEVNAME) node=/dev/$value ;;
+            esac
+        done <"$event"
+        [ "$name" != "$1" ] || return 0
     done
+    node=
 }}
 
 find_root() {{
     case $root in
-        PARTLABEL=*) node=$(labelled "${{root#PARTLABEL=}}") ;;
+        PARTLABEL=*) labelled "${{root#PARTLABEL=}}" ;;
         *) node=$root ;;
     esac
 }}
 
 root= rootfstype=ext4 rootflags= init=/sbin/init
-for word in $(cat /proc/cmdline); do
+read -r words </proc/cmdline
+for word in $words; do
     case $word in
         root=* | rootfstype=* | rootflags=* | init=*) eval "${{word%%=*}}=\\${{word#*=}}" ;;
     esac
 done
 
-while read -r module; do
-    insmod "/modules/$module" || echo "initrd: $module cannot be loaded"
-done </modules/order
+load disk
+case $root in
+    /dev/mmcblk*) load mmc ;;
+esac
+load "$rootfstype"
 
 tries=0
 find_root
 while [ ! -b "$node" ]; do
     tries=$((tries + 1))
     [ $tries -lt {_PATIENCE} ] || fail "there is no $root"
-    sleep 0.1
+    $b sleep 0.1
     find_root
 done
-mount -t "$rootfstype" -o "ro${{rootflags:+,$rootflags}}" "$node" /new || fail "$root cannot be mounted"
+$b mount -t "$rootfstype" -o "ro${{rootflags:+,$rootflags}}" "$node" /new || fail "$root cannot be mounted"
 [ -x "/new$init" ] || [ -L "/new$init" ] || fail "$root has no $init"
 for kept in dev proc sys; do
-    mount -o move /$kept /new/$kept || fail "$root has no /$kept"
+    $b mount -o move /$kept /new/$kept || fail "$root has no /$kept"
 done
-exec switch_root /new "$init"
+exec $b switch_root /new "$init"
 """
 
 
@@ -87,10 +108,11 @@ def initrd(arch: Arch) -> Path:
             for name in ("bin", "dev", "proc", "sys", "new", "modules"):
                 (tree / name).mkdir()
             _put_busybox(tree / "bin", busybox)
-            modules = needed(of.modules / "usr", of.version, _MODULES)
-            for module in modules:
-                shutil.copy(module, tree / "modules")
-            (tree / "modules/order").write_text("".join(f"{module.name}\n" for module in modules))
+            for name, modules in _MODULES.items():
+                files = needed(of.modules / "usr", of.version, modules)
+                for module in files:
+                    shutil.copy(module, tree / "modules")
+                (tree / f"modules/{name}.order").write_text("".join(f"{module.name}\n" for module in files))
             (tree / "init").write_text(_INIT)
             (tree / "init").chmod(0o755)
             path.write_bytes(gzip.compress(_pack(tree), mtime=0))

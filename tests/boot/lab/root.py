@@ -17,7 +17,7 @@ from pathlib import Path
 
 from boot.lab.cache import ROOT, cached
 from boot.lab.debs import Arch, fetch, unpack
-from boot.lab.root_files import ENABLED, FILES, LEFT_OUT, LINKS, MASKED
+from boot.lab.root_files import ENABLED, FILES, GENERATORS, LEFT_OUT, LINKS, MASKED
 
 _PACKAGES = (
     "base-files", "base-passwd", "bash", "dash", "coreutils", "sed", "grep", "findutils", "gzip", "mawk", "procps", "hostname",
@@ -33,18 +33,9 @@ _PLATFORMS: dict[Arch, str] = {"arm64": "aarch64", "amd64": "x86_64"}
 _MERGED = ("bin", "sbin", "lib", "lib64")
 # Mount points and places of /var that are made at boot, or by the kernel.
 _DIRECTORIES = (
-    "boot/firmware",
-    "dev",
-    "proc",
-    "sys",
-    "run",
-    "tmp",
-    "var",
-    "root",
-    "mnt",
-    "media",
-    "etc/systemd/system",
-)
+    "boot/firmware", "dev", "proc", "sys", "run", "tmp", "var", "root", "mnt", "media", "etc/systemd/system",
+    "etc/systemd/system-generators",
+)  # fmt: skip
 _OURS = tuple(Path(__file__).with_name(name) for name in ("root.py", "root_files.py", "debs.py"))
 
 
@@ -133,6 +124,8 @@ def _settle(path: Path) -> None:
         (path / name).symlink_to(target)
     for unit in MASKED:
         (path / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    for name in GENERATORS:
+        (path / f"etc/systemd/system-generators/systemd-{name}-generator").symlink_to("/dev/null")
     make_users(path)
     (path / "etc/shadow").chmod(0o600)
     enable(path, ENABLED)

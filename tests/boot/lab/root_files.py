@@ -6,7 +6,7 @@ MACHINE_ID = "6f74612d6167656e7400000000000002"
 FACTORY = "/var/factory"  # on the data partition: what the factory has given this device, its name and its keys
 
 # Patterns of tar for what only maintainer scripts, and people who log in, need.
-LEFT_OUT = (
+_FILES_LEFT_OUT = (
     *(f"./usr/share/{name}" for name in (
         "doc", "doc-base", "man", "info", "locale", "lintian", "bash-completion", "zsh", "bug", "perl", "perl5", "i18n",
         "debconf", "menu", "pixmaps", "gcc", "gdb", "sgml", "xml", "bsd", "tabset", "readline", "grub", "initramfs-tools",
@@ -20,6 +20,14 @@ LEFT_OUT = (
     "./usr/lib/python3*/pydoc_data", "./usr/lib/python3*/distutils", "./usr/lib/python3*/turtle*", "./usr/lib/python3*/tkinter",
     "./etc/cron*", "./etc/init.d", "./etc/rc?.d", "./etc/apt", "./etc/logcheck", "./etc/kernel", "./etc/xml", "./etc/sgml",
 )  # fmt: skip
+# Rules for hardware that the boards do not have: each line is looked at for each device.
+_RULES = (
+    "60-autosuspend", "60-cdrom_id", "60-drm", "60-evdev", "60-fido-id", "60-infiniband", "60-input-id", "60-persistent-alsa",
+    "60-persistent-input", "60-persistent-storage-tape", "60-persistent-v4l", "60-sensor", "60-serial", "64-btrfs", "70-camera",
+    "70-joystick", "70-memory", "70-mouse", "70-touchpad", "70-power-switch", "70-uaccess", "78-sound-card", "85-hwclock",
+    "96-e2scrub", "81-net-dhcp", "80-debian-compat", "71-seat", "73-seat-late", "73-special-net-names", "75-net-description",
+)  # fmt: skip
+LEFT_OUT = (*_FILES_LEFT_OUT, *(f"./*/udev/rules.d/{name}.rules" for name in _RULES))
 # Each unit costs time at each boot, and an emulated processor is slow.
 MASKED = (
     "getty.target", "systemd-timesyncd.service", "systemd-resolved.service", "systemd-firstboot.service",
@@ -33,13 +41,21 @@ MASKED = (
     "systemd-initctl.socket", "systemd-tmpfiles-clean.timer", "systemd-network-generator.service",
     "systemd-networkd-wait-online.service", "systemd-sysext.service", "systemd-sysext.socket", "remote-fs.target",
     "systemd-pcrphase.service", "systemd-pcrmachine.service", "systemd-pcrphase-sysinit.service",
-    "systemd-pcrphase-initrd.service", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "grub-common.service",
+    "systemd-pcrphase-initrd.service", "systemd-sysctl.service", "systemd-user-sessions.service",
+    "systemd-fsckd.socket", "systemd-fsckd.service",
+    "integritysetup.target",
+    "veritysetup.target", "kmod-static-nodes.service", "systemd-journald-audit.socket", "e2scrub_all.timer",
+    "e2scrub_reap.service", "fstrim.timer", "grub-common.service",
 )  # fmt: skip
-ENABLED = ("systemd-networkd.service", "systemd-pstore.service", "board-shell.service")
+ENABLED = ("systemd-pstore.service", "board-network.service", "board-shell.service")
 
-# A module that is not there yet, or a stick, is found by these; terminals, memory and processors need nothing.
-_COLD_PLUGGED = ("block", "net", "virtio", "pci", "usb", "mmc", "mtd", "platform")
-_TRIGGER = "udevadm trigger --type=devices --action=add"
+# /etc/fstab is all that there is to find out about a board whose partitions are known.
+GENERATORS = (
+    "cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run", "system-update",
+    "sysv", "veritysetup",
+)  # fmt: skip
+# Disks must be in udev's database before anything can wait for them; modules of the board are loaded by name.
+_TRIGGER = "udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=net"
 
 FILES = {
     "etc/hostname": "board\n",
@@ -57,34 +73,48 @@ FILES = {
     "etc/pam.d/common-password": "password required pam_unix.so\n",
     "etc/pam.d/common-session": "session required pam_unix.so\nsession optional pam_systemd.so\n",
     "etc/pam.d/common-session-noninteractive": "session required pam_unix.so\n",
-    # Where there is a watchdog, it resets a system that hangs.
+    # An emulated board on a busy host is slow. Where there is a watchdog, it resets a system that hangs.
     "etc/systemd/system.conf.d/board.conf": (
-        "[Manager]\nDefaultTimeoutStopSec=10\nRuntimeWatchdogSec=30\nRebootWatchdogSec=60\n"
+        "[Manager]\nDefaultTimeoutStartSec=300\nDefaultDeviceTimeoutSec=300\nDefaultTimeoutStopSec=30\n"
+        "RuntimeWatchdogSec=30\nRebootWatchdogSec=60\n"
     ),
     "etc/systemd/journald.conf.d/board.conf": (
         "[Journal]\nStorage=persistent\nSystemMaxUse=24M\nSyncIntervalSec=5s\nRateLimitBurst=0\n"
     ),
     # QEMU's user network: the address that its DHCP would give, and 10.0.2.2 is the host.
-    "etc/systemd/network/board.network": (
-        "[Match]\nType=ether\n\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
-        "ConfigureWithoutCarrier=yes\n"
+    "etc/systemd/system/board-network.service": (
+        "[Unit]\nDescription=Network of the board\nDefaultDependencies=no\nConditionPathExists=/sys/class/net/eth0\n"
+        "After=systemd-modules-load.service\nBefore=network.target\nWants=network.target\n\n"
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        "ExecStart=ip link set lo up\n"
+        "ExecStart=ip address replace 10.0.2.15/24 dev eth0\n"
+        "ExecStart=ip link set eth0 up\n"
+        "ExecStart=ip route replace default via 10.0.2.2\n\n"
+        "[Install]\nWantedBy=multi-user.target\n"
     ),
-    "etc/systemd/system/systemd-udev-trigger.service.d/board.conf": (
-        f"[Service]\nExecStart=\nExecStart=-{_TRIGGER} "
-        + " ".join(f"--subsystem-match={name}" for name in _COLD_PLUGGED)
-        + "\n"
+    # A system that cannot mount its disks is of no use to anybody: the bootloader shall choose another one.
+    "etc/systemd/system/emergency.service": (
+        "[Unit]\nDescription=Restart of a system that cannot boot\nDefaultDependencies=no\n\n"
+        "[Service]\nType=oneshot\nExecStart=systemctl --force reboot\n"
     ),
-    "etc/modules-load.d/board.conf": "virtio_console\n",
-    # For the harness, not part of any package: commands from a port that a device does not have.
+    "etc/systemd/system/systemd-udev-trigger.service.d/board.conf": f"[Service]\nExecStart=\nExecStart=-{_TRIGGER}\n",
+    "etc/modules-load.d/board.conf": "virtio_console\nvirtio_net\n",
+    # Debian makes these in maintainer scripts, and rules of udev name them.
+    "usr/lib/sysusers.d/board.conf": "g input -\ng kvm -\ng render -\ng sgx -\n",
+    # For the harness, not part of any package: commands from a port that a device does not have. What was sent to it before it
+    # listens is thrown away.
     "etc/systemd/system/board-shell.service": (
         "[Unit]\nDescription=Shell of the harness\nConditionPathExists=/dev/hvc0\nDefaultDependencies=no\n"
-        "After=systemd-modules-load.service\n\n"
-        "[Service]\nExecStart=/bin/sh -c 'stty -F /dev/hvc0 raw -echo && exec sh </dev/hvc0 >/dev/hvc0 2>&1'\n"
+        "After=systemd-modules-load.service\nIgnoreOnIsolate=yes\n\n"
+        "[Service]\nExecStart=/usr/bin/bash -c 'exec </dev/hvc0 >/dev/hvc0 2>&1; stty raw -echo;"
+        " while read -r -t 0.3 -N 1024; do :; done; exec dash'\n"
         "Environment=HOME=/root LANG=C.UTF-8\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=sysinit.target\n"
     ),
 }
 LINKS = {
+    # Names of network devices stay as the kernel gives them (systemd.link(5)).
+    "etc/systemd/network/99-default.link": "/dev/null",
     "etc/mtab": "../proc/self/mounts",
     "etc/resolv.conf": "../run/systemd/resolve/resolv.conf",
     "etc/localtime": "../usr/share/zoneinfo/UTC",
