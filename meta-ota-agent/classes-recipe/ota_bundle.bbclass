@@ -16,7 +16,7 @@ inherit nopackages deploy image-artifact-names python3native ota_ab_layout
 
 PACKAGE_ARCH = "${MACHINE_ARCH}"
 INHIBIT_DEFAULT_DEPS = "1"
-DEPENDS = "ota-bundler-native squashfs-tools-native"
+DEPENDS += "ota-bundler-native squashfs-tools-native"
 
 S = "${UNPACKDIR}"
 B = "${WORKDIR}/build"

@@ -7,7 +7,7 @@ inherit ota_ab_layout deploy nopackages
 PV = "0.1.0"
 PACKAGE_ARCH = "${MACHINE_ARCH}"
 INHIBIT_DEFAULT_DEPS = "1"
-DEPENDS = "u-boot-tools-native"
+DEPENDS += "u-boot-tools-native"
 OTA_AGENT_TREE = "LICENSE bootloader_env/scripts/boot.cmd"
 
 python () {

@@ -3,12 +3,13 @@ DESCRIPTION = "Installs signed A/B updates from a hawkBit server or a file, and 
 
 require recipes-ota/ota-agent-source.inc
 
-inherit python_hatchling systemd features_check ptest bash-completion
+inherit python_hatchling systemd useradd features_check bash-completion ptest
 
 REQUIRED_DISTRO_FEATURES = "systemd usrmerge"
 CVE_PRODUCT = "ota-agent"
 
-OTA_AGENT_TREE += "agent/bus/org.otaagent.Agent1.xml docs/man docs/completions"
+OTA_AGENT_TREE += "docs/man docs/completions tests/conftest.py tests/unit/bootloader_env tests/unit/slots"
+SRC_URI += "file://run-ptest"
 
 # Not site-packages: the packages have names such as "slots", and nothing else on the device may import them or be imported.
 OTA_AGENT_DIR = "${nonarch_libdir}/ota-agent"
@@ -39,6 +40,28 @@ EOF
     done
     rm ${D}${mandir}/man1/ota-bundle.1
     install -D -m 0644 ${S}/docs/completions/ota-agent.bash ${D}${datadir}/bash-completion/completions/ota-agent
+}
+
+# Tests of what lies in the storage of the device, as far as they need nothing but pytest.
+OTA_AGENT_PTESTS = " \
+    bootloader_env/test_boot_order.py \
+    bootloader_env/test_efi_format.py \
+    bootloader_env/test_fwenv_config.py \
+    bootloader_env/test_grub_format.py \
+    bootloader_env/test_uboot_format.py \
+    slots/test_slot_detect.py \
+    slots/test_slot_lookup.py \
+    slots/test_slot_model.py \
+    slots/test_slot_select.py \
+"
+
+do_install_ptest () {
+    sed -i -e 's,@HOME@,${OTA_AGENT_DIR},' ${D}${PTEST_PATH}/run-ptest
+    install -m 0644 ${S}/pyproject.toml ${D}${PTEST_PATH}
+    install -D -m 0644 ${S}/tests/conftest.py ${D}${PTEST_PATH}/tests/conftest.py
+    for test in ${OTA_AGENT_PTESTS}; do
+        install -D -m 0644 ${S}/tests/unit/$test ${D}${PTEST_PATH}/tests/$test
+    done
 }
 
 PACKAGES =+ "${PN}-rauc ${PN}-fetch ${PN}-service"
@@ -95,6 +118,14 @@ FILES:${PN}-service = " \
 SYSTEMD_SERVICE:${PN}-service = "ota-agent.service ota-agent-install.socket ota-agent-trial.timer"
 RDEPENDS:${PN}-service = "${PN}"
 
+# The files in sysusers.d say the same. systemd-sysusers cannot make users where the root file system is read-only.
+USERADD_PACKAGES = "${PN}-service ${PN}-rauc"
+OTA_AGENT_USER = "--system --no-create-home --home-dir / --shell ${sbindir}/nologin --user-group"
+USERADD_PARAM:${PN}-service = "${OTA_AGENT_USER} --comment 'Update agent, network' ota-fetcher"
+GROUPADD_PARAM:${PN}-service = "--system ota-agent"
+USERADD_PARAM:${PN}-rauc = "${OTA_AGENT_USER} --groups ota-agent --comment 'Update agent, RAUC interface' ota-rauc"
+GROUPADD_PARAM:${PN}-rauc = "--system ota-agent"
+
 # The only part that talks to a server. A device that is updated from files alone does without it, and without requests.
 FILES:${PN}-fetch = "${OTA_AGENT_DIR}/agent/fetcher ${systemd_system_unitdir}/ota-agent-fetch*"
 SYSTEMD_SERVICE:${PN}-fetch = "ota-agent-fetch.socket"
@@ -114,3 +145,12 @@ RDEPENDS:${PN}-rauc = "${PN} ${PN}-service"
 RCONFLICTS:${PN}-rauc = "rauc-service"
 
 FILES:${PN}-dev += "${datadir}/dbus-1/interfaces"
+
+RDEPENDS:${PN}-ptest = " \
+    ${PN} \
+    ${PN}-fetch \
+    ${PN}-rauc \
+    python3-hypothesis \
+    python3-pytest \
+    python3-unittest-automake-output \
+"
