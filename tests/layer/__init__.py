@@ -1,0 +1,1 @@
+"""meta-ota-agent held against its rules, and built with the classes of OpenEmbedded."""
