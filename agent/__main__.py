@@ -7,9 +7,9 @@ that holds our packages is then the only thing added.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
-from pathlib import Path
 
 _PROGRAMS = {
     "fetcher": "agent.fetcher.main",
@@ -23,12 +23,14 @@ _PROGRAMS = {
 
 def main() -> int:
     """Runs the program named by the first argument; anything else goes to the command line."""
-    home = str(Path(__file__).resolve().parent.parent)
+    home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     if home not in sys.path:
         sys.path.insert(0, home)
     arguments = sys.argv[1:]
     if arguments and arguments[0] in _PROGRAMS:
         return int(import_module(_PROGRAMS[arguments[0]]).main(arguments[1:]))
+    if arguments[:1] == ["daemon"]:  # it stays for ever; before anything else is imported
+        import_module("agent.daemon.frugal").begin()
     return int(import_module("agent.cli.main").main(arguments))
 
 

@@ -27,6 +27,8 @@ LOCK_TIMEOUT = 10.0  # seconds; fw_setenv holds it for some milliseconds
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
+    """The copies as they were read, and which of them counts."""
+
     media: Sequence[Medium]
     scheme: fmt.Scheme
     number: int | None

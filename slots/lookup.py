@@ -22,6 +22,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9#+\-.:=@_]")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
+    """Where a kind of tag is looked up."""
+
     uevent: str  # variable in /sys/class/block/*/uevent, "" when the kernel knows none
     udev: str  # property in udev's database
     links: str  # folder below /dev/disk

@@ -1,13 +1,10 @@
-"""Memory that the process which stays for ever would hold for nothing. To be called before the rest is imported."""
+"""Memory that the process which stays for ever would hold for nothing: ``begin`` before the rest is imported."""
 
 from __future__ import annotations
 
-import locale
+from agent.daemon.later import put_off
 
 
-def forget_locales() -> None:
-    """Empties the table of names by which ``locale.normalize`` knows other names of locales: 0.5 MiB that nobody here asks.
-
-    ``subprocess`` imports the module. Freed early, the room is used by what is imported next.
-    """
-    locale.locale_alias.clear()
+def begin() -> None:
+    """Puts off modules that may never be used."""
+    put_off()

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from agent.audit.port import Unrecorded
@@ -151,6 +150,8 @@ class Presence:
         service = self._service
         if service is None:
             return False
+        from queue import Empty, SimpleQueue  # only system.idle-exit needs it
+
         from gi.repository import GLib
 
         answer: SimpleQueue[bool] = SimpleQueue()

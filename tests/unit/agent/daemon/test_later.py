@@ -1,0 +1,97 @@
+"""A module that is put off is there as soon as it is used, for everybody."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from agent.daemon import later
+
+_HALF = """
+first = 1
+import gate
+gate.begun.set()
+gate.go.wait(30)
+last = 2
+
+class Part:
+    made = 3
+    def __init__(self, value=0):
+        self.value = value
+"""
+_PROGRAM = """
+from agent.daemon.frugal import begin
+begin()
+import dataclasses, logging, subprocess, sys
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bare:
+    number: int = 1
+
+print(Bare.__doc__)
+print(subprocess.run(["cat"], input="\u00fc", text=True, capture_output=True).stdout)
+print(subprocess.run(["sh", "-c", "echo out; echo err >&2"], capture_output=True).stderr.decode())
+try:
+    {}["x"]
+except KeyError:
+    logging.exception("failed")
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    (tmp_path / "half.py").write_text(_HALF)
+    (tmp_path / "gate.py").write_text("import threading\nbegun, go = threading.Event(), threading.Event()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(later, "PUT_OFF", {"half": ("Part",)})
+    monkeypatch.delitem(sys.modules, "half", raising=False)
+    monkeypatch.delitem(sys.modules, "gate", raising=False)
+    later.put_off()
+    return importlib.import_module("gate")
+
+
+def test_importing_does_not_load_and_using_does(gate) -> None:
+    import half
+    from half import Part
+
+    assert not gate.begun.is_set()
+    gate.go.set()
+    assert (half.last, Part(5).value, Part.made) == (2, 5, 3)
+    assert type(sys.modules["half"]).__name__ == "module"
+
+
+def test_two_threads_that_come_at_once_see_the_whole_module(gate) -> None:
+    import half
+
+    seen: list[int] = []
+    threads = [threading.Thread(target=lambda: seen.append(half.last)) for _ in range(2)]
+    threads[0].start()
+    assert gate.begun.wait(30)
+    threads[1].start()
+    threads[1].join(0.1)
+    gate.go.set()
+    for thread in threads:
+        thread.join()
+    assert seen == [2, 2]
+
+
+def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: Mapping[str, tuple[str, ...]] = {"subprocess": ()}
+    monkeypatch.setattr(later, "PUT_OFF", placed)
+    later.put_off()
+    assert sys.modules["subprocess"] is subprocess
+
+
+def test_what_was_put_off_serves_dataclasses_subprocess_and_tracebacks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["Bare(number:", "int", "=", "1)", "\u00fc", "err"]
+    assert "KeyError: 'x'" in done.stderr
