@@ -6,5 +6,8 @@ from agent.daemon.later import put_off
 
 
 def begin() -> None:
-    """Puts off modules that may never be used."""
+    """Puts off modules that may never be used, and has frozen values share their methods."""
     put_off()
+    from agent.daemon.shared_methods import share  # here: it imports dataclasses, which imports inspect
+
+    share()
