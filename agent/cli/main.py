@@ -49,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     files = _daemon_files(arguments)
     if files is not None:
+        from agent.daemon.frugal import forget_reading
         from agent.daemon.main import run
 
-        return run(files or None)
+        return run(files or None, loaded=forget_reading)
     if arguments[:1] == ["demo"]:  # it has its own arguments and its own --help
         if find_spec(".demo", "agent") is None:  # packages for devices leave it out
             print("ota-agent: this installation has no demo", file=sys.stderr)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 from agent.daemon.later import put_off
+
+# What reads a configuration; agent.config_sections is part of what was read.
+_READING = ("agent.config_", "tomllib")
+_KEPT = "agent.config_sections"
 
 
 def begin() -> None:
@@ -11,3 +18,16 @@ def begin() -> None:
     from agent.daemon.shared_methods import share  # here: it imports dataclasses, which imports inspect
 
     share()
+
+
+def forget_reading() -> None:
+    """Drops the table of settings and the TOML parser; whoever needs them again imports them again.
+
+    Called at once when the configuration is read: the room is used by what is imported next.
+    """
+    for name in [name for name in sys.modules if name.startswith(_READING) and name != _KEPT]:
+        del sys.modules[name]
+        package, _, module = name.rpartition(".")
+        if package in sys.modules:
+            delattr(sys.modules[package], module)
+    gc.collect()

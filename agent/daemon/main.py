@@ -321,8 +321,12 @@ def _variant(config: Config) -> str:
         return ""
 
 
-def run(paths: Sequence[Path] | None = None) -> int:
+def run(paths: Sequence[Path] | None = None, *, loaded: Callable[[], None] = lambda: None) -> int:
     """Runs the daemon with this configuration; returns the exit status.
+
+    Args:
+        paths: see ``agent.config.load``.
+        loaded: called when the configuration was read.
 
     2: it cannot start as configured, so starting it again would not help. 1: it ended for another reason.
     """
@@ -334,6 +338,7 @@ def run(paths: Sequence[Path] | None = None) -> int:
     config = None
     try:
         config = load(paths)
+        loaded()
         daemon = Daemon(config)
     except Exception as error:  # noqa: BLE001 - whatever it is, the start failed and a person must learn why
         parts = explain(error)

@@ -13,8 +13,8 @@ from support.stage import stage
 from agent.daemon.later import PUT_OFF
 
 OPEN = Path(__file__).parents[1] / "support" / "open_daemon.py"
-# With inspect; with gi._option; an update.
-HEAVY = {"ast", "dis", "gettext", "optparse", "queue", "agent.daemon.activities.life"}
+# With inspect; with gi._option; the table of settings; an update.
+HEAVY = {"ast", "dis", "gettext", "optparse", "queue", "tomllib", "agent.config_table", "agent.daemon.activities.life"}
 
 
 @pytest.mark.req("C15")
