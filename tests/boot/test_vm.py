@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,18 +76,33 @@ def test_a_machine_that_ends_while_something_is_waited_for_says_why(vm: VM) -> N
         vm.console.expect("never said")
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+@contextmanager
+def connected(directory: Path, command: str) -> Iterator[Shell]:
     """A shell on a socket, as that of a guest, without a guest."""
     with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(tmp_path / "port"))
+        door.bind(str(directory / "port"))
         door.listen()
-        shell = Shell(tmp_path / "port", lambda: None, lambda: 0)
+        shell = Shell(directory / "port", lambda: None, lambda: 0)
         port, _ = door.accept()
-    with port, subprocess.Popen(["sh"], stdin=port, stdout=port, stderr=port) as process:
+    with port, subprocess.Popen(["sh", "-c", command], stdin=port, stdout=port, stderr=port) as process:
         yield shell
         process.kill()
         shell.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with connected(tmp_path, "exec sh") as shell:
+        yield shell
+
+
+def test_a_shell_that_has_not_started_yet_is_asked_seldom_because_each_question_would_have_to_be_answered(
+    tmp_path: Path,
+) -> None:
+    with connected(tmp_path, "sleep 2; exec sh") as shell:
+        shell.wait()
+        assert shell._number == 1
+        assert shell.run("echo here") == "here"
 
 
 def test_the_shell_gives_back_output_and_status_of_each_command(shell: Shell) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,6 +32,8 @@ HEALTH = "usr/lib/ota-agent/health.toml"  # in each system, so that one can have
 _HEALTH = "[health]\ndeadline = 240\nsoak = 1\ninterval = 0.5\n"
 _ENDED = ("FINISHED", "ERROR", "CANCELED", "DOWNLOADED")
 _MOST_BOOTS = 24  # of a device; more than any way back takes
+_PATIENCE = 900.0  # seconds; a boot takes fifteen of a processor, and there may be many that want one
+_PAUSE = 0.3  # seconds between two looks, so that what is looked at has the processor meanwhile
 _BOOTING = re.compile(r"^OTA: (?:booting slot|no slot boots, starting the rescue system) (\w+)", re.MULTILINE)
 
 
@@ -136,13 +139,13 @@ class Device:
 
     def up(self) -> None:
         """Waits until the agent of the system that boots has started."""
-        self._attend()
-        self.wait_for(lambda: self.ask("systemctl is-active --quiet ota-agent.service")[0] == 0, "the agent starts")
+        # Whoever asks from outside again and again makes the boot slower.
+        self.run("until systemctl is-active --quiet ota-agent.service; do sleep 1; done")
 
     def _attend(self) -> None:
         if self._heard != self.vm.resets:
             resets = self.vm.resets
-            self.vm.shell.wait(600)
+            self.vm.shell.wait(_PATIENCE)
             self._heard = resets
 
     def cut(self) -> None:
@@ -162,14 +165,24 @@ class Device:
         self.close()
 
     def ask(self, command: str) -> tuple[int, str]:
-        """Runs a command in it as root, outside of all services, when it has booted so far; see ``Shell.ask``."""
-        self._attend()
-        return self.vm.shell.ask(command)
+        """Runs a command in it as root, outside of all services, when it has booted so far; see ``Shell.ask``.
+
+        A command that a reset has ended runs again in the next system, so it must only look, or be allowed to happen twice.
+        """
+        while True:
+            self._attend()
+            before = self.vm.resets
+            try:
+                return self.vm.shell.ask(command, _PATIENCE)
+            except Unheard:
+                if not self.vm.powered or self.vm.resets == before:
+                    raise
 
     def run(self, command: str) -> str:
         """As ``ask``, and it must succeed; returns what it has written."""
-        self._attend()
-        return self.vm.shell.run(command)
+        status, text = self.ask(command)
+        assert status == 0, f"{command}: {status} {text}"
+        return text
 
     def busctl(self, *arguments: str) -> Any:
         """Asks the agent over D-Bus: ``get-property``, ``call`` and what else busctl(1) knows; returns the values."""
@@ -182,7 +195,7 @@ class Device:
         lines = self.run(f"journalctl --output=json --all --quiet {' '.join(matches)}").splitlines()
         return [json.loads(line) for line in lines]
 
-    def wait_for(self, wanted: Callable[[], _T], what: str, seconds: float = 900) -> _T:
+    def wait_for(self, wanted: Callable[[], _T], what: str, seconds: float = _PATIENCE) -> _T:
         """Lets the device live until something has happened; returns what ``wanted`` gave.
 
         Raises:
@@ -190,6 +203,7 @@ class Device:
         """
 
         def looked() -> _T:
+            time.sleep(_PAUSE)
             assert len(self.started) <= _MOST_BOOTS, f"the device boots for ever: {self.started}"
             return wanted()
 

@@ -143,6 +143,11 @@ class VM:
         assert self._qmp is not None, "it is off"
         return self._qmp.ask(execute, **arguments)
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What the monitor has told of that name since the start, oldest first."""
+        assert self._qmp is not None, "it is off"
+        return self._qmp.events(name)
+
     def monitor(self, line: str) -> str:
         """Types a line into the monitor for people; most errors are only said there."""
         return str(self.qmp("human-monitor-command", command_line=line)).replace("\r", "").strip()
