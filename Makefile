@@ -17,10 +17,13 @@ CRASH_STATES ?= 12000
 CRASH_SECONDS ?= 285
 CRASH_SEED ?= 1
 FLEET ?=
+MINUTES ?= 60
+TORTURE_SEED ?= 1
+TORTURE ?=
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography test-hawkbit test-dbus-calls lint format bench crash fleet fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-hawkbit test-dbus-calls lint format bench crash torture fleet fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -60,6 +63,9 @@ bench: setup  ## idle memory, and installation beside rauc: ratios measured in o
 
 crash: setup  ## the power fails at every moment of recorded updates, and once more while the device recovers: docs/crash.md
 	@PYTHONPATH=tests $(PY) -m crash --states $(CRASH_STATES) --seconds $(CRASH_SECONDS) --seed $(CRASH_SEED)
+
+torture: setup  ## the power of a whole device fails for MINUTES (60), in virtual machines and in recordings of them: docs/torture.md
+	@$(AS_ROOT) env PYTHONPATH=tests $(PY) -m torture --minutes $(MINUTES) --seed $(TORTURE_SEED) $(TORTURE)
 
 fleet: setup  ## 200 simulated devices in staged rollouts, and kills at every moment: docs/fleet.md; SERVER=http://... is asked
 	@$(AS_ROOT) env PYTHONPATH=tests $(PY) -m fleet $(if $(SERVER),--server $(SERVER)) $(FLEET)

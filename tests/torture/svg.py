@@ -37,7 +37,7 @@ class Drawing:
         self._label(label, height)
         for number, (start, what) in enumerate(track):
             stop = track[number + 1][0] if number + 1 < len(track) else end
-            left, width = self.x(start), max(self.x(stop) - self.x(start), 0.8)
+            left, width = self.x(start), max(self.x(stop) - self.x(start) - 0.7, 0.8)
             title = f"{what}: {start:.1f} to {stop:.1f} s"
             self._box(left, self._y, width, height, COLOURS.get(what, _OTHER), title)
             if width > 7 * len(what):
@@ -48,7 +48,7 @@ class Drawing:
         """A histogram; the number at its side is that of the highest bar."""
         self._label(label, height)
         most = max((count for _, count in counts), default=1)
-        self._text(_LEFT - 6, self._y + 9, str(most), end=True)
+        self._text(_LEFT - 6, self._y + 26, f"up to {most}", end=True)
         for at, count in counts:
             tall = height * count / most
             width = max(self.x(at + step) - self.x(at) - 0.5, 0.5)
