@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from boot.lab.cache import ROOT, cached
@@ -33,10 +33,10 @@ _PLATFORMS: dict[Arch, str] = {"arm64": "aarch64", "amd64": "x86_64"}
 _MERGED = ("bin", "sbin", "lib", "lib64")
 # Mount points and places of /var that are made at boot, or by the kernel.
 _DIRECTORIES = (
-    "boot/firmware", "dev", "proc", "sys", "run", "tmp", "var", "root", "mnt", "media", "etc/systemd/system",
+    "boot/firmware", "dev", "proc", "sys", "run", "tmp", "var", "root", "mnt", "media", "srv", "etc/systemd/system",
     "etc/systemd/system-generators",
 )  # fmt: skip
-_OURS = tuple(Path(__file__).with_name(name) for name in ("root.py", "root_files.py", "debs.py"))
+_OURS = tuple(Path(__file__).with_name(name) for name in ("root.py", "root_files.py"))
 
 
 def root(arch: Arch) -> Path:
@@ -130,19 +130,8 @@ def _settle(path: Path) -> None:
     (path / "etc/shadow").chmod(0o600)
     enable(path, ENABLED)
     _run("journalctl", f"--root={path}", "--update-catalog")
-    _give(path, _owners(path))
     (path / "tmp").chmod(0o1777)
-
-
-def _owners(path: Path) -> Mapping[str, int]:
-    users = dict(line.split(":")[::2][:2] for line in (path / "etc/passwd").read_text().splitlines())
-    polkit = int(users["polkitd"])
-    return {"etc/polkit-1/rules.d": polkit, "usr/share/polkit-1/rules.d": polkit}
-
-
-def _give(path: Path, owners: Mapping[str, int]) -> None:
-    for name, user in owners.items():
-        os.chown(path / name, user, 0)
+    _run("systemd-tmpfiles", f"--root={path}", "--create", "--prefix=/etc/polkit-1")
 
 
 def _run(*command: str | Path) -> None:

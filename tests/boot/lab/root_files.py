@@ -19,6 +19,7 @@ _FILES_LEFT_OUT = (
     "./usr/lib/python3*/test", "./usr/lib/python3*/idlelib", "./usr/lib/python3*/lib2to3", "./usr/lib/python3*/ensurepip",
     "./usr/lib/python3*/pydoc_data", "./usr/lib/python3*/distutils", "./usr/lib/python3*/turtle*", "./usr/lib/python3*/tkinter",
     "./etc/cron*", "./etc/init.d", "./etc/rc?.d", "./etc/apt", "./etc/logcheck", "./etc/kernel", "./etc/xml", "./etc/sgml",
+    "./usr/lib/tmpfiles.d/provision.conf", "./usr/lib/tmpfiles.d/home.conf", "./usr/lib/tmpfiles.d/x11.conf",
 )  # fmt: skip
 # Rules for hardware that the boards do not have: each line is looked at for each device.
 _RULES = (
