@@ -28,6 +28,7 @@ from torture.story import Story, Told
 
 READY = "ready"
 _ENDS = ("FINISHED", "ERROR", "CANCELED")
+_MOST_BOOTS = 16  # in one cycle; more than any way back takes
 _IDLE = 10.0  # seconds of real time: a device that does nothing uses no CPU seconds
 _SLOW = 40.0  # seconds of real time for a CPU second, on a machine that is busy
 
@@ -68,7 +69,7 @@ class Victim:
         """Lets the device come to rest, takes the snapshot; and the first time an update without a cut."""
         device = self._device
         device.power_on()
-        device.wait_for(lambda: self._rests("A"), "the device rests")
+        device.vm.until(lambda: self._rests("A"), "the device rests", 1800)
         device.run("sync")
         device.vm.snapshot(READY)
         with device.server.lock:
@@ -117,7 +118,7 @@ class _Run:
         running = ""
         try:
             with Stamps(device.vm.console.log, self._now) as self._stamps:
-                device.power_on("-loadvm", READY)
+                device.power_on("-loadvm", READY, wait=False)
                 self.said = self._stamps.said
                 self.said.append((0.0, "Linux version"))
                 self._action = device.server.assign(CONTROLLER, victim._module)
@@ -155,7 +156,7 @@ class _Run:
             trial = any(name == self._story.new for _, name in self._stamps.boots[first:])
             return Seen(self._stamps.phase, device.vm.resets - resets, trial, self._look() in _ENDS)
 
-        device.wait_for(lambda: due(aim, seen()), f"a moment for {aim.name}", 1800)
+        device.vm.until(lambda: due(aim, seen()), f"a moment for {aim.name}", 1800)
         begun, clock = self._now(), time.monotonic()
         while self._now() - begun < aim.delay:
             late = time.monotonic() - clock
@@ -175,7 +176,12 @@ class _Run:
     def _come_to_rest(self) -> str:
         """Waits for the end and for rest; returns the slot that runs."""
         device = self._device
-        device.wait_for(lambda: self._look() in _ENDS, f"action {self._action} ends", 3600)
+
+        def ended() -> bool:
+            assert len(self._stamps.boots) <= _MOST_BOOTS, f"the device boots for ever: {self._stamps.boots}"
+            return self._look() in _ENDS
+
+        device.vm.until(ended, f"action {self._action} ends", 3600)
         running = ""
 
         def rests() -> bool:
@@ -189,7 +195,7 @@ class _Run:
             except Unheard:  # it was reset meanwhile
                 return False
 
-        device.wait_for(calm, "the device rests", 1800)
+        device.vm.until(calm, "the device rests", 1800)
         return running
 
     def _at_rest(self, running: str, found: Found) -> list[str]:

@@ -29,6 +29,7 @@ def boot(replay: Replay, board: Board, state: State, directory: Path) -> str:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     try:
+        board.make(directory, {})  # for what else belongs to it; its drives are replaced
         images = replay.put(state, directory)
         words = [word for path in images for word in blocks(path, path.stem)]
         with VM(directory / "vm", [*board.command(), *words]) as vm:
