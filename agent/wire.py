@@ -86,6 +86,11 @@ class Channel:
         with contextlib.suppress(OSError):  # the peer was faster
             self._sock.shutdown(socket.SHUT_WR)
 
+    def cut(self) -> None:
+        """Ends the conversation in both directions; a thread that waits for the peer sees that it is gone."""
+        with contextlib.suppress(OSError):  # as above
+            self._sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Closes the socket; the peer sees the end of the conversation."""
         self._sock.close()
@@ -133,7 +138,7 @@ class Channel:
             if header_length > MAX_HEADER or body_length > MAX_BODY:
                 raise WireError("ipc.protocol", f"the {self._peer} announced a message over the limits")
             text = self._read(header_length, fds, deadline)
-            body = self._read(body_length, fds, deadline) if body_length else b""
+            body = self._body(body_length, fds, deadline)
             header = json.loads(text or b"null")
             if not isinstance(header, dict):
                 raise WireError("ipc.protocol", f"the {self._peer} sent a message that is no object")
@@ -143,12 +148,24 @@ class Channel:
         except BaseException:
             _close_all(fds)
             raise
-        return Frame(header, bytes(body or b""), tuple(fds))
+        return Frame(header, body, tuple(fds))
 
     def _readable(self, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def _body(self, length: int, fds: list[int], deadline: float | None) -> bytes:
+        """The kernel puts a large body together in one call, where it need not be copied once more."""
+        if length <= MAX_HEADER or deadline is not None:
+            return bytes(self._read(length, fds, deadline) or b"")
+        try:
+            whole = self._sock.recv(length, socket.MSG_WAITALL)
+        except OSError as error:
+            raise WireError("ipc.peer-gone", f"the {self._peer} is gone", details=str(error)) from error
+        if len(whole) < length:  # a signal, or the end
+            whole += self._read(length - len(whole), fds, None) or b""
+        return whole
 
     def _read(self, length: int, fds: list[int], deadline: float | None, *, may_end: bool = False) -> bytearray | None:
         data = bytearray(length)

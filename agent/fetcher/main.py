@@ -30,6 +30,9 @@ from agent.wire import MAX_BODY, Channel, Frame, WireError
 
 MAX_SIZE = 1 << 40  # bytes of one bundle
 MAX_HEADERS = 32
+AHEAD = (
+    512 * 1024
+)  # bytes fetched while the reader is busy; the kernel takes as many as net.core.wmem_max allows (socket(7))
 
 
 class Conversation:
@@ -97,7 +100,9 @@ class Conversation:
         size = frame.number("size")
         if len(frame.fds) != 1 or not 0 < size <= MAX_SIZE:
             raise WireError("ipc.protocol", "a transfer needs a size and one descriptor", retryable=False)
-        reader = Channel(_socket(frame.fds[0]), "installer")
+        sock = _socket(frame.fds[0])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD)
+        reader = Channel(sock, "installer")
         try:
             end = Transfer(
                 session, frame.text("url"), size, reader, step=frame.number("report", 0), report=self._spent
