@@ -114,6 +114,10 @@ class RemoteSource:
         while self._pending:
             yield self._receive()
 
+    def abandon(self) -> None:
+        """Ends the transfer, for a thread that waits for it, too."""
+        self._channel.cut()
+
     def _receive(self) -> bytes:
         frame = self._channel.recv()
         if frame is None:

@@ -98,8 +98,11 @@ def _open(channel: Channel, frame: Frame, proof: PlainProof | None, transfer: Ex
         if is_detached(outer):
             _accept("plain", frame)  # before anything is fetched
             _may_be_fetched(frame)
-            # A plain bundle cannot be trusted before its last byte: it is fetched whole first, then read from the file.
-            source = spool(remote, Path(frame.text("spool")), frame.text("sha256"), _reporter(channel, "fetched"))
+            # A plain bundle cannot be trusted before its last byte: if the signature is good, it is fetched whole and digested
+            # meanwhile; then it is read from the file.
+            report, held = _reporter(channel, "fetched"), len(trailer.tail) + 1
+            kept = spool(remote, Path(frame.text("spool")), frame.text("sha256"), report, held)
+            source = CachedTail(transfer.enter_context(kept), trailer.tail)
     else:
         source = FileSource(fd)
         outer = read_trailer(source).cms

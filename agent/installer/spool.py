@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Condition, Thread
 
-from agent.bundle.source import FileSource, RemoteSource
+from agent.bundle.source import PIECE, FileSource, RemoteSource, Source
 from agent.errors import BundleError, EnvironmentFault
 
 PLAIN_LIMIT = (1 << 31) - 1  # RAUC's limit for plain bundles since CVE-2026-34155
 _RESERVE = 16 * 1024 * 1024  # left free on the file system, for the state of everybody
 _SYNC_EVERY = 8 * 1024 * 1024
+_TELL_EVERY = 1024 * 1024
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int, int], None]) -> FileSource:
-    """Fetches the whole bundle into ``path``, going on where an earlier attempt stopped.
+@contextmanager
+def spool(
+    source: RemoteSource, path: Path, sha256: str, progress: Callable[[int, int], None], held: int = 1
+) -> Iterator[Source]:
+    """Fetches the whole bundle into ``path``, going on where an earlier attempt stopped, from the first read on in a thread.
 
     Args:
-        source: the remote bundle.
+        source: the remote bundle; nobody else may read from it meanwhile.
         path: file to fill; its name must belong to this deployment alone.
         sha256: digest that the server announced, or empty; only guards against mixing transfers, trust comes later.
-        progress: told bytes done and bytes in all.
+        progress: told bytes done and bytes in all, by the thread.
+        held: bytes at the end, at least 1, that cannot be read before the whole bundle is stored and has that digest.
 
-    Returns:
-        The bundle as a file, open on the descriptor that was written.
+    Yields:
+        The bundle as a file, open on the descriptor that was written. Bytes that did not come yet are waited for; a transfer
+        that nobody waits for any more is ended with the block.
 
     Raises:
-        BundleError: ``bundle.too-large``, ``bundle.hash-mismatch``.
-        EnvironmentFault: ``storage.no-space``, ``storage.write-failed`` and whatever the transfer raises.
+        BundleError: ``bundle.too-large``; while it is read, ``bundle.hash-mismatch``.
+        EnvironmentFault: ``storage.no-space``; while it is read, ``storage.write-failed`` and whatever the transfer raises.
     """
     if source.size > PLAIN_LIMIT:
         raise BundleError(
@@ -39,11 +47,13 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
         )  # fmt: skip
     part = path.with_suffix(".part")
     try:
-        if path.exists():
-            return FileSource(os.open(path, _OPEN))
-        fd = os.open(part, _OPEN | os.O_CREAT, 0o600)
+        kept = path.exists()
+        fd = os.open(path, _OPEN) if kept else os.open(part, _OPEN | os.O_CREAT, 0o600)
     except OSError as error:
         raise _not_stored(error) from error
+    if kept:
+        yield FileSource(fd)
+        return
     # What was written since the last sync may be gone after a power cut although the file is long enough.
     done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 1) * _SYNC_EVERY)
     free = _free(path.parent)
@@ -53,38 +63,105 @@ def spool(source: RemoteSource, path: Path, sha256: str, progress: Callable[[int
             details=f"{source.size - done} bytes are missing, {free} are free beside {path.parent}",
             resolution="free space there, or deploy a verity bundle, which needs no space",
         )  # fmt: skip
-    try:
-        _fill(source, fd, done, progress)
-    except OSError as error:
-        raise _not_stored(error) from error
-    if sha256 and _digest(fd) != sha256:
-        part.unlink()
-        raise BundleError(
-            "bundle.hash-mismatch", "the transferred bundle is not the announced one", retryable=done > 0,
-            details=f"the server announced sha256 {sha256[:16]}...", resolution="upload the bundle again",
-        )  # fmt: skip
-    part.rename(path)
-    return FileSource(fd)
+    with _Filling(source, (fd, part, path), done, sha256, progress, held) as filling:
+        yield filling
+
+
+class _Filling:
+    """A Source over a file that a thread fills."""
+
+    def __init__(
+        self,
+        source: RemoteSource,
+        places: tuple[int, Path, Path],
+        done: int,
+        sha256: str,
+        progress: Callable[[int, int], None],
+        held: int,
+    ) -> None:
+        self._source, self._sha256, self._progress = source, sha256, progress
+        self._fd, self._part, self._path = places
+        self._start = self._done = done
+        self._free = source.size - held  # what may be read before the end
+        self._changed = Condition()
+        self._begun = self._over = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._work, name="spool")
+
+    def __enter__(self) -> _Filling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._over:
+            self._source.abandon()
+        if self._begun:
+            self._thread.join()
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._source.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See Source."""
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or min(self._done, self._free) >= offset + length)
+        if self._error is not None:
+            raise self._error
+        return FileSource(self._fd).read_at(offset, length)
+
+    def stream(self, offset: int, length: int) -> Iterator[bytes]:
+        """See Source."""
+        end = offset + length
+        for start in range(offset, end, PIECE):
+            yield self.read_at(start, min(PIECE, end - start))
+
+    def _work(self) -> None:
+        try:
+            self._fill()
+        except OSError as error:
+            self._error = _not_stored(error)
+        except BaseException as error:  # noqa: BLE001  whatever it is, the reader waits for it
+            self._error = error
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _fill(self) -> None:
+        digest = _digest_of(self._fd, self._start) if self._sha256 else None
+        os.ftruncate(self._fd, self._start)
+        synced = told = self._start
+        for piece in self._source.stream(self._start, self.size - self._start):
+            written = 0
+            while written < len(piece):
+                written += os.pwrite(self._fd, memoryview(piece)[written:], self._done + written)
+            with self._changed:
+                self._done += len(piece)
+                self._changed.notify_all()
+            if digest is not None:
+                digest.update(piece)
+            if self._done - told >= _TELL_EVERY or self._done == self.size:
+                told = self._done
+                self._progress(told, self.size)
+            if self._done - synced >= _SYNC_EVERY:
+                os.fdatasync(self._fd)
+                synced = self._done
+        os.fsync(self._fd)
+        if digest is not None and digest.hexdigest() != self._sha256:
+            self._part.unlink()
+            raise BundleError(
+                "bundle.hash-mismatch", "the transferred bundle is not the announced one", retryable=self._start > 0,
+                details=f"the server announced sha256 {self._sha256[:16]}...", resolution="upload the bundle again",
+            )  # fmt: skip
+        self._part.rename(self._path)
 
 
 def _not_stored(error: OSError) -> EnvironmentFault:
     return EnvironmentFault("storage.write-failed", "the bundle cannot be stored", details=str(error))
-
-
-def _fill(source: RemoteSource, fd: int, done: int, progress: Callable[[int, int], None]) -> None:
-    os.ftruncate(fd, done)
-    os.lseek(fd, done, os.SEEK_SET)
-    synced = done
-    for piece in source.stream(done, source.size - done):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(fd, view) :]
-        done += len(piece)
-        progress(done, source.size)
-        if done - synced >= _SYNC_EVERY:
-            os.fdatasync(fd)
-            synced = done
-    os.fsync(fd)
 
 
 def _free(folder: Path) -> int:
@@ -92,7 +169,9 @@ def _free(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _digest(fd: int) -> str:
-    os.lseek(fd, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(fd), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest_of(fd: int, length: int) -> hashlib._Hash:
+    """SHA-256 of the first bytes."""
+    digest = hashlib.sha256()
+    for piece in FileSource(fd).stream(0, length):
+        digest.update(piece)
+    return digest

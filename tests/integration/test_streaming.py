@@ -59,11 +59,11 @@ def ends(tmp_path: Path, running: Running) -> Iterator[Chain]:
 
 
 @pytest.mark.req("T16")
-@pytest.mark.parametrize("size", [1 * MIB, 20 * MIB])
+@pytest.mark.parametrize(("size", "form"), [(1 * MIB, "verity"), (20 * MIB, "verity"), (20 * MIB, "plain")])
 def test_a_bundle_of_a_stranger_costs_one_small_request(
-    ends: Chain, running: Running, tmp_path: Path, size: int
+    ends: Chain, running: Running, tmp_path: Path, size: int, form: str
 ) -> None:
-    path = make_bundle(tmp_path, image=IMAGE[:size], signer="other")
+    path = make_bundle(tmp_path, image=IMAGE[:size], signer="other", format=form)
     _, url = running.offer(path)
     assert error_code(ends.ask("inspect", url, path.stat().st_size)).startswith("bundle.")
     asked = ranges(running)

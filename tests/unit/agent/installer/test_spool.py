@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from agent.bundle.source import RemoteSource
 from agent.errors import BundleError, EnvironmentFault, OtaError
 from agent.installer.spool import PLAIN_LIMIT, spool
-from agent.wire import pair
+from agent.wire import WireError, pair
 
 MIB = 1024 * 1024
 CONTENT = os.urandom(20 * MIB + 123)
@@ -46,9 +46,13 @@ def remote(content: bytes = CONTENT, *, size: int = 0) -> Iterator[tuple[RemoteS
 
 def fetch(path: Path, sha256: str = SHA256, content: bytes = CONTENT) -> list[int]:
     with remote(content) as (source, asked):
-        kept = spool(source, path, sha256, lambda _done, _total: None)
-        assert kept.read_at(0, kept.size) == CONTENT
+        whole(source, path, sha256)
         return asked
+
+
+def whole(source: RemoteSource, path: Path, sha256: str = SHA256) -> None:
+    with spool(source, path, sha256, lambda _done, _total: None) as kept:
+        assert kept.read_at(0, kept.size) == CONTENT
 
 
 def test_the_whole_bundle_is_kept_in_a_file(tmp_path: Path) -> None:
@@ -75,7 +79,7 @@ def test_bytes_that_a_power_cut_turned_to_zero_are_fetched_again(tmp_path: Path)
 
 def refusal(path: Path, content: bytes, sha256: str) -> OtaError:
     with remote(content) as (source, _), pytest.raises(BundleError) as caught:
-        spool(source, path, sha256, lambda _done, _total: None)
+        whole(source, path, sha256)
     return caught.value
 
 
@@ -95,7 +99,7 @@ def test_a_wrong_beginning_of_an_earlier_attempt_costs_one_more_try(tmp_path: Pa
 @pytest.mark.req("T16")
 def test_the_size_is_checked_before_anything_is_fetched(tmp_path: Path) -> None:
     with remote(size=PLAIN_LIMIT + 1) as (source, asked), pytest.raises(BundleError) as caught:
-        spool(source, tmp_path / "spool-a.raucb", "", lambda _done, _total: None)
+        whole(source, tmp_path / "spool-a.raucb", "")
     assert (caught.value.code, asked) == ("bundle.too-large", [])
 
 
@@ -103,14 +107,14 @@ def test_the_size_is_checked_before_anything_is_fetched(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.installer.spool._free", lambda _: 30 * MIB)
     with remote() as (source, asked), pytest.raises(EnvironmentFault) as caught:
-        spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
+        whole(source, tmp_path / "spool-a.raucb", SHA256)
     assert (caught.value.code, caught.value.retryable, asked) == ("storage.no-space", False, [])
 
 
 def test_a_link_planted_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "spool-a.part").symlink_to(tmp_path / "victim")
     with remote() as (source, _), pytest.raises(EnvironmentFault, match="symbolic") as caught:
-        spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
+        whole(source, tmp_path / "spool-a.raucb", SHA256)
     assert caught.value.code == "storage.write-failed"
     assert not (tmp_path / "victim").exists()
 
@@ -119,5 +123,64 @@ def test_a_link_planted_in_the_place_of_the_file_is_not_followed(tmp_path: Path)
 def test_a_place_that_cannot_be_written_to_is_a_problem_of_the_storage(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with remote() as (source, asked), pytest.raises(EnvironmentFault) as caught:
-        spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None)
+        whole(source, tmp_path / "spool-a.raucb", SHA256)
     assert (caught.value.code, asked) == ("storage.write-failed", [])
+
+
+@contextmanager
+def halting(content: bytes, after: int) -> Iterator[tuple[RemoteSource, threading.Event]]:
+    """A fetcher that stops after some bytes until the event."""
+    near, far = pair("installer", "fetcher")
+    more = threading.Event()
+
+    def serve() -> None:
+        frame = far.recv()
+        assert frame is not None
+        assert (frame.number("offset"), frame.number("length")) == (0, len(content))
+        for start in range(0, len(content), MIB):
+            if start == after:
+                more.wait()
+            with suppress(WireError):
+                far.send({"op": "data", "offset": start}, content[start : start + MIB])
+        far.recv()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield RemoteSource(near, len(content)), more
+    finally:
+        more.set()
+        near.close()
+        thread.join()
+        far.close()
+
+
+def test_what_has_come_can_be_read_while_the_rest_is_still_fetched(tmp_path: Path) -> None:
+    with (
+        halting(CONTENT, 2 * MIB) as (source, more),
+        spool(source, tmp_path / "spool-a.raucb", SHA256, lambda _done, _total: None) as kept,
+    ):
+        assert kept.read_at(MIB, MIB) == CONTENT[MIB : 2 * MIB]
+        more.set()
+        assert b"".join(kept.stream(0, len(CONTENT))) == CONTENT
+
+
+@pytest.mark.req("T16")
+def test_the_end_cannot_be_read_before_the_whole_is_the_announced_one(tmp_path: Path) -> None:
+    wrong = CONTENT[:-1] + bytes((CONTENT[-1] ^ 1,))
+    path = tmp_path / "spool-a.raucb"
+    with remote(wrong) as (source, _), spool(source, path, SHA256, lambda _done, _total: None, MIB) as kept:
+        with pytest.raises(BundleError) as caught:
+            kept.read_at(0, len(wrong) - MIB + 1)
+        assert caught.value.code == "bundle.hash-mismatch"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_transfer_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> None:
+    path = tmp_path / "spool-a.raucb"
+    with halting(CONTENT, 2 * MIB) as (source, _):
+        with spool(source, path, SHA256, lambda _done, _total: None) as kept:
+            kept.read_at(0, MIB)
+        with pytest.raises(WireError):
+            kept.read_at(0, len(CONTENT))
+    assert not path.exists()
