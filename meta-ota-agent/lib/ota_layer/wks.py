@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 _ALIGN = 4096  # KiB: erase blocks of eMMC and SD cards are not larger
+_LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"  # else wic makes an empty partition one for Windows
 
 
 def slot_lines(layout: Layout, image: str) -> str:
@@ -24,4 +25,5 @@ def slot_lines(layout: Layout, image: str) -> str:
 
 
 def _place(slot: Partition) -> str:
-    return f"--part-name {slot.label} --uuid {slot.uuid} --align {_ALIGN} --fixed-size {slot.size // 1024}K"
+    where = f"--align {_ALIGN} --fixed-size {slot.size // 1024}K"
+    return f"--part-name {slot.label} --uuid {slot.uuid} --part-type {_LINUX} {where}"
