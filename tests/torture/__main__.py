@@ -31,7 +31,7 @@ class Run:
         boards: their names.
         seed: of everything that is drawn.
         minutes: how long.
-        states: end a replay after so many.
+        states: end a replay after so many more than there are.
         defect: of the agent; empty for none.
     """
 
@@ -64,7 +64,7 @@ class Run:
         for name in self._boards:
             replay, path = Replay(self._recording(name), self._seed), self._path(name, "replay")
             found = load_findings(path)
-            explore(replay, found, states=self._states, seconds=share)
+            explore(replay, found, states=len(found.keys) + self._states, seconds=share)
             save_findings(found, path)
             _say(
                 f"{name}: {len(found.keys)} states, {len(found.violations)} violations, {len(found.situations)} situations"
@@ -166,7 +166,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m torture", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="end after so much time (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default %(default)s)")
-    parser.add_argument("--states", type=int, default=20_000, help="of each replay, at most (default %(default)s)")
+    parser.add_argument(
+        "--states", type=int, default=20_000, help="more of each recording, at most (default %(default)s)"
+    )
     parser.add_argument("--board", action="append", choices=sorted(KINDS), help="may be given again; all if not given")
     parser.add_argument("--only", action="append", choices=("replay", "boot", "kills"), help="may be given again")
     parser.add_argument(
