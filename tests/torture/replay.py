@@ -11,7 +11,7 @@ import mmap
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -74,6 +74,7 @@ class Findings:
     seconds: Counter[int] = field(default_factory=Counter)
     track: list[tuple[float, str]] = field(default_factory=list)
     sweeps: int = 0
+    judged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,6 @@ class Replay:
             for label in self.story.slots.values()
         }
         self._looker = Looker(self.story, places, before)
-        self._bootloaders = _bootloaders(self.story, self.moments, self._elsewhere(places))
 
     def _marked(self, base: Bytes, number: int) -> tuple[Region, ...]:
         """The parts of a drive; of a slot only what belongs to an image."""
@@ -117,20 +117,6 @@ class Replay:
             Region(each.name, each.start, min(each.size, self.story.image)) if each.name in slots else each
             for each in regions(base, self.story.drives[number])
         )
-
-    def _elsewhere(self, places: Mapping[str, tuple[int, Region]]) -> list[bool]:
-        """Of each moment, whether something was written that is not in a region with the environment."""
-        own = [places[copy.region] for copy in self.story.copies]
-
-        def outside(moment: trace.Moment) -> bool:
-            entry = self._entry(moment)
-            inside = any(
-                drive == moment.drive and region.start <= entry.offset < region.start + region.size
-                for drive, region in own
-            )
-            return bool(entry.length) and not inside
-
-        return [outside(moment) for moment in self.moments]
 
     def look(self, state: State) -> Found:
         """What is on the drives."""
@@ -144,10 +130,10 @@ class Replay:
         ]
         for number, moment in enumerate(self.moments):
             for drive, medium in enumerate(media):
-                if not self.story.drives[drive].cached or {number - 1, number} & self._bootloaders:
-                    medium.settle()
                 if drive == moment.drive:
                     medium.take(self._entry(moment))
+                elif not self.story.drives[drive].cached:
+                    medium.settle()
             told = self.story.knew(moment.time)
             for draw, kind in enumerate(_AGAIN if sweep else _FIRST):
                 place = Place(sweep, number, draw, kind)
@@ -196,26 +182,6 @@ class Replay:
                         file.write(data)
             made.append(image)
         return made
-
-
-def _bootloaders(story: Story, moments: Sequence[trace.Moment], elsewhere: Sequence[bool]) -> frozenset[int]:
-    """The moments at which a bootloader wrote, not a kernel.
-
-    Bootloaders do not flush, and know of no cache: it is a kernel that turns one on (JEDEC eMMC 5.1, CACHE_CTRL). They write
-    the environment only, and a kernel writes elsewhere as soon as it mounts something. So theirs are the writes
-    between two elsewhere, with the start of a kernel in the time between these.
-    """
-    found: set[int] = set()
-    run: list[int] = []
-    since = 0.0
-    for number, moment in enumerate(moments):
-        if not elsewhere[number]:
-            run.append(number)
-            continue
-        if any(since <= boot.time <= moment.time for boot in story.boots):
-            found.update(run)
-        run, since = [], moment.time
-    return frozenset(found)
 
 
 def explore(

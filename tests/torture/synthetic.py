@@ -13,7 +13,7 @@ from support.disks import run
 
 from bootloader_env import uboot_format
 from torture.medium import SECTOR, Region, mark_of
-from torture.story import Boot, Copy, Drive, Story, Told
+from torture.story import Copy, Drive, Story, Told
 from torture.writelog import FLUSH, MAGIC, VERSION
 
 MIB = 1024 * 1024
@@ -39,7 +39,6 @@ class Recorded:
         self._logs, self._counts = {"disk": b"", "card": b""}, {"disk": 0, "card": 0}
         self._trace: list[str] = []
         self._told: list[Told] = [Told(0.0, "RUNNING")]
-        self._boots: list[Boot] = []
         self._time, self._generation = 1000.0, 1
         self._disk(documents)
         full = {"BOOT_ORDER": "A", "BOOT_A_LEFT": "3"}
@@ -83,11 +82,6 @@ class Recorded:
             begin, end = part * COPY // parts, (part + 1) * COPY // parts
             self._entry("card", at + begin, data[begin:end])
 
-    def boot(self, bootname: str) -> None:
-        """The boot script says which slot it starts."""
-        self._time += 1
-        self._boots.append(Boot(self._time, bootname))
-
     def tell(self, status: str) -> None:
         """The device tells the server how the action stands."""
         self._time += 1
@@ -117,7 +111,7 @@ class Recorded:
             drives=(Drive("disk"), Drive("card", self._cached, (Region("card", 0, 2 * COPY),))),
             copies=(Copy("card", 0, COPY), Copy("card", COPY, COPY)),
             slots={"A": "rootfs-a", "B": "rootfs-b"}, old="A", new="B", image=IMAGE, whole=whole, state="ota",
-            floor=floor, outcome="FINISHED", told=tuple(self._told), boots=tuple(self._boots),
+            floor=floor, outcome="FINISHED", told=tuple(self._told),
         )  # fmt: skip
         story.save(self.directory)
         return self.directory

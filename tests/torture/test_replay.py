@@ -66,26 +66,6 @@ def test_a_switch_in_two_steps_is_found(tmp_path):
     assert "something is on trial that is not the choice" in broken(explored(recorded))
 
 
-def test_what_a_bootloader_writes_is_there_without_a_flush(tmp_path):
-    recorded = Recorded(tmp_path / "recording", cached=True)
-    recorded.write_slot(0, 1024)
-    recorded.boot("A")
-    for left in ("2", "1", "0"):
-        recorded.save({"BOOT_ORDER": "A", "BOOT_A_LEFT": left})
-    recorded.write_slot(0, 1024)
-    assert broken(explored(recorded)) == set()
-
-
-def test_what_a_kernel_writes_is_not(tmp_path):
-    recorded = Recorded(tmp_path / "recording", cached=True)
-    recorded.boot("A")
-    recorded.write_slot(0, 1024)
-    for left in ("2", "1 ", "0"):
-        recorded.save({"BOOT_ORDER": "A", "BOOT_A_LEFT": left})
-    recorded.write_slot(0, 1024)
-    assert "no copy of the environment is valid" in broken(explored(recorded))
-
-
 def test_a_success_that_is_told_before_it_is_on_the_medium_is_found(tmp_path):
     recorded = Recorded(tmp_path / "recording")
     recorded.write_slot()
