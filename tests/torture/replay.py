@@ -74,7 +74,6 @@ class Findings:
     seconds: Counter[int] = field(default_factory=Counter)
     track: list[tuple[float, str]] = field(default_factory=list)
     sweeps: int = 0
-    judged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
