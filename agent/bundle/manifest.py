@@ -7,7 +7,6 @@ image type ``erofs`` is ours).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -301,6 +300,8 @@ def _check_known(group: str, pairs: Mapping[str, str], further: tuple[str, ...])
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> BundleError:
+    import difflib  # only what is wrong needs it
+
     close = difflib.get_close_matches(name[:80], list(known), n=1)
     meant = f"did you mean '{close[0]}'? " if close else ""
     return invalid(
