@@ -21,7 +21,7 @@ def slot_lines(layout: Layout, image: str) -> str:
     """
     first, *others = layout.slots
     source = f'--source rawcopy --sourceparams="file={image}" '
-    return "\n".join([f"part {source}{_place(first)}", *(f"part {_place(slot)}" for slot in others)])
+    return "\n".join([f"part {source}{_place(first)}", *(f"part --fstype none {_place(slot)}" for slot in others)])
 
 
 def _place(slot: Partition) -> str:
