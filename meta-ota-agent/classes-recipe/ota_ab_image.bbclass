@@ -7,6 +7,8 @@ OTA_AB_WKS ??= "ota-ab-${OTA_BOOTLOADER}.wks.in"
 OTA_AB_WKS[doc] = "The kickstart file; one of your own may use the same variables."
 WKS_FILE = "${OTA_AB_WKS}"
 WKS_SEARCH_PATH:append = ":${LAYERDIR_OTA_AGENT}/files/wic"
+# The defaults build every bootloader that any kickstart file could name.
+WKS_FILE_DEPENDS = "${WKS_FILE_DEPENDS_DEFAULT}"
 # fstab is part of the image: wic must not change it on its way into the slot.
 WIC_CREATE_EXTRA_ARGS = "--no-fstab-update"
 
