@@ -4,6 +4,7 @@ PY := .venv/bin/python
 TESTS ?= tests
 # One more than the cores of a small machine: many tests wait for a process, a deadline or a disk.
 JOBS ?= 3
+KINDS ?=
 # .venv holds the newest cryptography; these are the oldest supported one and the first that needs no pyOpenSSL in Yocto LTS.
 CRYPTOGRAPHY ?= 42 46
 BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
@@ -23,7 +24,7 @@ TORTURE ?=
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography test-hawkbit test-dbus-calls lint format bench crash torture fleet fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-hawkbit test-boot test-dbus-calls lint format bench crash torture fleet fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -43,6 +44,10 @@ test-cryptography: setup  ## the tests of bundles with the oldest supported cryp
 
 test-hawkbit: setup  ## the promises of tests/hawkbit asked of hawkBit, old and new, and goosebit (docs/testing-hawkbit.md)
 	@$(AS_ROOT) $(PY) -m tools.hawkbit_servers
+
+test-boot: setup  ## every scenario on real bootloaders in virtual machines: docs/testing-boots.md; KINDS="uboot-fat ..." for some
+	@$(AS_ROOT) env OTA_BOOT=all $(if $(KINDS),OTA_BOOT_KINDS="$(KINDS)") $(PY) -m pytest -q -n 2 --dist loadscope \
+		$(if $(filter tests,$(TESTS)),tests/boot,$(TESTS))
 
 test-dbus-calls: setup  ## 100,000 calls over D-Bus leak less than 1 MiB; make test makes some thousands
 	@$(AS_ROOT) env OTA_DBUS_CALLS=100000 $(PY) -m pytest -q tests/integration/test_dbus_process.py -k leak

@@ -33,6 +33,11 @@ _HEALTH = "[health]\ndeadline = 240\nsoak = 1\ninterval = 0.5\n"
 _ENDED = ("FINISHED", "ERROR", "CANCELED", "DOWNLOADED")
 _MOST_BOOTS = 24  # of a device; more than any way back takes
 _PATIENCE = 900.0  # seconds; a boot takes fifteen of a processor, and there may be many that want one
+_STARTED = """\
+while state=$(systemctl is-active ota-agent.service); test "$state" != active; do
+    if test "$state" = failed; then systemctl status --no-pager --full ota-agent.service; exit 1; fi
+    sleep 5
+done"""
 _PAUSE = 0.3  # seconds between two looks, so that what is looked at has the processor meanwhile
 _BOOTING = re.compile(r"^OTA: (?:booting slot|no slot boots, starting the rescue system) (\w+)", re.MULTILINE)
 
@@ -140,7 +145,7 @@ class Device:
     def up(self) -> None:
         """Waits until the agent of the system that boots has started."""
         # Whoever asks from outside again and again makes the boot slower.
-        self.run("until systemctl is-active --quiet ota-agent.service; do sleep 1; done")
+        self.run(_STARTED)
 
     def _attend(self) -> None:
         if self._heard != self.vm.resets:
@@ -187,7 +192,7 @@ class Device:
     def busctl(self, *arguments: str) -> Any:
         """Asks the agent over D-Bus: ``get-property``, ``call`` and what else busctl(1) knows; returns the values."""
         verb, *rest = arguments
-        where = "org.otaagent.Agent1 /org/otaagent/Agent1 org.otaagent.Agent1"
+        where = "org.otaagent.Agent1 /org/otaagent/Agent1 org.otaagent.Agent1.Manager"
         return json.loads(self.run(f"busctl --json=short {verb} {where} {' '.join(rest)}"))["data"]
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:

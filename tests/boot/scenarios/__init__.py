@@ -1,0 +1,1 @@
+"""What can go wrong with an update, on real bootloaders."""
