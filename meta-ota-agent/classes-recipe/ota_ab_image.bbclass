@@ -50,6 +50,9 @@ OTA_AB_ROOTFS_FILE = "${IMGDEPLOYDIR}/${IMAGE_LINK_NAME}.ext4"
 
 python () {
     ota_needs_bootloader(d)
+    if not bb.utils.contains("DISTRO_FEATURES", "ota-agent", True, False, d):
+        # GRUB would lack modules, and stop in the boot script.
+        raise bb.parse.SkipRecipe('an A/B image needs DISTRO_FEATURES:append = " ota-agent"')
     tasks = {"grub": " ota-boot-grub:do_deploy grub-efi:do_deploy", "uboot": " ota-boot-uboot:do_deploy"}
     d.appendVarFlag("do_image_wic", "depends", tasks[d.getVar("OTA_BOOTLOADER")])
 }
