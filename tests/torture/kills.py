@@ -21,7 +21,7 @@ from torture.aims import Aim, Seen, drawn, due
 from torture.drives import Drives
 from torture.judge import Found, problems
 from torture.places import places
-from torture.record import EXTRA, FLOOR, NEW, OLD, digests, system
+from torture.record import EXTRA, FLOOR, NEW, OLD, await_agent, digests, system
 from torture.results import Cut, Cycle, Kills
 from torture.stamps import FILES, Stamps, phases
 from torture.story import Story, Told
@@ -68,7 +68,8 @@ class Victim:
     def prepare(self, kills: Kills) -> None:
         """Lets the device come to rest, takes the snapshot; and the first time an update without a cut."""
         device = self._device
-        device.power_on()
+        device.power_on(wait=False)
+        await_agent(device)
         device.vm.until(lambda: self._rests("A"), "the device rests", 1800)
         device.run("sync")
         device.vm.snapshot(READY)
@@ -171,6 +172,7 @@ class _Run:
         found = self._victim._drives.found(whole=status == "FINISHED")
         phase = phase if phase in ("bootloader", "system") else found.documents.state
         self._cuts.append(Cut(at, aim.name, phase, status, tuple(problems(found, self._story, told))))
+        device.server.seen.clear()
         device.power_on(wait=False)
 
     def _come_to_rest(self) -> str:
@@ -182,6 +184,7 @@ class _Run:
             return self._look() in _ENDS
 
         device.vm.until(ended, f"action {self._action} ends", 3600)
+        await_agent(device)
         running = ""
 
         def rests() -> bool:

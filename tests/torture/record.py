@@ -26,6 +26,7 @@ from torture.story import TRACE, Boot, Story, Told
 
 OLD, NEW, FLOOR = "1.0.0", "2.0.0", "1.5.0"
 EXTRA = f"[meta.cra]\nmin-version={FLOOR}\n"
+_PATIENCE = 3600  # seconds of real time
 _REST = 12.0  # seconds after the end: the file systems write back what is left
 
 
@@ -70,6 +71,11 @@ def digests(old: Path, new: Path) -> dict[str, str]:
     return found
 
 
+def await_agent(device: Device) -> None:
+    """Waits until the agent has asked its server since ``server.seen`` was cleared; nobody else asks a system that boots."""
+    device.vm.until(lambda: bool(device.server.seen), "the agent asks its server", _PATIENCE)
+
+
 def record(board: Board, directory: Path, altered: Sequence[str] = ()) -> Path:
     """Lets a device update itself once; returns the directory of the recording.
 
@@ -88,7 +94,8 @@ def record(board: Board, directory: Path, altered: Sequence[str] = ()) -> Path:
             _copy(directory / f"device/{drive.name}.img", kept / f"{drive.name}.base")
         ledger = Ledger(device)
         with Stamps(directory / "device/vm/console.log") as stamps:
-            device.power_on()
+            device.power_on(wait=False)
+            await_agent(device)
             ledger.action = device.publish(device.bundle(after, extra=EXTRA), NEW)
             device.run("systemctl reload ota-agent.service")
             outcome = device.wait_ended(ledger.action)
