@@ -117,7 +117,7 @@ def _settle(path: Path) -> None:
     for name in ("passwd", "group"):
         shutil.copy(path / f"usr/share/base-passwd/{name}.master", path / "etc" / name)
     for name, text in FILES.items():
-        write(path / name, text)
+        write(path / name, text, 0o755 if text.startswith("#!") else 0o644)
     for name, target in LINKS.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).unlink(missing_ok=True)

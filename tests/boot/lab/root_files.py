@@ -58,7 +58,24 @@ GENERATORS = (
 # Disks must be in udev's database before anything can wait for them; modules of the board are loaded by name.
 _TRIGGER = "udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=net"
 
+# Walls around Debian's own daemons are programs for BPF, which take a processor that is emulated seconds to make. The agent's
+# units keep theirs.
+_WALLS = (
+    *(f"{name}=" for name in ("IPAddressDeny", "DeviceAllow", "SystemCallFilter", "SystemCallArchitectures")),
+    "RestrictAddressFamilies=",
+    *(f"{name}=no" for name in (
+        "LockPersonality", "MemoryDenyWriteExecute", "NoNewPrivileges", "ProtectClock", "ProtectControlGroups", "ProtectHome",
+        "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectSystem", "PrivateMounts", "PrivateTmp",
+        "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
+    )),
+)  # fmt: skip
+_OPENED = {
+    f"etc/systemd/system/systemd-{name}.service.d/walls.conf": "\n".join(["[Service]", *_WALLS, ""])
+    for name in ("journald", "udevd", "logind")
+}
+
 FILES = {
+    **_OPENED,
     "etc/hostname": "board\n",
     "etc/hosts": "127.0.0.1 localhost board\n",
     "etc/machine-id": MACHINE_ID + "\n",
@@ -102,15 +119,17 @@ FILES = {
     "etc/modules-load.d/board.conf": "virtio_console\nvirtio_net\n",
     # Debian makes these in maintainer scripts, and rules of udev name them.
     "usr/lib/sysusers.d/board.conf": "g input -\ng kvm -\ng render -\ng sgx -\n",
-    # For the harness, not part of any package: commands from a port that a device does not have. What was sent to it before it
-    # listens is thrown away.
+    # For the harness, not part of any package: commands from a port that a device does not have.
     "etc/systemd/system/board-shell.service": (
         "[Unit]\nDescription=Shell of the harness\nConditionPathExists=/dev/hvc0\nDefaultDependencies=no\n"
         "After=systemd-modules-load.service\nIgnoreOnIsolate=yes\n\n"
-        "[Service]\nExecStart=/usr/bin/bash -c 'exec </dev/hvc0 >/dev/hvc0 2>&1; stty raw -echo;"
-        " while read -r -t 0.3 -N 1024; do :; done; exec dash'\n"
-        "Environment=HOME=/root LANG=C.UTF-8\nRestart=always\nRestartSec=1\n\n"
+        "[Service]\nExecStart=/usr/lib/board/shell\nEnvironment=HOME=/root LANG=C.UTF-8\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=sysinit.target\n"
+    ),
+    # Line by line: the first one may have lost its beginning, and a quote that is left open must not swallow those after it.
+    "usr/lib/board/shell": (
+        "#!/usr/bin/bash\nexec </dev/hvc0 >/dev/hvc0 2>&1\nstty raw -echo\n"
+        'while IFS= read -r line; do eval "$line"; done\n'
     ),
 }
 LINKS = {
