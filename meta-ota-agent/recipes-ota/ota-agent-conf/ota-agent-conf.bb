@@ -12,9 +12,11 @@ OTA_AGENT_TREE = "LICENSE"
 
 # Yours: a file ota-agent.toml in a bbappend with FILESEXTRAPATHS, and OTA_KEYRING_FILE in the configuration.
 SRC_URI += "file://ota-agent.toml file://ca.pem"
-SRC_URI += "${@'file://' + d.getVar('OTA_KEYRING_FILE') if d.getVar('OTA_KEYRING_FILE') else ''}"
+SRC_URI += "${@'file://${OTA_KEYRING_PATH}' if d.getVar('OTA_KEYRING_FILE') else ''}"
 
-OTA_KEYRING = "${@d.getVar('UNPACKDIR') + '/' + (d.getVar('OTA_KEYRING_FILE').lstrip('/') or 'ca.pem')}"
+OTA_KEYRING_PATH = "${@os.path.normpath(d.getVar('OTA_KEYRING_FILE') or 'ca.pem')}"
+# A file with a whole path is unpacked below all of its directories.
+OTA_KEYRING = "${UNPACKDIR}/${@d.getVar('OTA_KEYRING_PATH').lstrip('/')}"
 
 python () {
     ota_needs_bootloader(d)
