@@ -41,7 +41,7 @@ OTA_AB_BOOT_FILES_grub ?= " \
 "
 OTA_AB_BOOT_FILES_uboot ?= " \
     ota-boot/boot.scr;boot.scr \
-    ${@'ota-boot/uboot.env;%s' % d.getVar('OTA_UBOOT_ENV_FILE') if d.getVar('OTA_UBOOT_ENV_FILE') else ''} \
+    ${@' '.join('ota-boot/uboot.env;%s' % name for name in ota_layer.bootscript.environment_files(d.getVar))} \
 "
 OTA_EFI_IMAGE ?= "${@{'x86_64': 'bootx64.efi', 'aarch64': 'bootaa64.efi'}.get(d.getVar('TARGET_ARCH'), 'bootia32.efi')}"
 

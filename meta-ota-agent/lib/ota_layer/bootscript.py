@@ -86,21 +86,23 @@ def _environment_in_a_file(layout: Layout, get: Read) -> list[str]:
     may be cut; then the checksum is wrong and the copy counts.
     """
     place = f"{_plain(get, 'OTA_UBOOT_MEDIUM')}:{layout.boot.number:x}"
-    file, size = _plain(get, "OTA_UBOOT_ENV_FILE"), _plain(get, "OTA_UBOOT_ENV_SIZE")
+    size = _plain(get, "OTA_UBOOT_ENV_SIZE")
+    file, backup = environment_files(get)
     names = " ".join(["BOOT_ORDER", *(f"BOOT_{slot.bootname}_LEFT" for slot in layout.slots), "OTA_TRIAL"])
     read = "load {0} ${{kernel_addr_r}} {1} {2} && env import -c ${{kernel_addr_r}} {2} {3}"
     write = "fatwrite {0} ${{kernel_addr_r}} {1} {2}"
     save = [f"env export -c -s {size} ${{kernel_addr_r}} {names}"]
-    save += [write.format(place, name, size) for name in (backup_of(file), file)]
+    save += [write.format(place, name, size) for name in (backup, file)]
     return [
-        f"if {read.format(place, file, size, names)}; then true; else {read.format(place, backup_of(file), size, names)}; fi",
+        f"if {read.format(place, file, size, names)}; then true; else {read.format(place, backup, size, names)}; fi",
         f"setenv ota_save '{'; '.join(save)}'",
     ]
 
 
-def backup_of(file: str) -> str:
-    """The name of the copy of an environment in a file."""
-    return f"{file}.bak"
+def environment_files(get: Read) -> list[str]:
+    """The file that holds the environment, and its copy; none where U-Boot stores it elsewhere."""
+    file = get("OTA_UBOOT_ENV_FILE")
+    return [file, f"{file}.bak"] if file else []
 
 
 def _plain(get: Read, variable: str) -> str:
