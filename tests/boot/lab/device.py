@@ -32,7 +32,7 @@ HEALTH = "usr/lib/ota-agent/health.toml"  # in each system, so that one can have
 _HEALTH = "[health]\ndeadline = 240\nsoak = 1\ninterval = 0.5\n"
 _ENDED = ("FINISHED", "ERROR", "CANCELED", "DOWNLOADED")
 _MOST_BOOTS = 24  # of a device; more than any way back takes
-_PATIENCE = 900.0  # seconds; a boot takes fifteen of a processor, and there may be many that want one
+_PATIENCE = 900.0  # seconds; a boot takes some forty of a processor, and there may be many that want one
 _STARTED = """\
 while state=$(systemctl is-active ota-agent.service); test "$state" != active; do
     if test "$state" = failed; then systemctl status --no-pager --full ota-agent.service; exit 1; fi
@@ -239,7 +239,7 @@ class Device:
             return status in _ENDED
 
         try:
-            self.wait_for(ended, f"action {action} ends")
+            self.wait_for(ended, f"action {action} ends", 4 * _PATIENCE)
         except Unheard as error:
             raise Unheard(f"{error}\nstarted: {self.started}\ntold: {self.messages(action)}") from error
         return status
