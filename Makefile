@@ -24,7 +24,7 @@ TORTURE ?=
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography test-hawkbit test-boot test-dbus-calls lint format bench crash torture fleet fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-hawkbit test-boot test-dbus-calls test-layer lint format bench crash torture fleet fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,10 @@ test-boot: setup  ## every scenario on real bootloaders in virtual machines: doc
 
 test-dbus-calls: setup  ## 100,000 calls over D-Bus leak less than 1 MiB; make test makes some thousands
 	@$(AS_ROOT) env OTA_DBUS_CALLS=100000 $(PY) -m pytest -q tests/integration/test_dbus_process.py -k leak
+
+test-layer: setup  ## recipes, disk and bundle by OpenEmbedded's own classes, then booted: OE_ROOT=... (docs/yocto-validation.md)
+	@[ -n "$(OE_ROOT)" ] || { echo "test-layer: OE_ROOT=DIRECTORY is missing, see docs/yocto-validation.md"; exit 1; }
+	@$(AS_ROOT) env OE_ROOT="$(OE_ROOT)" $(PY) -m pytest -q tests/layer/builds
 
 lint: setup  ## ruff, mypy --strict, import contracts, generated documents
 	@.venv/bin/ruff check .
