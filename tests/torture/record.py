@@ -98,10 +98,12 @@ def record(board: Board, directory: Path, altered: Sequence[str] = ()) -> Path:
             await_agent(device)
             ledger.action = device.publish(device.bundle(after, extra=EXTRA), NEW)
             device.run("systemctl reload ota-agent.service")
-            outcome = device.wait_ended(ledger.action)
-            device.wait_for(lambda: device.ask("sync")[0] == 0, "it has written everything")
+            ends = ("FINISHED", "ERROR", "CANCELED")
+            device.vm.until(lambda: ledger.told[-1].status in ends, "the update ends", _PATIENCE)
+            outcome = ledger.told[-1].status
+            device.run("sync")
             end = time.monotonic() + _REST
-            device.wait_for(lambda: time.monotonic() > end, "it rests")
+            device.vm.until(lambda: time.monotonic() > end, "it rests")
         device.cut()
         whole = {name: _mark(slot_image(device.fitted(of))) for name, of in (("old", before), ("new", after))}
         size = device.images[NEW].size
