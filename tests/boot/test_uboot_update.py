@@ -9,6 +9,7 @@ import pytest
 
 from boot.lab.arm import UBootFat
 from boot.lab.device import Device
+from boot.lab.story import STATES, said, states
 from boot.lab.system import System
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(5400)]
@@ -33,16 +34,6 @@ def test_a_device_is_updated_by_its_server_and_confirms_the_new_system(device: D
     device.wait_for(lambda: device.busctl("get-property", "State") == "idle", "the agent is idle")
     assert (device.busctl("get-property", "CurrentVersion"), device.version) == ("2.0.0", "2.0.0")
     assert device.busctl("get-property", "LastResult")[0] == "success"
-    assert states(device) == ["staging", "rebooting", "confirming", "reporting"]
+    assert states(device) == list(STATES)
     assert "System is rebooting" in said(device, "_SYSTEMD_UNIT=systemd-logind.service")
     assert device.variables == {"BOOT_ORDER": "B A", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "3"}
-
-
-def states(device: Device) -> list[str]:
-    """The states of the update that have a story to tell, as the journal has them."""
-    told = [entry["OTA_STATE"] for entry in device.journal("_SYSTEMD_UNIT=ota-agent.service") if "OTA_STATE" in entry]
-    return [state for state in dict.fromkeys(told) if state in ("staging", "rebooting", "confirming", "reporting")]
-
-
-def said(device: Device, *matches: str) -> str:
-    return "\n".join(str(entry.get("MESSAGE")) for entry in device.journal(*matches))
