@@ -14,7 +14,7 @@ from agent.errors import BundleError, EnvironmentFault
 
 PLAIN_LIMIT = (1 << 31) - 1  # RAUC's limit for plain bundles since CVE-2026-34155
 _RESERVE = 16 * 1024 * 1024  # left free on the file system, for the state of everybody
-_SYNC_EVERY = 8 * 1024 * 1024
+_SYNC_EVERY = 4 * 1024 * 1024
 _TELL_EVERY = 1024 * 1024
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -54,8 +54,8 @@ def spool(
     if kept:
         yield FileSource(fd)
         return
-    # What was written since the last sync may be gone after a power cut although the file is long enough.
-    done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 1) * _SYNC_EVERY)
+    # What was written since the last sync but one may be gone after a power cut although the file is long enough.
+    done = max(0, (min(os.fstat(fd).st_size, source.size) // _SYNC_EVERY - 2) * _SYNC_EVERY)
     free = _free(path.parent)
     if source.size - done + _RESERVE > free:
         raise EnvironmentFault(
@@ -84,7 +84,7 @@ class _Filling:
         self._start = self._done = done
         self._free = source.size - held  # what may be read before the end
         self._changed = Condition()
-        self._begun = self._over = False
+        self._begun = self._came = self._over = False
         self._error: BaseException | None = None
         self._thread = Thread(target=self._work, name="spool")
 
@@ -92,7 +92,7 @@ class _Filling:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._over:
+        if not self._came:
             self._source.abandon()
         if self._begun:
             self._thread.join()
@@ -134,6 +134,22 @@ class _Filling:
     def _fill(self) -> None:
         digest = _digest_of(self._fd, self._start) if self._sha256 else None
         os.ftruncate(self._fd, self._start)
+        with _Flushing(self._fd) as flushing:
+            self._receive(digest, flushing)
+            if digest is not None and digest.hexdigest() != self._sha256:
+                self._part.unlink()
+                raise BundleError(
+                    "bundle.hash-mismatch", "the transferred bundle is not the announced one", retryable=self._start > 0,
+                    details=f"the server announced sha256 {self._sha256[:16]}...", resolution="upload the bundle again",
+                )  # fmt: skip
+            with self._changed:
+                self._free = self.size
+                self._changed.notify_all()
+            flushing.end()
+        os.fsync(self._fd)
+        self._part.rename(self._path)
+
+    def _receive(self, digest: hashlib._Hash | None, flushing: _Flushing) -> None:
         synced = told = self._start
         for piece in self._source.stream(self._start, self.size - self._start):
             written = 0
@@ -148,16 +164,44 @@ class _Filling:
                 told = self._done
                 self._progress(told, self.size)
             if self._done - synced >= _SYNC_EVERY:
-                os.fdatasync(self._fd)
+                flushing.begin()
                 synced = self._done
-        os.fsync(self._fd)
-        if digest is not None and digest.hexdigest() != self._sha256:
-            self._part.unlink()
-            raise BundleError(
-                "bundle.hash-mismatch", "the transferred bundle is not the announced one", retryable=self._start > 0,
-                details=f"the server announced sha256 {self._sha256[:16]}...", resolution="upload the bundle again",
-            )  # fmt: skip
-        self._part.rename(self._path)
+        self._came = True
+
+
+class _Flushing:
+    """Flushes what was written to a file, one flush at a time, while more of it comes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._thread: Thread | None = None
+        self._error: OSError | None = None
+
+    def __enter__(self) -> _Flushing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def begin(self) -> None:
+        """Begins a flush, after the one before has ended; raises what that one raised."""
+        self.end()
+        self._thread = Thread(target=self._flush, name="flush")
+        self._thread.start()
+
+    def end(self) -> None:
+        """Waits for the flush that was begun; raises what it raised."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _flush(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._error = error
 
 
 def _not_stored(error: OSError) -> EnvironmentFault:

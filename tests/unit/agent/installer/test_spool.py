@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -142,7 +143,8 @@ def halting(content: bytes, after: int) -> Iterator[tuple[RemoteSource, threadin
                 more.wait()
             with suppress(WireError):
                 far.send({"op": "data", "offset": start}, content[start : start + MIB])
-        far.recv()
+        with suppress(WireError):
+            far.recv()
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -183,4 +185,18 @@ def test_a_transfer_that_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> N
             kept.read_at(0, MIB)
         with pytest.raises(WireError):
             kept.read_at(0, len(CONTENT))
+    assert not path.exists()
+
+
+@pytest.mark.req("S08")
+def test_what_the_medium_did_not_take_is_no_kept_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    path = tmp_path / "spool-a.raucb"
+    with halting(CONTENT, -1) as (source, _), spool(source, path, SHA256, lambda _done, _total: None) as kept:
+        with pytest.raises(EnvironmentFault) as caught:
+            kept.read_at(0, kept.size)
+        assert caught.value.code == "storage.write-failed"
     assert not path.exists()
