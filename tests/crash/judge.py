@@ -111,6 +111,8 @@ def at_rest(rig: Rig, ended: Ended, cuts: int, past: Past, *, told: bool) -> lis
     """
     if ended.problems:
         return list(ended.problems)
+    if ended.older:  # each boot that the power ends before the system is marked good takes one of its attempts
+        return [] if cuts >= ATTEMPTS else [f"the system before was booted after {cuts} power cuts"]
     recording, office = rig.recording, rig.office
     if office is None:
         raise RuntimeError("the device was never switched on")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
+from agent.demo.bootscript import ATTEMPTS
 from agent.demo.server_values import Action, DistributionSet, Entry
-from crash.judge import Past, one_end
+from crash.judge import Past, at_rest, one_end
+from crash.rig import Ended, Rig
 
 
 def action(*types: str, status: str = "") -> Action:
@@ -33,3 +37,10 @@ def test_a_cancellation_may_be_answered_again_once_for_each_doubt(ends: int, dou
 @pytest.mark.parametrize("ends", [("FINISHED", "FINISHED"), ("ERROR", "ERROR"), ("CANCELED", "ERROR")])
 def test_no_doubt_excuses_another_end(ends: tuple[str, ...]) -> None:
     assert one_end(action(*ends), Past(doubts=5))
+
+
+@pytest.mark.req("S08")
+def test_only_as_many_power_cuts_as_there_are_attempts_bring_back_the_system_before() -> None:
+    rig, ended = cast(Rig, object()), Ended(boots=["A"], older=True)
+    assert at_rest(rig, ended, ATTEMPTS, Past(), told=False) == []
+    assert at_rest(rig, ended, ATTEMPTS - 1, Past(), told=False)
