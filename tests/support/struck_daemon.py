@@ -29,7 +29,7 @@ _WORKING = 0.06  # seconds: a child has started its work, the work of a small bu
 def main() -> int:
     marker, state, victim, moment = Path(sys.argv[1]), *sys.argv[2:5]
     current = ""
-    latest: dict[str, children.Child] = {}
+    started: dict[str, list[children.Child]] = {"fetcher": [], "installer": []}
 
     def strike(pid: int) -> None:
         if not marker.exists():
@@ -51,11 +51,12 @@ def main() -> int:
             return
         if victim == "daemon":
             soon(os.getpid())
-        elif victim in latest and latest[victim].alive():
-            soon(latest[victim].pid)
+        elif kept := [child for child in started[victim] if child.alive()]:
+            soon(kept[-1].pid)
 
     def spawn(kind: str) -> children.Child:
-        child = latest[kind] = children.spawn(kind)
+        child = children.spawn(kind)
+        started.setdefault(kind, []).append(child)
         if current == state and victim == kind:
             soon(child.pid)
         return child
