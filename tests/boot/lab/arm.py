@@ -14,20 +14,14 @@ from support.uboot_machine import flash_image, script_image
 
 import bootloader_env
 from boot.lab import uboot
-from boot.lab.boards import ATTEMPTS, LABELS
+from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, WATCHDOG
 from boot.lab.debs import Arch
 from boot.lab.disk import layout, make_disk
 from boot.lab.environment import decode, encode
 from boot.lab.system import MIB
-from boot.lab.vm import NET
 
 SCRIPT = Path(bootloader_env.__file__).with_name("scripts") / "boot.cmd"
-_MACHINE = [
-    "qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a53", "-m", "512",
-    "-netdev", "user,id=user0", "-device", f"virtio-net-pci,netdev=user0,id={NET},romfile=",
-    "-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset",
-    "-device", "virtio-blk-pci,drive=disk,serial=disk", "-device", "qemu-xhci",
-]  # fmt: skip
+_MACHINE = ["qemu-system-aarch64", "-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m", "512", *DEVICES]
 # hush does not expand a variable twice, so each command names its numbers.
 _ENV, _SCRIPT, _DEVICE_TREE = 0x43000000, 0x43100000, 0x40000000
 _FIRST = {"BOOT_ORDER": "A", "BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"}
@@ -77,7 +71,7 @@ class UBootFat(_Arm):
     _FILES = ("uboot.env", "ubootbak.env")
 
     settings: Mapping[str, object] = {"bootloader.type": "uboot", "bootloader.allow-single-environment": True}
-    files: Mapping[str, str] = {"etc/fw_env.config": f"/boot/firmware/{_FILES[0]} 0x0 {_SIZE:#x}\n"}
+    files: Mapping[str, str] = {**WATCHDOG, "etc/fw_env.config": f"/boot/firmware/{_FILES[0]} 0x0 {_SIZE:#x}\n"}
 
     def __init__(self, *, rescue: bool = False, arguments: str = "") -> None:
         super().__init__(rescue=rescue, arguments=arguments)
@@ -149,7 +143,8 @@ class UBootRedundant(_Arm):
     images = ("disk", "card")
     settings: Mapping[str, object] = {"bootloader.type": "uboot"}
     files: Mapping[str, str] = {
-        "etc/fw_env.config": "".join(f"/dev/mmcblk0 {offset:#x} {uboot.COPY_SIZE:#x}\n" for offset in uboot.COPIES)
+        **WATCHDOG,
+        "etc/fw_env.config": "".join(f"/dev/mmcblk0 {offset:#x} {uboot.COPY_SIZE:#x}\n" for offset in uboot.COPIES),
     }
     _CARD = 16 * MIB
 

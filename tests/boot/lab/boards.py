@@ -8,10 +8,17 @@ from typing import Protocol
 
 from boot.lab.debs import Arch
 from boot.lab.disk import Layout
+from boot.lab.vm import network
 
 BOOTNAMES = ("A", "B")
 ATTEMPTS = 3
 LABELS = {"A": "rootfs-a", "B": "rootfs-b", "R": "rescue"}
+# What each of them has, for QEMU, and what loads the module of the watchdog: udev of the guest loads none by itself.
+DEVICES = [
+    *network(), "-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset",
+    "-device", "virtio-blk-pci,drive=disk,serial=disk", "-device", "qemu-xhci",
+]  # fmt: skip
+WATCHDOG = {"etc/modules-load.d/watchdog.conf": "i6300esb\n"}
 
 
 class Board(Protocol):

@@ -13,24 +13,18 @@ from pathlib import Path
 from typing import Literal
 
 import bootloader_env
-from boot.lab.boards import ATTEMPTS, LABELS
+from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, WATCHDOG
 from boot.lab.cache import cached
 from boot.lab.debs import Arch
 from boot.lab.disk import SECTOR, Layout, layout, make_disk
 from boot.lab.system import INITRD_NAME, KERNEL_NAMES
-from boot.lab.vm import NET
 
 Firmware = Literal["seabios", "ovmf"]
 Platform = Literal["i386-pc", "x86_64-efi"]
 SCRIPT = Path(bootloader_env.__file__).with_name("scripts") / "grub.cfg"
 _OVMF = Path("/usr/share/ovmf/OVMF.fd")
 _GRUB = Path("/usr/lib/grub")
-_MACHINE = [
-    "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "qemu64", "-m", "512",
-    "-netdev", "user,id=user0", "-device", f"virtio-net-pci,netdev=user0,id={NET},romfile=",
-    "-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset",
-    "-device", "virtio-blk-pci,drive=disk,serial=disk", "-device", "qemu-xhci",
-]  # fmt: skip
+_MACHINE = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "qemu64", "-m", "512", *DEVICES]
 _HOME = "grub"  # on the boot partition
 _BLOCK = f"{_HOME}/grubenv"
 _BLOCK_SIZE = 1024
@@ -57,7 +51,7 @@ class Grub:
     arch: Arch = "amd64"
     images: tuple[str, ...] = ("disk",)
     settings: Mapping[str, object] = {"bootloader.type": "grub", "bootloader.grubenv": f"/boot/firmware/{_BLOCK}"}
-    files: Mapping[str, str] = {"etc/modules-load.d/watchdog.conf": "i6300esb\n"}
+    files: Mapping[str, str] = WATCHDOG
     _BLOCK = f"::/{_BLOCK}"
 
     def __init__(self, *, rescue: bool = False, arguments: str = "", firmware: Firmware = "seabios") -> None:

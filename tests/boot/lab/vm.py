@@ -118,7 +118,7 @@ class VM:
         if not self.powered:
             errors = (self.directory / "qemu.log").read_text("utf-8", "replace")[-2000:]
             raise Unheard(f"QEMU has ended: {errors}\n{self.console.tail}")
-        time.sleep(0.02)
+        time.sleep(0.1)  # who looks more often takes the processor from it
 
     def until(self, wanted: Callable[[], _T], what: str, seconds: float = 300) -> _T:
         """Waits for something; returns what ``wanted`` gave.
