@@ -27,10 +27,11 @@ def main() -> int:
     if home not in sys.path:
         sys.path.insert(0, home)
     arguments = sys.argv[1:]
-    if arguments and arguments[0] in _PROGRAMS:
-        return int(import_module(_PROGRAMS[arguments[0]]).main(arguments[1:]))
-    if arguments[:1] == ["daemon"]:  # it stays for ever; before anything else is imported
-        import_module("agent.daemon.frugal").begin()
+    program = _PROGRAMS.get(arguments[0]) if arguments else None
+    if program or arguments[:1] == ["daemon"]:  # before anything else is imported
+        import_module("agent.frugal").begin()
+    if program:
+        return int(import_module(program).main(arguments[1:]))
     return int(import_module("agent.cli.main").main(arguments))
 
 

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     files = _daemon_files(arguments)
     if files is not None:
-        from agent.daemon.frugal import forget_reading
+        from agent.frugal import forget_reading
         from agent.daemon.main import run
 
         return run(files or None, loaded=forget_reading)

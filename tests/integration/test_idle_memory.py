@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.stage import stage
 
-from agent.daemon.later import PUT_OFF
+from agent.later import PUT_OFF
 
 OPEN = Path(__file__).parents[1] / "support" / "open_daemon.py"
 # With inspect; with gi._option; the table of settings; an update.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon import later
+from agent import later
 
 _HALF = """
 first = 1
@@ -26,7 +26,7 @@ class Part:
         self.value = value
 """
 _PROGRAM = """
-from agent.daemon.frugal import begin
+from agent.frugal import begin
 begin()
 import dataclasses, logging, subprocess, sys
 

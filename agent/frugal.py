@@ -1,11 +1,11 @@
-"""Memory that the process which stays for ever would hold for nothing: ``begin`` before the rest is imported."""
+"""Memory and time that a process would spend for nothing: ``begin`` before the rest is imported."""
 
 from __future__ import annotations
 
 import gc
 import sys
 
-from agent.daemon.later import put_off
+from agent.later import put_off
 
 # What reads a configuration; agent.config_sections is part of what was read.
 _READING = ("agent.config_", "tomllib")
@@ -15,7 +15,7 @@ _KEPT = "agent.config_sections"
 def begin() -> None:
     """Puts off modules that may never be used, and has frozen values share their methods."""
     put_off()
-    from agent.daemon.shared_methods import share  # here: it imports dataclasses, which imports inspect
+    from agent.shared_methods import share  # here: it imports dataclasses, which imports inspect
 
     share()
 

@@ -1,4 +1,4 @@
-"""Modules that libraries import and an idle daemon does not use: each is loaded when something of it is first used.
+"""Modules that libraries import and our processes seldom use: each is loaded when something of it is first used.
 
 ``importlib.util.LazyLoader`` does not serve: two threads that come at once see half a module (before Python 3.12), and
 ``from module import name`` loads it.
@@ -17,6 +17,7 @@ from typing import Any
 PUT_OFF: Mapping[str, tuple[str, ...]] = {
     "difflib": (),  # guesses what a wrong word in a configuration was meant to be
     "gi._option": (),  # GLib's command line, with optparse and gettext
+    "importlib.metadata": ("version",),  # urllib3.http2, which is not used; with zipfile and csv
     "inspect": ("Parameter", "signature"),  # dataclasses without a docstring, pydbus.registration; with ast and dis
     "ipaddress": (),  # urllib.parse: addresses in brackets
     "locale": (),  # subprocess in text mode; half a MiB of names

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.daemon.shared_methods import share
+from agent.shared_methods import share
 
 ORIGINAL = dataclasses.dataclass
 Decorator = Callable[..., Any]
