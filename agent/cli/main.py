@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     files = _daemon_files(arguments)
     if files is not None:
-        from agent.frugal import forget_reading
         from agent.daemon.main import run
+        from agent.frugal import forget_reading
 
         return run(files or None, loaded=forget_reading)
     if arguments[:1] == ["demo"]:  # it has its own arguments and its own --help
