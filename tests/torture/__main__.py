@@ -7,19 +7,19 @@ import json
 import shutil
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from boot.lab.kinds import KINDS
 
+from torture.cuts import remove, runs
 from torture.defects import FOUND_BY_REPLAY
-from torture.kills import Victim
-from torture.record import record
 from torture.replay import Replay, explore
 from torture.report import Replayed, page, summary
-from torture.results import Kills, load_findings, load_kills, save_findings, save_kills
+from torture.results import Course, load_cuts, load_findings, save_cuts, save_findings
 from torture.sample import boot, chosen
 
-_SHARE = {"replay": 0.25, "boot": 0.25}  # of the time; the rest is for kills
+_SHARES = {"cuts": 0.6, "replay": 0.5}  # of the time that is then left
 _SHOWN = 20  # violations
 
 
@@ -50,21 +50,45 @@ class Run:
         """Makes those that are not there yet."""
         for name in self._boards:
             if not self._recording(name).exists():
-                work = self._folder / "work" / name
-                shutil.rmtree(work, ignore_errors=True)
-                made = record(KINDS[name](), work, [self._defect] if self._defect else [])
-                self._recording(name).parent.mkdir(parents=True, exist_ok=True)
-                made.rename(self._recording(name))
-                shutil.rmtree(work)
-                _say(f"{name}: an update is recorded")
+                self._live(name, 0.0)
 
-    def replays(self) -> None:
-        """Judges states of each recording."""
-        share = self._left * _SHARE["replay"] / len(self._boards)
+    def cuts(self, share: float) -> None:
+        """Lets the power of each board fail; the boards with the fewest cuts have the first turn.
+
+        Args:
+            share: of the time that is left.
+        """
+        known = {name: len(load_cuts(self._path(name, "cuts"), name).all) for name in self._boards}
+        end = time.monotonic() + self._left * share
+        for number, name in enumerate(sorted(known, key=lambda each: known[each])):
+            now = time.monotonic()
+            self._live(name, now + (end - now) / (len(known) - number))
+
+    def _live(self, name: str, until: float) -> None:
+        """Runs of one board, one at least."""
+        work, cuts = self._folder / "work" / name, load_cuts(self._path(name, "cuts"), name)
+        shutil.rmtree(work, ignore_errors=True)
+        recording = None if self._recording(name).exists() else self._recording(name)
+        defects = [self._defect] if self._defect else []
+        with closing(runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording)) as lives:
+            for course in lives:
+                save_cuts(cuts, self._path(name, "cuts"))
+                _say(_line(name, course, len(cuts.all), len(cuts.booted)))
+                if time.monotonic() > until:
+                    break
+        remove(work, cuts)
+
+    def replays(self, share: float = 1.0) -> None:
+        """Judges states of each recording.
+
+        Args:
+            share: of the time that is left.
+        """
+        seconds = self._left * share / len(self._boards)
         for name in self._boards:
             replay, path = Replay(self._recording(name), self._seed), self._path(name, "replay")
             found = load_findings(path)
-            explore(replay, found, states=len(found.keys) + self._states, seconds=share)
+            explore(replay, found, states=len(found.keys) + self._states, seconds=seconds)
             save_findings(found, path)
             _say(
                 f"{name}: {len(found.keys)} states, {len(found.violations)} violations, {len(found.situations)} situations"
@@ -72,12 +96,10 @@ class Run:
 
     def boots(self) -> None:
         """Boots situations of the replays that were not booted yet."""
-        end = self._left * (1 - _SHARE["boot"] / (1 - _SHARE["replay"]))
         for number, name in enumerate(self._boards):
             replay, booted = Replay(self._recording(name), self._seed), self._booted(name)
             left = chosen(load_findings(self._path(name, "replay")), list(booted), self._seed)
-            share = (self._left - end) / (len(self._boards) - number)
-            until = time.monotonic() + share
+            until = time.monotonic() + self._left / (len(self._boards) - number)
             for text, place in left:
                 if time.monotonic() > until:
                     break
@@ -86,45 +108,24 @@ class Run:
                 self._path(name, "booted").write_text(json.dumps(booted, indent=1))
             _say(f"{name}: {len(booted)} situations booted, {sum(map(bool, booted.values()))} not as predicted")
 
-    def kills(self) -> None:
-        """Kills machines until the time is over; the board with the fewest cuts is next."""
-        while self._left > 0:
-            known = {name: load_kills(self._path(name, "kills"), name) for name in self._boards}
-            name = min(known, key=lambda each: len(known[each].cuts))
-            self._kill(name, known[name], self._left / 2 if len(self._boards) > 1 else self._left)
-
-    def _kill(self, name: str, kills: Kills, seconds: float) -> None:
-        work = self._folder / "work" / f"{name}-kills"
-        shutil.rmtree(work, ignore_errors=True)
-        until = time.monotonic() + max(seconds, 600)
-        with Victim(KINDS[name](), work, self._seed, [self._defect] if self._defect else []) as victim:
-            victim.prepare(kills)
-            while time.monotonic() < until and self._left > 0:
-                cycle = victim.cycle(kills)
-                kills.cycles.append(cycle)
-                save_kills(kills, self._path(name, "kills"))
-                cuts = ", ".join(f"{cut.phase} ({cut.aim})" for cut in cycle.cuts)
-                _say(f"{name} {cycle.number}: cut while {cuts}: {cycle.status} {'; '.join(cycle.broken)}".rstrip())
-        shutil.rmtree(work)
-
     def report(self) -> int:
         """Writes the report of all that is there; returns the number of broken promises."""
-        replays, kills = [], []
+        replays, cuts = [], []
         for name in sorted(KINDS):
             if self._path(name, "replay").exists() and self._recording(name).exists():
                 replay = Replay(self._recording(name), self._seed)
                 times = [moment.time for moment in replay.moments]
                 found = load_findings(self._path(name, "replay"))
                 replays.append(Replayed(replay.story, found, times[0], times[-1], self._booted(name)))
-            if self._path(name, "kills").exists():
-                kills.append(load_kills(self._path(name, "kills"), name))
-        values = summary(replays, kills, self._seed)
+            if self._path(name, "cuts").exists():
+                cuts.append(load_cuts(self._path(name, "cuts"), name))
+        values = summary(replays, cuts, self._seed)
         (self._folder / "report.json").write_text(json.dumps(values, indent=1))
-        (self._folder / "report.html").write_text(page(replays, kills, values))
+        (self._folder / "report.html").write_text(page(replays, cuts, values))
         for each in replays:
             for violation in each.found.violations[:_SHOWN]:
                 _say(f"{each.story.board}: {violation.problem}, {violation.place}\n    {violation.situation}")
-        keys = ("states", "violations", "booted", "booted_broken", "cuts", "broken")
+        keys = ("states", "violations", "booted", "booted_broken", "cuts", "rested", "broken")
         _say(" ".join(f"{key}: {values[key]}," for key in keys) + f" report: {self._folder / 'report.html'}")
         return sum(int(str(values[key])) for key in ("violations", "booted_broken", "broken"))
 
@@ -147,15 +148,15 @@ def main() -> int:
     boards = options.board or list(KINDS)
     run = Run(folder, boards, seed=options.seed, minutes=options.minutes, states=options.states, defect=options.defect)
     _say(f"seed {options.seed}, boards {' '.join(boards)}, {options.minutes:g} minutes, results of all runs: {folder}")
-    wanted = options.only or ["replay", "boot", "kills"]
+    wanted = options.only or ["cuts", "replay", "boot"]
+    if "cuts" in wanted:
+        run.cuts(_SHARES["cuts"] if len(wanted) > 1 else 1.0)
     if "replay" in wanted or "boot" in wanted:
         run.recordings()
     if "replay" in wanted:
-        run.replays()
+        run.replays(_SHARES["replay"] if "boot" in wanted else 1.0)
     if "boot" in wanted:
         run.boots()
-    if "kills" in wanted:
-        run.kills()
     broken = run.report()
     if options.defect:
         _say(f"the defect {options.defect} was {'found' if broken else 'NOT FOUND'}")
@@ -170,12 +171,18 @@ def _options() -> argparse.Namespace:
         "--states", type=int, default=20_000, help="more of each recording, at most (default %(default)s)"
     )
     parser.add_argument("--board", action="append", choices=sorted(KINDS), help="may be given again; all if not given")
-    parser.add_argument("--only", action="append", choices=("replay", "boot", "kills"), help="may be given again")
+    parser.add_argument("--only", action="append", choices=("cuts", "replay", "boot"), help="may be given again")
     parser.add_argument(
         "--defect", choices=sorted(FOUND_BY_REPLAY), default="", help="alter the agent, which must be found"
     )
     parser.add_argument("--folder", type=lambda text: Path(text).absolute(), default=Path("build/torture").absolute())
     return parser.parse_args()
+
+
+def _line(name: str, course: Course, cuts: int, booted: int) -> str:
+    begin = f"cut {course.since}" if course.since else "the factory"
+    text = f"{name} {course.number}: from {begin}, {len(course.cuts)} cuts, {course.status}, slot {course.running}, "
+    return f"{text}{course.end:.0f} s; {cuts} cuts, {booted} booted {'; '.join(course.broken)}".rstrip()
 
 
 def _say(text: str) -> None:

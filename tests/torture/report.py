@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from html import escape
 
 from torture.replay import Findings
-from torture.results import Cut, Cycle, Kills
+from torture.results import Course, Cut, Cuts
 from torture.story import Story
 from torture.svg import COLOURS, Drawing
 
-_SHOWN = 200  # cycles with a timeline of their own
+_SHOWN = 120  # runs with a timeline of their own
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1080px; color: #1d2329; background: #fff; }
 h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #d0d7de; }
@@ -38,23 +38,29 @@ class Replayed:
     booted: Mapping[str, str] = field(default_factory=dict)
 
 
-def summary(replays: Sequence[Replayed], kills: Sequence[Kills], seed: int) -> dict[str, object]:
+def summary(replays: Sequence[Replayed], cuts: Sequence[Cuts], seed: int) -> dict[str, object]:
     """What the report says, as plain values."""
-    states = sum(len(each.found.keys) for each in replays)
-    cuts = [pair for each in kills for pair in each.cuts]
     return {
         "seed": seed,
-        "states": states,
+        "states": sum(len(each.found.keys) for each in replays),
         "violations": sum(len(each.found.violations) for each in replays),
         "situations": sum(len(each.found.situations) for each in replays),
         "booted": sum(len(each.booted) for each in replays),
         "booted_broken": sum(bool(result) for each in replays for result in each.booted.values()),
-        "cycles": sum(len(each.cycles) for each in kills),
-        "cuts": len(cuts),
-        "broken": sum(bool(cycle.broken) for each in kills for cycle in each.cycles),
+        "cuts": sum(len(each.all) for each in cuts),
+        "killed": sum(cut.killed for each in cuts for cut in each.all),
+        "rested": sum(len(each.booted) for each in cuts),
+        "courses": sum(len(_courses(each.all)) for each in cuts),
+        "courses_rested": sum(len(_courses(each.booted)) for each in cuts),
+        "runs": sum(len(each.runs) for each in cuts),
+        "broken": sum(len(each.broken) for each in cuts),
         "recordings": [_replay_values(each) for each in replays],
-        "boards": [_kill_values(each) for each in kills],
+        "boards": [_cut_values(each) for each in cuts],
     }
+
+
+def _courses(cuts: Sequence[Cut]) -> set[str]:
+    return {cut.course for cut in cuts}
 
 
 def _replay_values(each: Replayed) -> dict[str, object]:
@@ -74,26 +80,27 @@ def _replay_values(each: Replayed) -> dict[str, object]:
     }
 
 
-def _kill_values(each: Kills) -> dict[str, object]:
+def _cut_values(each: Cuts) -> dict[str, object]:
     return {
         "board": each.board,
-        "cycles": len(each.cycles),
-        "cuts": len(each.cuts),
-        "phases": dict(Counter(cut.phase for _, cut in each.cuts)),
-        "aims": dict(Counter(cut.aim for _, cut in each.cuts)),
-        "outcomes": dict(Counter(cycle.status for cycle in each.cycles)),
-        "seeds": sorted({cycle.seed for cycle in each.cycles}),
-        "broken": [
-            {"cycle": cycle.number, "seed": cycle.seed, "problems": cycle.broken}
-            for cycle in each.cycles
-            if cycle.broken
-        ],
+        "cuts": len(each.all),
+        "killed": sum(cut.killed for cut in each.all),
+        "rested": len(each.booted),
+        "courses": len(_courses(each.all)),
+        "courses_rested": len(_courses(each.booted)),
+        "runs": len(each.runs),
+        "phases": dict(Counter(cut.phase for cut in each.all)),
+        "phases_rested": dict(Counter(cut.phase for cut in each.booted)),
+        "outcomes": dict(Counter(run.status for run in each.runs)),
+        "depths": dict(Counter(run.depth for run in each.runs)),
+        "seeds": sorted({run.seed for run in each.runs}),
+        "broken": [{"run": run.number, "seed": run.seed, "problems": run.broken} for run in each.broken],
     }
 
 
-def page(replays: Sequence[Replayed], kills: Sequence[Kills], values: Mapping[str, object]) -> str:
+def page(replays: Sequence[Replayed], cuts: Sequence[Cuts], values: Mapping[str, object]) -> str:
     """The page; ``values`` are those of ``summary``."""
-    parts = [_head(values), *map(_replay, replays), *map(_kills, kills)]
+    parts = [_head(values), *map(_cuts, cuts), *map(_replay, replays)]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Power cuts of a whole device</title>'
         f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
@@ -102,10 +109,14 @@ def page(replays: Sequence[Replayed], kills: Sequence[Kills], values: Mapping[st
 
 def _head(values: Mapping[str, object]) -> str:
     rows = (
+        ("power cuts at random moments, each judged on the medium", "cuts"),
+        ("of them booted, until the device rested", "rested"), ("of these by killing QEMU", "killed"),
+        ("distinct courses among the cuts: environment, slots, what agent and server know", "courses"),
+        ("of them booted, until the device rested", "courses_rested"),
+        ("runs of a device, from the factory or from a cut", "runs"), ("of them with a broken promise", "broken"),
         ("states of the drives that were replayed, distinct", "states"), ("of them with a broken promise", "violations"),
         ("situations of the bootloader among them", "situations"), ("of them booted in the machine", "booted"),
-        ("of these with a broken promise", "booted_broken"), ("power cuts of the machine", "cuts"),
-        ("updates in which they happened", "cycles"), ("of them with a broken promise", "broken"), ("seed", "seed"),
+        ("of these with a broken promise", "booted_broken"), ("seed of the last run", "seed"),
     )  # fmt: skip
     cells = "".join(f'<tr><td>{text}</td><td class="n">{_number(name, values[name])}</td></tr>' for text, name in rows)
     return f"<h1>Power cuts of a whole device</h1><table>{cells}</table>"
@@ -155,54 +166,71 @@ def _booted(result: str | None) -> str:
     return f'<span class="bad">{escape(result)}</span>' if result else '<span class="ok">booted as predicted</span>'
 
 
-def _kills(each: Kills) -> str:
-    drawing = Drawing(max([each.length, *(cut.at for _, cut in each.cuts)], default=1.0))
-    drawing.band("without a cut", each.track, each.length)
-    cuts = each.cuts
-    for number in sorted({_number_of(cycle, cut) for cycle, cut in cuts}):
+def _cuts(each: Cuts) -> str:
+    drawing = Drawing(max([run.end for run in each.runs if not run.since], default=1.0))
+    first = next((run for run in each.runs if not run.since), None)
+    if first is not None:
+        drawing.band("from the factory", first.track, first.end)
+    booted = {cut.number for cut in each.booted}
+    for label, runs in (
+        ("cuts of it", [run for run in each.runs if not run.since]),
+        ("cuts after cuts", [run for run in each.runs if run.since]),
+    ):
         points = [
-            (cut.at, _colour(cycle), _title(cycle, cut)) for cycle, cut in cuts if _number_of(cycle, cut) == number
+            (cut.at, _colour(cut, booted), f"run {run.number}: {_title(cut)}") for run in runs for cut in run.cuts
         ]
-        drawing.dots(f"cut {number + 1}", points)
+        drawing.dots(label, points)
     drawing.axis()
-    outcomes = Counter((cut.phase, "broken" if cycle.broken else cycle.status) for cycle, cut in cuts)
-    table = _table(("cut while", "ended as", "cuts"), [(*pair, count) for pair, count in sorted(outcomes.items())])
-    rows = "".join(_cycle(cycle) for cycle in each.cycles[-_SHOWN:])
-    bad = "".join(
-        f'<li class="bad">cycle {cycle.number}, seed {cycle.seed}: {escape("; ".join(cycle.broken))}</li>'
-        for cycle in each.cycles
-        if cycle.broken
+    counts = Counter(cut.phase for cut in each.all)
+    rested = Counter(cut.phase for cut in each.booted)
+    table = _table(
+        ("cut while", "cuts, judged", "booted to rest"),
+        [(phase, count, rested[phase]) for phase, count in sorted(counts.items())],
     )
+    ends = Counter((run.depth, "broken" if run.broken else run.status) for run in each.runs)
+    outcomes = _table(
+        ("power cuts in a row", "ended as", "runs"), [(str(depth), end, n) for (depth, end), n in sorted(ends.items())]
+    )
+    bad = "".join(
+        f'<li class="bad">run {run.number}, seed {run.seed}: {escape("; ".join(run.broken))}</li>'
+        for run in each.broken
+    )
+    lives = "".join(_life(run) for run in each.runs[-_SHOWN:])
     return (
-        f"<h2>{escape(each.board)}: {len(cuts):,} power cuts in {len(each.cycles):,} updates</h2>{_key()}{drawing.render()}"
-        f"{table}<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.cycles), _SHOWN)} updates</summary>{rows}"
+        f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(booted):,} of them booted to rest, in "
+        f"{len(each.runs):,} runs</h2>{_key()}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
+        f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>{lives}"
         "</details>"
     )
 
 
-def _number_of(cycle: Cycle, cut: Cut) -> int:
-    return cycle.cuts.index(cut)
-
-
-def _cycle(cycle: Cycle) -> str:
-    drawing = Drawing(max(cycle.end, 1.0))
-    drawing.band(f"update {cycle.number}", [(0.0, "A"), *cycle.boots], cycle.end)
-    marks = [(cut.at, "broken", f"power cut while {cut.phase}, drawn for {cut.aim}") for cut in cycle.cuts]
-    drawing.marks("cuts, server", [*marks, *((at, "good", status) for at, status in cycle.said)])
+def _life(run: Course) -> str:
+    drawing = Drawing(max(run.end, 1.0))
+    drawing.band(f"run {run.number}", [(0.0, "power"), *run.boots], run.end)
+    drawing.band("console", run.track, run.end)
+    cuts = [(cut.at, "broken" if cut.problems or cut.killed else "failed", _title(cut)) for cut in run.cuts]
+    drawing.marks("cuts, server", [*cuts, *((at, "good", status) for at, status in run.said)])
     drawing.axis()
-    return f"<div>{drawing.render()}<div>{escape(cycle.status)}, slot {escape(cycle.running)} runs</div></div>"
+    begin = f"cut {run.since}" if run.since else "the factory"
+    return (
+        f"<div>{drawing.render()}<div>from {begin}: {escape(run.status)}, slot {escape(run.running)} runs</div></div>"
+    )
 
 
-def _colour(cycle: Cycle) -> str:
-    return "broken" if cycle.broken else "good" if cycle.status == "FINISHED" else "failed"
+def _colour(cut: Cut, booted: set[int]) -> str:
+    return "broken" if cut.problems else "good" if cut.number in booted else "judged"
 
 
-def _title(cycle: Cycle, cut: Cut) -> str:
-    return f"update {cycle.number}, cut at {cut.at:.1f} s while {cut.phase} ({cut.aim}): {cycle.status}"
+def _title(cut: Cut) -> str:
+    how = "killed" if cut.killed else "cut"
+    return f"{how} at {cut.at:.1f} s while {cut.phase}, number {cut.number}, the server knew {cut.status}"
 
 
 def _key() -> str:
-    names = (("good", "the update succeeded"), ("failed", "it failed cleanly"), ("broken", "a promise was broken"))
+    names = (
+        ("judged", "judged on the medium"), ("good", "judged, and booted until the device rested"),
+        ("broken", "a promise was broken"),
+    )  # fmt: skip
     parts = (f'<span><i style="background:{COLOURS[name]}"></i>{text}</span>' for name, text in names)
     return f'<div class="key">{"".join(parts)}</div>'
 

@@ -53,29 +53,37 @@ class Cut:
     """One power cut.
 
     Attributes:
-        at: CPU seconds of the machine since the cycle began.
-        aim: what the moment was drawn for.
+        number: of the cut on this board.
+        at: CPU seconds of the machine since the run began.
         phase: what the device was doing: ``bootloader``, ``system`` (it comes up), or the state in the daemon's record.
         status: of the action on the server at that moment.
+        course: see ``course.course``.
+        killed: QEMU was killed, and the run went on with a boot; otherwise the run went on as if nothing had happened.
         problems: broken promises, as the drives were found.
     """
 
+    number: int
     at: float
-    aim: str
     phase: str
     status: str
+    course: str
+    killed: bool = False
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Cycle:
-    """One update with power cuts, until the device rests.
+class Course:
+    """One run of a device, from a power cut or from the factory, until it rests.
 
     Attributes:
-        number: of the cycle on this board; with the seed it names all that was drawn.
-        cuts: in their order.
+        number: of the run on this board; with the seed it names all that was drawn.
+        seed: of the run of the command.
+        since: number of the cut from whose copy it was booted; 0 for the factory.
+        depth: power cuts that the device has lived through in the end, one after the other.
+        cuts: those of this run, in their order.
         boots: CPU seconds and boot name, of each kernel that was started.
         said: CPU seconds and status, when the server learned something.
+        track: CPU seconds, and what the device did from then on, as its console said.
         status: how the server takes the action in the end.
         running: boot name of the slot that runs in the end.
         end: CPU seconds, when it rests.
@@ -84,9 +92,12 @@ class Cycle:
 
     number: int
     seed: int
+    since: int
+    depth: int
     cuts: tuple[Cut, ...]
     boots: tuple[tuple[float, str], ...]
     said: tuple[tuple[float, str], ...]
+    track: tuple[tuple[float, str], ...]
     status: str
     running: str
     end: float
@@ -99,43 +110,45 @@ class Cycle:
 
 
 @dataclass(slots=True)
-class Kills:
-    """All cycles of a board.
-
-    Attributes:
-        board: its name.
-        track: of an update without a cut: CPU seconds, and what the device does from then on.
-        length: CPU seconds of that.
-        cycles: what was done so far.
-    """
+class Cuts:
+    """All runs of a board, and their cuts."""
 
     board: str
-    track: list[tuple[float, str]] = field(default_factory=list)
-    length: float = 0.0
-    cycles: list[Cycle] = field(default_factory=list)
+    runs: list[Course] = field(default_factory=list)
 
     @property
-    def cuts(self) -> list[tuple[Cycle, Cut]]:
-        """Every power cut."""
-        return [(cycle, cut) for cycle in self.cycles for cut in cycle.cuts]
+    def all(self) -> list[Cut]:
+        """Every power cut; each was judged on the medium."""
+        return [cut for run in self.runs for cut in run.cuts]
+
+    @property
+    def booted(self) -> list[Cut]:
+        """Those from which a device was booted until it rested, or until a promise was broken."""
+        since = {run.since for run in self.runs}
+        return [cut for cut in self.all if cut.killed or cut.number in since]
+
+    @property
+    def broken(self) -> list[Course]:
+        """The runs in which a promise was broken."""
+        return [run for run in self.runs if run.broken]
 
 
-def save_kills(kills: Kills, path: Path) -> None:
-    """Writes all cycles of a board."""
-    _write(path, dataclasses.asdict(kills))
+def save_cuts(cuts: Cuts, path: Path) -> None:
+    """Writes all runs of a board."""
+    _write(path, dataclasses.asdict(cuts))
 
 
-def load_kills(path: Path, board: str) -> Kills:
-    """Reads the cycles of a board; none when there are none yet."""
+def load_cuts(path: Path, board: str) -> Cuts:
+    """Reads the runs of a board; none when there are none yet."""
     if not path.exists():
-        return Kills(board)
+        return Cuts(board)
     values: dict[str, Any] = json.loads(path.read_text())
-    cycles = []
-    for each in values["cycles"]:
+    runs = []
+    for each in values["runs"]:
         cuts = tuple(Cut(**{**cut, "problems": tuple(cut["problems"])}) for cut in each["cuts"])
-        pairs = {name: tuple((at, text) for at, text in each[name]) for name in ("boots", "said")}
-        cycles.append(Cycle(**{**each, **pairs, "cuts": cuts, "problems": tuple(each["problems"])}))
-    return Kills(values["board"], [(at, text) for at, text in values["track"]], values["length"], cycles)
+        pairs = {name: tuple((at, text) for at, text in each[name]) for name in ("boots", "said", "track")}
+        runs.append(Course(**{**each, **pairs, "cuts": cuts, "problems": tuple(each["problems"])}))
+    return Cuts(values["board"], runs)
 
 
 def _write(path: Path, values: object) -> None:

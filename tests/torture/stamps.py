@@ -47,6 +47,10 @@ class Stamps:
         self._end.set()
         self._thread.join()
 
+    def note(self, text: str) -> None:
+        """Adds what was not said on the console."""
+        self.said.append((self._clock(), text))
+
     def __enter__(self) -> Stamps:
         return self
 

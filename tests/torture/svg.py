@@ -11,9 +11,9 @@ COLOURS = {
     "A": "#8fb3d9", "B": "#f2b26b", "R": "#b9a3d6",
     "bootloader": "#5b6b7a", "system": "#b8c4ce", "idle": "#dfe6ea", "offered": "#c9dcc2", "inspecting": "#9fcf9a",
     "staging": "#5aa469", "staged": "#7bbf8a", "waiting": "#cfe8cf", "activating": "#e0574f", "trial": "#f0a35e",
-    "confirming": "#d9730d", "reporting": "#a987c7", "reverting": "#8c5a8c",
+    "rebooting": "#b5544d", "confirming": "#d9730d", "reporting": "#a987c7", "reverting": "#8c5a8c",
     "everything": "#4c78a8", "nothing": "#9d9d9d", "torn": "#e45756", "some": "#72b7b2",
-    "good": "#2e8b57", "failed": "#d08a1d", "broken": "#c4122f",
+    "good": "#2e8b57", "judged": "#4c78a8", "failed": "#d08a1d", "broken": "#c4122f",
 }  # fmt: skip
 _OTHER = "#cccccc"
 

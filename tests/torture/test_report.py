@@ -11,17 +11,19 @@ import pytest
 
 from torture.replay import Findings, Place, Replay, Violation, explore
 from torture.report import Replayed, page, summary
-from torture.results import Cut, Cycle, Kills, load_findings, load_kills, save_findings, save_kills
+from torture.results import Course, Cut, Cuts, load_cuts, load_findings, save_cuts, save_findings
 from torture.synthetic import Recorded
 
-GOOD = Cycle(
-    1, 7, (Cut(3.5, "uniform", "staging", "RUNNING"),), ((9.0, "B"),), ((20.0, "FINISHED"),), "FINISHED", "B", 25.0
-)
-BAD = Cycle(
-    2, 7, (Cut(2.0, "script", "bootloader", "RUNNING", ("slot B would be booted, but is half-written",)),), (), (),
-    "ERROR", "A", 30.0, ("the server <knows> too much",),
+GOOD = Course(
+    1, 7, 0, 0, (Cut(1, 3.5, "staging", "RUNNING", "one"), Cut(2, 3.6, "staging", "RUNNING", "one")), ((9.0, "B"),),
+    ((20.0, "FINISHED"),), ((0.0, "bootloader"), (2.0, "staging")), "FINISHED", "B", 25.0,
 )  # fmt: skip
-KILLS = Kills("uboot-fat", [(0.0, "staging"), (12.0, "trial")], 20.0, [GOOD, BAD])
+BAD = Course(
+    2, 7, 1, 2,
+    (Cut(3, 2.0, "bootloader", "RUNNING", "other", True, ("slot B would be booted, but is half-written",)),),
+    (), (), (), "ERROR", "A", 30.0, ("the server <knows> too much",),
+)  # fmt: skip
+CUTS = Cuts("uboot-fat", [GOOD, BAD])
 
 
 @pytest.fixture
@@ -67,30 +69,37 @@ def test_findings_are_the_same_after_they_were_kept(tmp_path, replayed):
     assert load_findings(tmp_path / "nothing.json") == Findings()
 
 
-def test_cycles_are_the_same_after_they_were_kept(tmp_path):
-    save_kills(KILLS, tmp_path / "kills.json")
-    assert load_kills(tmp_path / "kills.json", "uboot-fat") == KILLS
-    assert load_kills(tmp_path / "nothing.json", "other") == Kills("other")
+def test_runs_are_the_same_after_they_were_kept(tmp_path):
+    save_cuts(CUTS, tmp_path / "cuts.json")
+    assert load_cuts(tmp_path / "cuts.json", "uboot-fat") == CUTS
+    assert load_cuts(tmp_path / "nothing.json", "other") == Cuts("other")
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(replayed):
-    values = summary([replayed], [KILLS], 7)
-    found = Page(page([replayed], [KILLS], values))
+    values = summary([replayed], [CUTS], 7)
+    found = Page(page([replayed], [CUTS], values))
     assert found.open == ["html", "body"][: len(found.open)] and not found.links
-    assert found.seen["svg"] == 2 + len(KILLS.cycles)
-    assert found.seen["circle"] == len(KILLS.cuts)
+    assert found.seen["svg"] == 2 + len(CUTS.runs)
+    assert found.seen["circle"] == len(CUTS.all)
 
 
 def test_what_is_broken_is_on_the_page_and_what_it_says_is_only_text(replayed):
-    text = page([replayed], [KILLS], summary([replayed], [KILLS], 7))
+    text = page([replayed], [CUTS], summary([replayed], [CUTS], 7))
     assert "slot B would be booted, but is half-written" in text
     assert "the server &lt;knows&gt; too much" in text and "<knows>" not in text
-    assert re.search(r"cycle 2, seed 7: ", text)
+    assert re.search(r"run 2, seed 7: ", text)
 
 
-def test_the_summary_counts_states_cuts_and_what_is_broken(replayed):
-    values = json.loads(json.dumps(summary([replayed], [KILLS], 7)))
-    assert (values["states"], values["cuts"], values["cycles"], values["broken"]) == (120, 2, 2, 1)
+def test_the_summary_tells_cuts_that_were_judged_from_those_that_were_booted(replayed):
+    values = json.loads(json.dumps(summary([replayed], [CUTS], 7)))
+    assert (values["cuts"], values["rested"], values["killed"]) == (3, 2, 1)
+    assert (values["courses"], values["courses_rested"]) == (2, 2)
+    assert (values["runs"], values["broken"]) == (2, 1)
+
+
+def test_the_summary_counts_states_and_what_is_broken(replayed):
+    values = json.loads(json.dumps(summary([replayed], [CUTS], 7)))
+    assert values["states"] == 120
     assert values["violations"] == len(replayed.found.violations) > 0
     assert values["boards"][0]["outcomes"] == {"FINISHED": 1, "ERROR": 1}
     assert (values["booted"], values["booted_broken"]) == (1, 0)

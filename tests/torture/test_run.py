@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from torture.__main__ import Run
-from torture.results import Cut, Cycle, Kills, save_kills
+from torture.results import Course, Cut, Cuts, save_cuts
 from torture.synthetic import Recorded
 
 
@@ -41,15 +41,14 @@ def test_a_second_run_adds_to_the_states_of_the_first(folder, capsys):
     assert "200" in (folder / "report.html").read_text()
 
 
-def test_cycles_of_earlier_runs_are_in_the_report_and_a_broken_promise_is_counted(folder):
-    cut = Cut(1.0, "uniform", "staging", "RUNNING")
-    cycles = [
-        Cycle(1, 4, (cut, cut), (), (), "FINISHED", "B", 9.0),
-        Cycle(2, 4, (cut,), (), (), "FINISHED", "A", 9.0, ("the server was lied to",)),
+def test_cuts_of_earlier_runs_are_in_the_report_and_a_broken_promise_is_counted(folder):
+    cuts = tuple(Cut(number, 1.0, "staging", "RUNNING", "alike") for number in (1, 2))
+    runs = [
+        Course(1, 4, 0, 0, cuts, (), (), (), "FINISHED", "B", 9.0),
+        Course(2, 4, 1, 1, (), (), (), (), "FINISHED", "A", 9.0, ("the server was lied to",)),
     ]
-    save_kills(Kills("uboot-fat", [(0.0, "idle")], 9.0, cycles), folder / "uboot-fat-kills.json")
+    save_cuts(Cuts("uboot-fat", runs), folder / "uboot-fat-cuts.json")
     assert run(folder).report() == 1
-    assert (report(folder)["cuts"], report(folder)["cycles"]) == (3, 2)
-    assert report(folder)["boards"][0]["broken"] == [
-        {"cycle": 2, "seed": 4, "problems": ["the server was lied to"]}
-    ]  # fmt: skip
+    counted = report(folder)
+    assert (counted["cuts"], counted["rested"], counted["courses"], counted["runs"]) == (2, 1, 1, 2)
+    assert counted["boards"][0]["broken"] == [{"run": 2, "seed": 4, "problems": ["the server was lied to"]}]

@@ -60,6 +60,12 @@ class VM:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def process(self) -> int:
+        """The number of the process of QEMU."""
+        assert self._process is not None, "it is off"
+        return self._process.pid
+
+    @property
     def resets(self) -> int:
         """How often it was reset while it was on."""
         if self._qmp is not None:

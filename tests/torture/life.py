@@ -1,0 +1,185 @@
+"""One run of a device: from a copy until it rests, while power cuts are taken of it; then the truth is asked.
+
+A cut is a machine that stands still while its drives are looked at, and copied if it is to be booted from there; it then goes
+on. Now and then it is killed instead, and boots.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from boot.lab.boards import ATTEMPTS
+from boot.lab.vm import Unheard
+
+from torture.course import Queue, course
+from torture.freeze import frozen
+from torture.hazard import Hazard
+from torture.judge import Found, problems
+from torture.record import NEW, OLD
+from torture.results import Course, Cut
+from torture.stamps import Stamps, phases
+from torture.story import Told
+from torture.victim import Victim
+
+_ENDS = ("FINISHED", "ERROR", "CANCELED")
+_MOST_BOOTS = 16  # in one run; more than any way back takes
+_PATIENCE = 3600.0  # seconds of real time
+_LOOK = 2.0  # seconds of real time between looks at a device that may rest
+_HEARD = 0.05  # the same: until the server has answered what was sent before the power failed
+
+
+class Life:
+    """One run.
+
+    Args:
+        victim: the device, off, as it is to begin.
+        hazard: when its power fails.
+        queue: what should be copied is added.
+        first: the number of the next cut.
+        depth: power cuts before.
+    """
+
+    def __init__(self, victim: Victim, hazard: Hazard, queue: Queue, *, first: int, depth: int) -> None:
+        self._victim, self._hazard, self._queue = victim, hazard, queue
+        self._device, self._first, self._depth = victim.device, first, depth
+        self._base = self._device.vm.cpu_seconds
+        self._told: list[tuple[float, str]] = []
+        self._cuts: list[Cut] = []
+
+    def _now(self) -> float:
+        return self._device.vm.cpu_seconds - self._base
+
+    def go(self, number: int, seed: int, since: int, longer: float = 0.0) -> Course:
+        """Lets it live; returns what it was like.
+
+        Args:
+            number: of the run.
+            seed: of the run of the command.
+            since: number of the cut that it begins with.
+            longer: seconds of real time after it has come to rest.
+        """
+        broken: list[str] = []
+        running = ""
+        with Stamps(self._device.vm.console.log, self._now) as self._stamps:
+            try:
+                self._power_on()
+                self._until_rest()
+                self._linger(longer)
+                running = self._stamps.boots[-1][1]
+                version, end = self._device.version, self._now()
+                if version != {"A": OLD, "B": NEW}.get(running):
+                    broken.append(f"slot {running} was started, and what runs is {version}")
+                self._device.cut()
+                broken += self._at_rest(running, self._victim.drives.found(whole=True))
+            except (Unheard, AssertionError) as error:
+                end = self._now()
+                broken.append(f"it does not come to rest: {str(error)[-1500:]}")
+            finally:
+                self._device.cut()
+        return Course(
+            number, seed, since, self._depth, tuple(self._cuts), tuple(self._stamps.boots), tuple(self._told),
+            tuple(phases(self._stamps.said)), self._status(), running, end, tuple(broken),
+        )  # fmt: skip
+
+    def _status(self) -> str:
+        """How the server takes the action; what is new is noted."""
+        status = self._device.server.action_status(self._victim.ledger.action)
+        if not self._told or self._told[-1][1] != status:
+            self._told.append((self._now(), status))
+        return status
+
+    def _power_on(self) -> None:
+        self._device.server.seen.clear()
+        self._stamps.note("OTA: the power is there")
+        self._device.power_on(wait=False)
+
+    def _until_rest(self) -> None:
+        looked = time.monotonic()
+
+        def rests() -> bool:
+            nonlocal looked
+            self._take()
+            if self._status() not in _ENDS or time.monotonic() < looked + _LOOK:
+                return False
+            looked = time.monotonic()
+            return bool(self._device.server.seen and self._stamps.boots) and self._resting(self._stamps.boots[-1][1])
+
+        self._device.vm.until(rests, "it rests", _PATIENCE)
+
+    def _linger(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+
+        def over() -> bool:
+            self._take()
+            return time.monotonic() > end
+
+        self._device.vm.until(over, "time goes by", _PATIENCE)
+
+    def _take(self) -> None:
+        """A power cut, if there is one now."""
+        boots = self._stamps.boots
+        assert len(boots) <= _MOST_BOOTS, f"the device boots for ever: {boots}"
+        if not self._hazard.due(self._stamps.phase, self._now()):
+            return
+        if self._hazard.kills():
+            cut = self._judged(killed=True)
+            self._depth += 1
+            self._queue.drive(cut)
+            self._power_on()
+        else:
+            with frozen(self._device.vm.process):
+                cut = self._judged()
+                if self._queue.wants(cut, self._depth + 1):
+                    self._victim.save(str(cut.number))
+                    self._queue.add(cut, self._depth + 1)
+        self._cuts.append(cut)
+
+    def _judged(self, *, killed: bool = False) -> Cut:
+        at, phase = self._now(), self._stamps.phase
+        if killed:
+            self._device.cut()
+        time.sleep(_HEARD)
+        status = self._status()
+        found = self._victim.drives.found(whole=status == "FINISHED")
+        phase = phase if phase in ("bootloader", "system") else found.documents.state
+        broken = problems(found, self._victim.story, Told(0.0, status))
+        number = self._first + len(self._cuts)
+        return Cut(number, round(at, 2), phase, status, course(found, status), killed, tuple(broken))
+
+    def _resting(self, name: str) -> bool:
+        """Whether the agent does nothing any more, and the slot that runs has its attempts."""
+        found = self._victim.drives.found()
+        variables = found.environment.variables or {}
+        left, full = (f"{name}_TRY", "0") if self._grub else (f"BOOT_{name}_LEFT", f"{ATTEMPTS:x}")
+        waiting = found.documents.values.get("outbox", {}).get("entries")
+        idle = found.documents.state == "idle" and not found.documents.damaged and not waiting
+        return idle and variables.get(left) == full and not variables.get("OTA_TRIAL")
+
+    @property
+    def _grub(self) -> bool:
+        return self._victim.story.format == "grub"
+
+    def _at_rest(self, running: str, found: Found) -> list[str]:
+        """What is wrong in the end."""
+        story, server, action = self._victim.story, self._device.server, self._victim.ledger.action
+        status, entries = server.action_status(action), server.history(action)
+        broken = problems(found, story, Told(0.0, status))
+        variables: Any = found.environment.variables or {}
+        order = variables.get("ORDER" if self._grub else "BOOT_ORDER", "").split()
+        if order[:1] != [running]:
+            broken.append(f"slot {running} runs, but the order is {order}")
+        ends = [entry.type for entry in entries if entry.type in _ENDS]
+        if len(ends) != 1:
+            broken.append(f"the server has heard {ends}")
+        if (status == "FINISHED") != (running == story.new):
+            broken.append(f"the server takes the action for {status}, but slot {running} runs")
+        if running == story.new and found.slots[story.new] != "new":
+            broken.append("the slot that runs does not hold the image")
+        outcome = found.documents.values.get("ending", {}).get("outcome")
+        if outcome != {"FINISHED": "success", "ERROR": "failure"}.get(status):
+            broken.append(f"the device remembers {outcome}, the server was told {status}")
+        if not self._grub and self._depth <= 2 and status != "FINISHED":
+            told = " / ".join(line for entry in entries for line in entry.messages)
+            broken.append(f"a healthy update ended as {status} after {self._depth} power cuts: {told[-800:]}")
+        return broken

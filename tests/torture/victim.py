@@ -1,0 +1,98 @@
+"""A device whose power fails, its server, and copies of both as they were at a moment."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import subprocess
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from boot.lab.boards import LABELS, Board
+from boot.lab.device import CONTROLLER, Device
+from boot.lab.system import slot_image
+from boot.lab.vm import blocks
+
+from torture.drives import Drives
+from torture.places import places
+from torture.record import EXTRA, FLOOR, NEW, OLD, Ledger, logged, system
+from torture.story import Story
+
+FACTORY = "factory"
+_SERVER = "server"
+
+
+class Victim:
+    """The device, switched off, as it leaves the factory; its server has an update for it.
+
+    Args:
+        board: what it is.
+        directory: a new one.
+        altered: defects of its agent.
+        recording: a new directory, for what is needed to replay the first start; None for no recording.
+    """
+
+    def __init__(
+        self, board: Board, directory: Path, altered: Sequence[str] = (), recording: Path | None = None
+    ) -> None:
+        self._directory, self._board = directory, board
+        before, after = (system(board, version, altered) for version in (OLD, NEW))
+        where = places(board)
+        names = [drive.name for drive in where.drives]
+        graphs, more = logged(names, recording) if recording else ({}, [])
+        self.device = Device(directory / "device", board, before, below=graphs, more=more)
+        images = [slot_image(self.device.fitted(each)) for each in (before, after)]
+        self.story = Story(
+            board=board.name, scenario=" ".join(["healthy", *altered]), format=where.format, drives=where.drives,
+            copies=where.copies, slots={name: LABELS[name] for name in ("A", "B")}, old="A", new="B",
+            image=images[1].stat().st_size, whole={}, state="lib/ota-agent", floor=FLOOR, outcome="",
+        )  # fmt: skip
+        self.images = dict(zip(("old", "new"), images, strict=True))
+        self.drives = Drives(self.device.directory, board.layout, self.story, self.images)
+        self.ledger = Ledger(self.device.server)
+        module = self.device.server.upload(self.device.bundle(after, extra=EXTRA), version=NEW)
+        self.ledger.action = self.device.server.assign(CONTROLLER, module)
+        self.save(FACTORY)
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.device.close()
+
+    def not_recorded(self) -> None:
+        """What it does from the next start on is not logged any more."""
+        drives = (blocks(self.device.directory / f"{name}.img", name) for name in self._board.images)
+        self.device.vm.command = [*self._board.command(), *chain.from_iterable(drives)]
+
+    def path(self, name: str) -> Path:
+        """The directory of a copy."""
+        return self._directory / "copies" / name
+
+    def save(self, name: str) -> None:
+        """Copies drives and server as they are; the device must not run meanwhile."""
+        self.path(name).mkdir(parents=True)
+        with self.device.server.lock:
+            (self.path(name) / _SERVER).write_bytes(pickle.dumps(self.device.server.state))
+        self._copy(self.device.directory, self.path(name))
+
+    def load(self, name: str) -> None:
+        """Puts drives and server back to what they were; it is off."""
+        self._copy(self.path(name), self.device.directory)
+        with self.device.server.lock:
+            # Made by ``save`` in this process.
+            self.device.server.state = pickle.loads((self.path(name) / _SERVER).read_bytes())
+
+    def drop(self, name: str) -> None:
+        """Removes a copy."""
+        shutil.rmtree(self.path(name))
+
+    def _copy(self, source: Path, target: Path) -> None:
+        for image in self._board.images:
+            sparse(source / f"{image}.img", target / f"{image}.img")
+
+
+def sparse(source: Path, target: Path) -> None:
+    """Copies a file with its holes."""
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
