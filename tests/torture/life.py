@@ -7,9 +7,7 @@ on. Now and then it is killed instead, and boots.
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from boot.lab.boards import ATTEMPTS
 from boot.lab.vm import Unheard
 
 from torture.course import Queue, course
@@ -17,12 +15,12 @@ from torture.freeze import frozen
 from torture.hazard import Hazard
 from torture.judge import Found, problems
 from torture.record import NEW, OLD
+from torture.rest import ENDS, Heard, resting, wrong
 from torture.results import Course, Cut
 from torture.stamps import Stamps, phases
 from torture.story import Told
 from torture.victim import Victim
 
-_ENDS = ("FINISHED", "ERROR", "CANCELED")
 _MOST_BOOTS = 16  # in one run; more than any way back takes
 _PATIENCE = 3600.0  # seconds of real time
 _LOOK = 2.0  # seconds of real time between looks at a device that may rest
@@ -79,7 +77,7 @@ class Life:
                 self._device.cut()
         return Course(
             number, seed, since, self._depth, tuple(self._cuts), tuple(self._stamps.boots), tuple(self._told),
-            tuple(phases(self._stamps.said)), self._status(), running, end, tuple(broken),
+            tuple(phases(self._stamps.said)), self._status(), running, end, tuple(broken), self._victim.story.agent,
         )  # fmt: skip
 
     def _status(self) -> str:
@@ -100,10 +98,12 @@ class Life:
         def rests() -> bool:
             nonlocal looked
             self._take()
-            if self._status() not in _ENDS or time.monotonic() < looked + _LOOK:
+            if self._status() not in ENDS or time.monotonic() < looked + _LOOK:
                 return False
             looked = time.monotonic()
-            return bool(self._device.server.seen and self._stamps.boots) and self._resting(self._stamps.boots[-1][1])
+            return bool(self._device.server.seen and self._stamps.boots) and resting(
+                self._victim.drives.found(), self._victim.story, self._stamps.boots[-1][1]
+            )
 
         self._device.vm.until(rests, "it rests", _PATIENCE)
 
@@ -147,39 +147,12 @@ class Life:
         number = self._first + len(self._cuts)
         return Cut(number, round(at, 2), phase, status, course(found, status), killed, tuple(broken))
 
-    def _resting(self, name: str) -> bool:
-        """Whether the agent does nothing any more, and the slot that runs has its attempts."""
-        found = self._victim.drives.found()
-        variables = found.environment.variables or {}
-        left, full = (f"{name}_TRY", "0") if self._grub else (f"BOOT_{name}_LEFT", f"{ATTEMPTS:x}")
-        waiting = found.documents.values.get("outbox", {}).get("entries")
-        idle = found.documents.state == "idle" and not found.documents.damaged and not waiting
-        return idle and variables.get(left) == full and not variables.get("OTA_TRIAL")
-
-    @property
-    def _grub(self) -> bool:
-        return self._victim.story.format == "grub"
-
     def _at_rest(self, running: str, found: Found) -> list[str]:
-        """What is wrong in the end."""
-        story, server, action = self._victim.story, self._device.server, self._victim.ledger.action
-        status, entries = server.action_status(action), server.history(action)
-        broken = problems(found, story, Told(0.0, status))
-        variables: Any = found.environment.variables or {}
-        order = variables.get("ORDER" if self._grub else "BOOT_ORDER", "").split()
-        if order[:1] != [running]:
-            broken.append(f"slot {running} runs, but the order is {order}")
-        ends = [entry.type for entry in entries if entry.type in _ENDS]
-        if len(ends) != 1:
-            broken.append(f"the server has heard {ends}")
-        if (status == "FINISHED") != (running == story.new):
-            broken.append(f"the server takes the action for {status}, but slot {running} runs")
-        if running == story.new and found.slots[story.new] != "new":
-            broken.append("the slot that runs does not hold the image")
-        outcome = found.documents.values.get("ending", {}).get("outcome")
-        if outcome != {"FINISHED": "success", "ERROR": "failure"}.get(status):
-            broken.append(f"the device remembers {outcome}, the server was told {status}")
-        if not self._grub and self._depth <= 2 and status != "FINISHED":
-            told = " / ".join(line for entry in entries for line in entry.messages)
-            broken.append(f"a healthy update ended as {status} after {self._depth} power cuts: {told[-800:]}")
-        return broken
+        server, action = self._device.server, self._victim.ledger.action
+        entries = server.history(action)
+        heard = Heard(
+            server.action_status(action),
+            [entry.type for entry in entries if entry.type in ENDS],
+            " / ".join(line for entry in entries for line in entry.messages),
+        )
+        return wrong(found, self._victim.story, heard, running=running, depth=self._depth)

@@ -68,6 +68,7 @@ def _replay_values(each: Replayed) -> dict[str, object]:
         "board": each.story.board,
         "scenario": each.story.scenario,
         "outcome": each.story.outcome,
+        "agent": each.story.agent,
         "states": len(each.found.keys),
         "kinds": dict(each.found.kinds),
         "phases": dict(each.found.phases),
@@ -94,6 +95,7 @@ def _cut_values(each: Cuts) -> dict[str, object]:
         "outcomes": dict(Counter(run.status for run in each.runs)),
         "depths": dict(Counter(run.depth for run in each.runs)),
         "seeds": sorted({run.seed for run in each.runs}),
+        "agents": sorted({run.agent for run in each.runs}),
         "broken": [{"run": run.number, "seed": run.seed, "problems": run.broken} for run in each.broken],
     }
 

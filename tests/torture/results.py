@@ -88,6 +88,7 @@ class Course:
         running: boot name of the slot that runs in the end.
         end: CPU seconds, when it rests.
         problems: broken promises at the end.
+        agent: the commit that changed the agent last.
     """
 
     number: int
@@ -102,6 +103,7 @@ class Course:
     running: str
     end: float
     problems: tuple[str, ...] = ()
+    agent: str = ""
 
     @property
     def broken(self) -> list[str]:

@@ -78,6 +78,7 @@ class Story:
         state: path of the state directory on the file system of ``data``.
         floor: the lowest version that the update asks for; empty for none.
         outcome: the status that the server had in the end.
+        agent: the commit that changed the agent last.
     """
 
     board: str
@@ -94,6 +95,7 @@ class Story:
     floor: str
     outcome: str
     data: str = "data"
+    agent: str = ""
     told: tuple[Told, ...] = ()
     boots: tuple[Boot, ...] = ()
     marks: Mapping[str, float] = field(default_factory=dict)

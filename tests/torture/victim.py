@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from boot.lab.boards import LABELS, Board
+from boot.lab.cache import ROOT
 from boot.lab.device import CONTROLLER, Device
 from boot.lab.system import slot_image
 from boot.lab.vm import blocks
@@ -47,6 +48,7 @@ class Victim:
             board=board.name, scenario=" ".join(["healthy", *altered]), format=where.format, drives=where.drives,
             copies=where.copies, slots={name: LABELS[name] for name in ("A", "B")}, old="A", new="B",
             image=images[1].stat().st_size, whole={}, state="lib/ota-agent", floor=FLOOR, outcome="",
+            agent=changed_last(),
         )  # fmt: skip
         self.images = dict(zip(("old", "new"), images, strict=True))
         self.drives = Drives(self.device.directory, board.layout, self.story, self.images)
@@ -91,6 +93,13 @@ class Victim:
     def _copy(self, source: Path, target: Path) -> None:
         for image in self._board.images:
             sparse(source / f"{image}.img", target / f"{image}.img")
+
+
+def changed_last() -> str:
+    """The commit that changed last what is on the device; unknown where there is no repository."""
+    command = ["git", "log", "-1", "--format=%h", "--", "agent", "bootloader_env", "slots", "systemd"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def sparse(source: Path, target: Path) -> None:

@@ -144,6 +144,7 @@ class UBootRedundant(_Arm):
     settings: Mapping[str, object] = {"bootloader.type": "uboot"}
     files: Mapping[str, str] = {
         **WATCHDOG,
+        "etc/modules-load.d/card.conf": "sdhci_pci\nmmc_block\n",
         "etc/fw_env.config": "".join(f"/dev/mmcblk0 {offset:#x} {uboot.COPY_SIZE:#x}\n" for offset in uboot.COPIES),
     }
     _CARD = 16 * MIB

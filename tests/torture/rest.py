@@ -1,0 +1,67 @@
+"""Whether a device rests after an update, and whether all is well then. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from boot.lab.boards import ATTEMPTS
+
+from torture.judge import Found, problems
+from torture.story import Story, Told
+
+ENDS = ("FINISHED", "ERROR", "CANCELED")
+_LIVED_THROUGH = 2  # power cuts that do not make a healthy update fail, where a trial has three attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the server knows in the end: the status of the action, all ends that it was told, and the messages."""
+
+    status: str
+    ends: Sequence[str]
+    messages: str = ""
+
+
+def resting(found: Found, story: Story, running: str) -> bool:
+    """Whether the agent does nothing any more, and the slot that runs has its attempts."""
+    variables = found.environment.variables or {}
+    left, full = (f"{running}_TRY", "0") if _grub(story) else (f"BOOT_{running}_LEFT", f"{ATTEMPTS:x}")
+    waiting = found.documents.values.get("outbox", {}).get("entries")
+    idle = found.documents.state == "idle" and not found.documents.damaged and not waiting
+    return idle and variables.get(left) == full and not variables.get("OTA_TRIAL")
+
+
+def wrong(found: Found, story: Story, heard: Heard, *, running: str, depth: int) -> list[str]:
+    """What is wrong with a device that rests.
+
+    Args:
+        found: what is on its drives, all slots read.
+        story: where everything lies.
+        heard: by the server.
+        running: the slot that was started last.
+        depth: power cuts that it has lived through.
+    """
+    status = heard.status
+    broken = problems(found, story, Told(0.0, status))
+    variables: Any = found.environment.variables or {}
+    order = variables.get("ORDER" if _grub(story) else "BOOT_ORDER", "").split()
+    if order[:1] != [running]:
+        broken.append(f"slot {running} runs, but the order is {order}")
+    if len(heard.ends) != 1:
+        broken.append(f"the server has heard {list(heard.ends)}")
+    if (status == "FINISHED") != (running == story.new):
+        broken.append(f"the server takes the action for {status}, but slot {running} runs")
+    if running == story.new and found.slots[story.new] != "new":
+        broken.append("the slot that runs does not hold the image")
+    outcome = found.documents.values.get("ending", {}).get("outcome")
+    if outcome != {"FINISHED": "success", "ERROR": "failure"}.get(status):
+        broken.append(f"the device remembers {outcome}, the server was told {status}")
+    if not _grub(story) and depth <= _LIVED_THROUGH and status != "FINISHED":
+        broken.append(f"a healthy update ended as {status} after {depth} power cuts: {heard.messages[-800:]}")
+    return broken
+
+
+def _grub(story: Story) -> bool:
+    return story.format == "grub"
