@@ -34,12 +34,9 @@ def boot(replay: Replay, board: Board, state: State, directory: Path) -> str:
         words = [word for path in images for word in blocks(path, path.stem)]
         with VM(directory / "vm", [*board.command(), *words]) as vm:
             vm.start()
-            match = vm.until(
-                lambda: LINES.search(vm.console.text.encode()), "the boot script says something", _PATIENCE
-            )
-            started = (match["slot"] or match["rescue"] or b"").decode()
+            started = vm.until(lambda: first_started(vm.console.text), "the boot script starts a slot", _PATIENCE)
             if [started] != list(picks[:1]):
-                return f"the boot script said {match[0].decode()}, and {picks[:1]} was predicted"
+                return f"the boot script started {started}, and {picks[:1]} was predicted"
             vm.shell.wait(_PATIENCE)
             running = vm.shell.run("cat /proc/cmdline")
             if f"ota.slot={started}" not in running:
@@ -48,6 +45,14 @@ def boot(replay: Replay, board: Board, state: State, directory: Path) -> str:
         return f"it does not come up: {str(error)[-500:]}"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    return ""
+
+
+def first_started(console: str) -> str:
+    """The boot name of the slot that the boot script has started first, also the rescue system; empty if there was none yet."""
+    for match in LINES.finditer(console.encode()):
+        if name := match["slot"] or match["rescue"]:
+            return name.decode()
     return ""
 
 
