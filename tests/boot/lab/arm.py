@@ -14,7 +14,7 @@ from support.uboot_machine import flash_image, script_image
 
 import bootloader_env
 from boot.lab import uboot
-from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, WATCHDOG
+from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, LAST_WORDS, WATCHDOG, ramoops
 from boot.lab.debs import Arch
 from boot.lab.disk import layout, make_disk
 from boot.lab.environment import decode, encode
@@ -24,6 +24,9 @@ SCRIPT = Path(bootloader_env.__file__).with_name("scripts") / "boot.cmd"
 _MACHINE = ["qemu-system-aarch64", "-machine", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m", "512", *DEVICES]
 # hush does not expand a variable twice, so each command names its numbers.
 _ENV, _SCRIPT, _DEVICE_TREE = 0x43000000, 0x43100000, 0x40000000
+# Far from what U-Boot and the kernel load; the kernel is told by the device tree that it is taken.
+_WORDS_AT = 0x50000000
+_PREPARE = f"virtio scan; fdt addr {_DEVICE_TREE:x}; fdt resize 1000; fdt rsvmem add {_WORDS_AT:x} {LAST_WORDS:x}"
 _FIRST = {"BOOT_ORDER": "A", "BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"}
 _SHARED = "BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT OTA_TRIAL"
 
@@ -37,7 +40,7 @@ def _settings(of: Sequence[str], arguments: str) -> dict[str, str]:
         "ota_medium": "virtio 0",
         **{f"ota_part_{name}": str(number) for number, name in enumerate(of, 2)},
         **{f"ota_args_{name}": f"root=PARTLABEL={LABELS[name]}" for name in of},
-        "ota_bootargs": f"ro console=ttyAMA0 panic=1 quiet loglevel=4 {arguments}".rstrip(),
+        "ota_bootargs": f"ro console=ttyAMA0 panic=1 quiet loglevel=4 {ramoops(_WORDS_AT)} {arguments}".rstrip(),
         "ota_boot": f"{load} ${{kernel_addr_r}} /boot/Image && {load} ${{ramdisk_addr_r}} /boot/initrd && "
         f"booti ${{kernel_addr_r}} ${{ramdisk_addr_r}}:${{filesize}} {_DEVICE_TREE:x}",
     }
@@ -95,7 +98,7 @@ class UBootFat(_Arm):
         save = f"fatwrite virtio 0:1 {where} {{}} {size}"
         return {
             "bootdelay": "-2",
-            "bootcmd": f"virtio scan; run ota_load; load virtio 0:1 {_SCRIPT:x} boot.scr && source {_SCRIPT:x}",
+            "bootcmd": f"{_PREPARE}; run ota_load; load virtio 0:1 {_SCRIPT:x} boot.scr && source {_SCRIPT:x}",
             # The file that was good is written last: a power cut never finds both of them damaged.
             "ota_load": f"if {load.format(first)}; then setenv ota_good {first}; setenv ota_other {second}; else "
             f"echo OTA: {first} is damaged; {load.format(second)}; setenv ota_good {second}; setenv ota_other {first}; fi",
@@ -151,7 +154,7 @@ class UBootRedundant(_Arm):
 
     def _defaults(self) -> dict[str, str]:
         """What is compiled in."""
-        command = f"virtio scan; load virtio 0:1 {_SCRIPT:x} boot.scr && source {_SCRIPT:x}"
+        command = f"{_PREPARE}; load virtio 0:1 {_SCRIPT:x} boot.scr && source {_SCRIPT:x}"
         return {"bootcmd": command, **_settings(("A", "B", "R"), "")}
 
     def make(self, directory: Path, contents: Mapping[str, Path]) -> None:

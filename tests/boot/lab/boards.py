@@ -19,6 +19,12 @@ DEVICES = [
     "-device", "virtio-blk-pci,drive=disk,serial=disk", "-device", "qemu-xhci",
 ]  # fmt: skip
 WATCHDOG = {"etc/modules-load.d/watchdog.conf": "i6300esb\n"}
+LAST_WORDS = 0x20000  # bytes of memory for what a kernel says when it panics; a reset of QEMU leaves memory alone
+
+
+def ramoops(address: int) -> str:
+    """Arguments for a kernel that may keep its last words at an address, which nobody else may use."""
+    return f"ramoops.mem_address={address:#x} ramoops.mem_size={LAST_WORDS:#x} ramoops.record_size=0x4000"
 
 
 class Board(Protocol):

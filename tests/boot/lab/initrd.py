@@ -16,8 +16,10 @@ from boot.lab.cache import cached, home
 from boot.lab.debs import Arch, fetch_alone, unpack
 from boot.lab.kernel import kernel, needed
 
-# What is loaded when: always, for a root on an eMMC, for a type of file system.
+# What is loaded when: if the kernel has been told of memory for its last words, always, for a root on an eMMC, for a type of
+# file system.
 _MODULES = {
+    "pstore": ("ramoops",),
     "disk": ("virtio_pci", "virtio_mmio", "virtio_blk"),
     "mmc": ("sdhci_pci", "mmc_block"),
     "ext4": ("ext4",),
@@ -37,10 +39,13 @@ fail() {{
     exit 1  # of process 1: the kernel panics
 }}
 
+# The modules of a kind; more arguments are parameters for each of them, and those that a module does not have it ignores.
 load() {{
+    kind=$1
+    shift
     while read -r module; do
-        $b insmod "/modules/$module" 2>/dev/null || true  # some are for processors that can do more
-    done <"/modules/$1.order"
+        $b insmod "/modules/$module" "$@" 2>/dev/null || true  # some are for processors that can do more
+    done <"/modules/$kind.order"
 }}
 
 # The node of a partition, by its name in the partition table.
@@ -65,14 +70,16 @@ find_root() {{
     esac
 }}
 
-root= rootfstype=ext4 rootflags= init=/sbin/init
+root= rootfstype=ext4 rootflags= init=/sbin/init pstore=
 read -r words </proc/cmdline
 for word in $words; do
     case $word in
         root=* | rootfstype=* | rootflags=* | init=*) eval "${{word%%=*}}=\\${{word#*=}}" ;;
+        ramoops.*) pstore="$pstore ${{word#*.}}" ;;
     esac
 done
 
+[ -z "$pstore" ] || load pstore $pstore
 load disk
 case $root in
     /dev/mmcblk*) load mmc ;;
@@ -98,16 +105,15 @@ exec $b switch_root /new "$init"
 
 def initrd(arch: Arch) -> Path:
     """Makes it, unless that was done before."""
-    busybox = fetch_alone(arch, "busybox-static")
     of = kernel(arch)
-    key: list[str | bytes] = [of.modules.parent.name, next(busybox.iterdir()).name, Path(__file__).read_bytes()]
+    key: list[str | bytes] = [of.modules.parent.name, next(_busybox(arch).iterdir()).name, Path(__file__).read_bytes()]
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".initrd-", dir=home()) as directory:
             tree = Path(directory)
             for name in ("bin", "dev", "proc", "sys", "new", "modules"):
                 (tree / name).mkdir()
-            _put_busybox(tree / "bin", busybox)
+            put_busybox(tree / "bin", arch)
             for name, modules in _MODULES.items():
                 files = needed(of.modules / "usr", of.version, modules)
                 for module in files:
@@ -120,10 +126,15 @@ def initrd(arch: Arch) -> Path:
     return cached(f"initrd-{arch}", key, make)
 
 
-def _put_busybox(directory: Path, debs: Path) -> None:
+def put_busybox(directory: Path, arch: Arch) -> None:
+    """Copies the one program that needs no library into a directory."""
     with tempfile.TemporaryDirectory(dir=directory.parent) as unpacked:
-        unpack(debs, Path(unpacked))
+        unpack(_busybox(arch), Path(unpacked))
         shutil.copy(Path(unpacked) / "bin/busybox", directory)
+
+
+def _busybox(arch: Arch) -> Path:
+    return fetch_alone(arch, "busybox-static")
 
 
 def _pack(tree: Path) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import bootloader_env
-from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, WATCHDOG
+from boot.lab.boards import ATTEMPTS, DEVICES, LABELS, LAST_WORDS, WATCHDOG, ramoops
 from boot.lab.cache import cached
 from boot.lab.debs import Arch
 from boot.lab.disk import SECTOR, Layout, layout, make_disk
@@ -36,6 +36,9 @@ _MODULES = (
 _DISK_MODULES: dict[Platform, tuple[str, ...]] = {"i386-pc": ("biosdisk",), "x86_64-efi": ()}
 # A kernel on a busy host mistakes the host's pauses for defects of the timers, and may stop for it.
 _CLOCKS = "tsc=reliable no_timer_check"
+# In the middle of the memory, where neither the firmware nor GRUB loads anything; "$" in the map is "reserved".
+_WORDS_AT = 0x10000000
+_WORDS = rf"memmap={LAST_WORDS:#x}\${_WORDS_AT:#x} {ramoops(_WORDS_AT)}"
 _FIRST = ("ORDER=A B", "A_OK=1", "A_TRY=0", f"A_LEFT={ATTEMPTS}", "B_OK=0", "B_TRY=0")
 
 
@@ -51,7 +54,12 @@ class Grub:
     arch: Arch = "amd64"
     images: tuple[str, ...] = ("disk",)
     settings: Mapping[str, object] = {"bootloader.type": "grub", "bootloader.grubenv": f"/boot/firmware/{_BLOCK}"}
-    files: Mapping[str, str] = WATCHDOG
+    files: Mapping[str, str] = {
+        **WATCHDOG,
+        "etc/systemd/system/ota-agent-trial.service.d/grub.conf": (
+            f"[Service]\nEnvironment=GRUBENV=/boot/firmware/{_BLOCK}\n"
+        ),
+    }
     _BLOCK = f"::/{_BLOCK}"
 
     def __init__(self, *, rescue: bool = False, arguments: str = "", firmware: Firmware = "seabios") -> None:
@@ -76,7 +84,7 @@ class Grub:
     def _board(self) -> str:
         """What the boot script needs to know of the board."""
         settings = {
-            "ota_bootargs": f"ro console=ttyS0 panic=1 quiet loglevel=4 {_CLOCKS} {self._arguments}".rstrip(),
+            "ota_bootargs": f"ro console=ttyS0 panic=1 quiet loglevel=4 {_CLOCKS} {_WORDS} {self._arguments}".rstrip(),
             "ota_kernel": f"/{KERNEL_NAMES[self.arch]}",
             "ota_initrd": f"/{INITRD_NAME}",
             **{f"ota_device_{name}": f"(hd0,gpt{self.layout.number(label)})" for name, label in LABELS.items()},

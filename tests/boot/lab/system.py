@@ -1,6 +1,7 @@
 """Root file systems that a device runs from: ext4 images of slots, and bundles of them.
 
 One image of a root with kernel and agent is made for each architecture; what a test has changed is written into a copy of it.
+A system that will not get as far as its agent can begin with less, and is installed in less time.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from support.bundles import make_bundle
 
 from boot.lab import agent_tree
 from boot.lab.cache import cached, home
 from boot.lab.debs import Arch
-from boot.lab.initrd import initrd
+from boot.lab.initrd import initrd, put_busybox
 from boot.lab.kernel import kernel
 from boot.lab.root import root, write
 from boot.lab.variant import change
@@ -27,7 +28,9 @@ from boot.lab.variant import change
 MIB = 1024 * 1024
 COMPATIBLE = "boot-board"
 SLOT_SIZE = 256 * MIB
-_IMAGE_SIZE = 232 * MIB
+Root = Literal["whole", "no-python", "kernel"]
+_IMAGE_SIZES: dict[Root, int] = {"whole": 232 * MIB, "no-python": 176 * MIB, "kernel": 48 * MIB}
+_PYTHON = ("usr/bin/python3*", "usr/lib/python3*", "usr/lib/ota-agent/agent")
 _KEPT = 8  # images of systems, a quarter of a gigabyte each
 KERNEL_NAMES: dict[Arch, str] = {"arm64": "boot/Image", "amd64": "boot/vmlinuz"}
 INITRD_NAME = "boot/initrd"
@@ -56,6 +59,8 @@ class System:
         remove: paths of files that it lacks, for example ``boot/Image``.
         links: path and target of symbolic links: a unit that it masks, or enables.
         compatible: which devices a bundle of it is for.
+        root: what it begins with. ``no-python`` has no agent that could start, ``kernel`` nothing but kernel, initial RAM
+            disk and busybox.
     """
 
     version: str
@@ -64,6 +69,7 @@ class System:
     remove: Sequence[str] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     compatible: str = COMPATIBLE
+    root: Root = "whole"
 
     def bundle(self, directory: Path, **options: Any) -> Path:
         """Makes a signed bundle of it by a signer of ``pki.build.shared_pki``; ``options`` are for ``make_bundle``."""
@@ -81,7 +87,7 @@ class System:
 
 def slot_image(system: System) -> Path:
     """The file system of a slot; not to be changed. It is smaller than the slot."""
-    base = base_image(system.arch)
+    base = base_image(system.arch, system.root)
     release = f'ID=board\nNAME="Board"\nVERSION_ID={system.version}\n'
     files = {"etc/os-release": release, **system.files}
     key: list[str | bytes] = [
@@ -97,11 +103,12 @@ def slot_image(system: System) -> Path:
     return cached(f"slot-{system.arch}", key, make, keep=_KEPT)
 
 
-def base_image(arch: Arch) -> Path:
+def base_image(arch: Arch, kind: Root = "whole") -> Path:
     """What all systems of an architecture begin with."""
     of, ram_disk, packages = kernel(arch), initrd(arch), root(arch)
-    sources = agent_tree.sources()
+    sources = agent_tree.sources() if kind != "kernel" else []
     key: list[str | bytes] = [
+        kind,
         packages.name,
         of.image.parent.name,
         ram_disk.name,
@@ -111,15 +118,27 @@ def base_image(arch: Arch) -> Path:
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".base-", dir=home()) as directory:
             tree = Path(directory) / "root"
-            subprocess.run(["cp", "--archive", "--link", packages, tree], check=True)
-            shutil.copytree(of.modules, tree, dirs_exist_ok=True)
+            if kind == "kernel":
+                for name in ("bin", "boot", "dev", "proc", "sys"):
+                    (tree / name).mkdir(parents=True)
+                put_busybox(tree / "bin", arch)
+            else:
+                subprocess.run(["cp", "--archive", "--link", packages, tree], check=True)
+                shutil.copytree(of.modules, tree, dirs_exist_ok=True)
+                agent_tree.lay_agent(tree)
+            if kind == "no-python":
+                _remove(tree, _PYTHON)
             shutil.copyfile(of.image, tree / KERNEL_NAMES[arch])
             shutil.copyfile(ram_disk, tree / INITRD_NAME)
-            agent_tree.lay_agent(tree)
             write(tree / "etc/os-release", "")
-            format_ext4(path, _IMAGE_SIZE, tree, features=_FEATURES)
+            format_ext4(path, _IMAGE_SIZES[kind], tree, features=_FEATURES)
 
-    return cached(f"base-{arch}", key, make)
+    return cached(f"base-{kind}-{arch}", key, make)
+
+
+def _remove(tree: Path, patterns: Sequence[str]) -> None:
+    for found in [path for pattern in patterns for path in tree.glob(pattern)]:
+        shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
 
 
 def format_ext4(path: Path, size: int, tree: Path, *, features: str = "^orphan_file", label: str = "") -> None:
