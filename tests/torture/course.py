@@ -10,7 +10,7 @@ from torture.judge import Found
 from torture.results import Cut
 
 AGAIN = 2  # a situation is booted so often, and more often only when there is nothing else
-_WAITING = 20  # copies of drives, half a gigabyte each
+_WAITING = 14  # copies of drives, half a gigabyte each
 _DEPTH = 3  # power cuts one after the other
 # The way from there to the end is short, or it is long.
 _NEAR = ("reporting", "confirming", "trial", "rebooting", "activating", "staged", "reverting")
@@ -70,20 +70,34 @@ class Queue:
 
     def wants(self, cut: Cut, depth: int) -> bool:
         """Whether this cut should be copied, if it is the last of ``depth``."""
-        if depth > _DEPTH or len(self.waiting) >= _WAITING:
+        if depth > _DEPTH:
             return False
         alike = sum(each.cut.course == cut.course for each in self.waiting)
-        return self._driven[cut.course] + alike < AGAIN
+        if self._driven[cut.course] + alike >= AGAIN:
+            return False
+        return len(self.waiting) < _WAITING or self._value(_kept(cut, depth)) < self._value(self._worst())
 
-    def add(self, cut: Cut, depth: int) -> None:
-        """There is a copy of it."""
-        self.waiting.append(Kept(cut, any(f"record {state}" in cut.course for state in _NEAR), depth))
+    def add(self, cut: Cut, depth: int) -> Kept | None:
+        """There is a copy of it. Returns one that is given up for it, if there are too many."""
+        dropped = self._worst() if len(self.waiting) >= _WAITING else None
+        if dropped is not None:
+            self.waiting.remove(dropped)
+        self.waiting.append(_kept(cut, depth))
+        return dropped
+
+    def _value(self, kept: Kept) -> tuple[int, bool, int]:
+        """The less the better: what was never seen at rest, and of that what is near its end."""
+        before = sum(each.cut.course == kept.cut.course and each.cut.number < kept.cut.number for each in self.waiting)
+        return self._driven[kept.cut.course] + before, not kept.near, kept.cut.number
+
+    def _worst(self) -> Kept:
+        return max(self.waiting, key=self._value)
 
     def take(self) -> Kept | None:
-        """The next: what was never seen at rest first, and of those what is near its end."""
+        """The next, by its value."""
         if not self.waiting:
             return None
-        best = min(self.waiting, key=lambda each: (self._driven[each.cut.course], not each.near, each.cut.number))
+        best = min(self.waiting, key=self._value)
         self.waiting.remove(best)
         self.drive(best.cut)
         return best
@@ -91,6 +105,10 @@ class Queue:
     def drive(self, cut: Cut) -> None:
         """A device is booted from it."""
         self._driven[cut.course] += 1
+
+
+def _kept(cut: Cut, depth: int) -> Kept:
+    return Kept(cut, any(f"record {state}" in cut.course for state in _NEAR), depth)
 
 
 def driven(cuts: Sequence[Cut]) -> Counter[str]:

@@ -132,7 +132,8 @@ class Life:
                 cut = self._judged()
                 if self._queue.wants(cut, self._depth + 1):
                     self._victim.save(str(cut.number))
-                    self._queue.add(cut, self._depth + 1)
+                    if dropped := self._queue.add(cut, self._depth + 1):
+                        self._victim.drop(str(dropped.cut.number))
         self._cuts.append(cut)
 
     def _judged(self, *, killed: bool = False) -> Cut:

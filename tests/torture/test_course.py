@@ -74,6 +74,17 @@ def test_a_course_that_was_booted_or_waits_often_enough_is_not_copied():
     assert queue.wants(cut(3, "record trial"), 1)
 
 
+def test_when_there_are_too_many_copies_one_of_the_least_value_is_given_up():
+    queue = Queue(Counter())
+    pairs = [cut(number, f"record idle {number // AGAIN}") for number in range(9 * AGAIN)]
+    given_up = [queue.add(each, 1) for each in pairs if queue.wants(each, 1)]
+    assert [each.cut.number for each in given_up if each] == [13, 11], "the second of a kind"
+    near = cut(20, "record trial")
+    assert queue.wants(near, 1)
+    assert queue.add(near, 1).cut.number == 9
+    assert queue.take().cut == near
+
+
 def test_cuts_of_cuts_come_to_an_end():
     queue = Queue(Counter())
     assert [queue.wants(cut(1), depth) for depth in (1, 2, 3, 4)] == [True, True, True, False]
