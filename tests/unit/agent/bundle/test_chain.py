@@ -58,6 +58,15 @@ def test_the_library_makes_no_difference(
     assert len(verdicts(policy, signer.certificate, more, days)) == 1
 
 
+@pytest.mark.parametrize(
+    "keyring", [["under-no-cert-sign"], ["under-no-cert-sign", "root"]], ids=["alone", "with root"]
+)
+def test_a_signer_in_the_keyring_is_judged_without_its_issuers(keyring: list[str]) -> None:
+    signer = PKI.signer("under-no-cert-sign")
+    policy = TrustPolicy.of([PKI.signer(each).certificate for each in keyring], "codesign", allow_partial_chain=True)
+    assert verdicts(policy, signer.certificate, list(signer.intermediates), 0) == {""}
+
+
 def test_the_library_is_chosen_by_what_it_can_do() -> None:
     expected = "agent.bundle.chain_x509" if hasattr(verification, "ExtensionPolicy") else "agent.bundle.chain_openssl"
     assert trust.find_chain.__module__ == expected
