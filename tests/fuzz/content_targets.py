@@ -14,6 +14,7 @@ import zstandard
 from support.bundles import some_image
 from support.sources import MemorySource
 from support.squashfs_images import compressible, make_image
+from support.zstd import STDLIB_ZSTD
 
 from agent.bundle.compression import GZIP, LZ4, XZ, ZSTD, decompressor
 from agent.bundle.keyfile import read_keyfile, write_keyfile
@@ -186,7 +187,7 @@ def run_squashfs(data: bytes) -> None:
         raise refused
 
 
-_BACKENDS = ((GZIP, ""), (XZ, ""), (LZ4, ""), (ZSTD, "zstandard"), (ZSTD, "ctypes"), (ZSTD, "backports.zstd"))
+_BACKENDS = ((GZIP, ""), (XZ, ""), (LZ4, ""), (ZSTD, "zstandard"), (ZSTD, "ctypes"), (ZSTD, STDLIB_ZSTD))
 
 
 @functools.cache
@@ -215,7 +216,7 @@ def run_compression(data: bytes) -> None:
     kind, backend = _BACKENDS[number]
     out = decompressor(kind, backend)(packed, limit)
     assert len(out) <= limit
-    if backend in ("zstandard", "backports.zstd"):
+    if backend in ("zstandard", STDLIB_ZSTD):
         assert decompressor(kind, "ctypes")(packed, limit) == out
 
 

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.zstd import ZSTD_BACKENDS
 
 from agent.bundle import compression
 from agent.bundle.compression import GZIP, LZ4, XZ, ZSTD, decompressor
@@ -30,7 +31,6 @@ def streamed_zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_content_size=False).compress(data)
 
 
-ZSTD_BACKENDS = ("zstandard", "backports.zstd", "ctypes")  # backports.zstd is compression.zstd of Python 3.14
 LZ4_BACKENDS = ("lz4.block", "ctypes")
 KINDS = {
     "gzip": (GZIP, "", zlib.compress),

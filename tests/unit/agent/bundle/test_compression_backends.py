@@ -12,12 +12,13 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.zstd import STDLIB_ZSTD, ZSTD_BACKENDS
 
 from agent.bundle import compression
 from agent.bundle.compression import LZ4, ZSTD, decompressor
 from agent.errors import BundleError
 
-BACKENDS = {ZSTD: ("zstandard", "backports.zstd", "ctypes"), LZ4: ("lz4.block", "ctypes")}
+BACKENDS = {ZSTD: ZSTD_BACKENDS, LZ4: ("lz4.block", "ctypes")}
 LIMIT = 131072
 CHANCE = random.Random(1)
 CONTENT = b"".join(CHANCE.randbytes(7) * 5 for _ in range(3000))[:100_000]
@@ -152,11 +153,18 @@ def test_the_first_implementation_that_is_installed_is_taken(kind, monkeypatch):
     assert compression._installed(backends) == "ctypes"
 
 
-def test_the_module_of_python_3_14_is_used_under_its_own_name(monkeypatch):
-    from backports import zstd
+def test_without_zstandard_the_module_of_python_3_14_is_taken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert compression._installed(compression._ZSTD_BACKENDS) == STDLIB_ZSTD
+    assert decompressor(ZSTD)(GOOD_ZSTD["plain"], LIMIT) == CONTENT
 
-    package = types.ModuleType("compression")
-    package.__path__ = []
-    monkeypatch.setitem(sys.modules, "compression", package)
-    monkeypatch.setitem(sys.modules, "compression.zstd", zstd)
+
+def test_the_module_of_python_3_14_is_used_under_its_own_name(monkeypatch):
+    if sys.version_info < (3, 14):
+        from backports import zstd
+
+        package = types.ModuleType("compression")
+        package.__path__ = []
+        monkeypatch.setitem(sys.modules, "compression", package)
+        monkeypatch.setitem(sys.modules, "compression.zstd", zstd)
     assert decompressor(ZSTD, "compression.zstd")(GOOD_ZSTD["plain"], LIMIT) == CONTENT

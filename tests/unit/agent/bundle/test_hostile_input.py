@@ -24,6 +24,7 @@ from pki.build import pem, shared_pki
 from support.bundles import trust_in
 from support.signing import signed
 from support.squashfs_images import MemorySource
+from support.zstd import ZSTD_BACKENDS
 
 from agent.bundle import verity
 from agent.bundle.cms import parse_signed_data
@@ -173,7 +174,7 @@ def wide_frame() -> bytes:
     return frame
 
 
-@pytest.mark.parametrize("backend", ["zstandard", "backports.zstd", "ctypes"])
+@pytest.mark.parametrize("backend", ZSTD_BACKENDS)
 def test_a_zstd_frame_that_announces_a_huge_window_is_refused(backend: str) -> None:
     with pytest.raises(BundleError) as caught:
         decompressor(ZSTD, backend)(wide_frame(), 131072)
