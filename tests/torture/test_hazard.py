@@ -52,6 +52,11 @@ def test_the_console_tells_what_the_device_does():
     ]  # fmt: skip
 
 
+def test_a_kernel_that_says_nothing_is_seen_by_its_modules():
+    said = [(0.5, "OTA: booting slot B"), (4.0, "systemd-modules-load"), (12.0, "ota-agent[1]: trial")]
+    assert phases(said) == [(0.0, "bootloader"), (4.0, "system"), (12.0, "trial")]
+
+
 def test_what_the_console_says_is_stamped_while_it_is_written(tmp_path):
     log = tmp_path / "console.log"
     log.write_bytes(b"OTA: booting slot A, attempts left: 0x2\r\n")
