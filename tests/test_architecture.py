@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path for top in ("agent", "slots", "bootloader_env", "tests", "tools") for path in (ROOT / top).rglob("*.py")
 )
-# Literals that look like error codes and are none: file names, kernel parameters, names on buses.
+# Literals that look like error codes and are none: modules, file names, kernel parameters, names on buses.
 NOT_CODES = {
-    "agent.dbus", "agent.health", "backports.zstd", "bundle.build", "bundle.compatible", "bundle.description",
+    "agent.dbus", "agent.frugal", "agent.health", "backports.zstd", "bundle.build", "bundle.compatible", "bundle.description",
     "bundle.hash", "bundle.version", "ca.key", "ca.pem", "compression.zstd",
-    "example.org", "fsck.vfat", "gateway.token", "installed.timestamp",
+    "example.org", "fsck.vfat", "gateway.token", "importlib.metadata", "installed.timestamp",
     "installed.transaction", "loader.conf", "lz4.block", "manifest.raucm", "mkfs.ext4",
     "mkfs.ubifs", "mkfs.vfat", "notice.json", "ota-agent.toml", "ota.slot", "pydbus.registration", "rauc.external", "rauc.slot",
     "recipient.key",
