@@ -115,13 +115,23 @@ class Lab:
         fresh.rename(target)
         return target
 
-    def workspace(self, machine: str, tree: Path, folder: str = "") -> Workspace:
+    def workspace(
+        self,
+        machine: str,
+        tree: Path,
+        folder: str = "",
+        settings: Mapping[str, str] | None = None,
+        *,
+        in_use: bool = True,
+    ) -> Workspace:
         """The build of a machine, configured.
 
         Args:
             machine: of openembedded-core.
             tree: the sources.
             folder: of the build; the machine's name if it is empty.
+            settings: further variables of the configuration.
+            in_use: whether our layer is one of those in use.
         """
         wanted = {
             "OTA_KEY_FILE": str(self.keys / "signer.key"),
@@ -141,7 +151,8 @@ class Lab:
             tree / "meta-ota-agent",
             machine,
             image,
-            wanted,
+            wanted | dict(settings or {}),
+            in_use,
         )
         made.configure()
         return made

@@ -48,6 +48,7 @@ class Workspace:
         machine: of openembedded-core.
         kernel: a file that is installed as the machine's kernel.
         settings: variables of the configuration.
+        in_use: whether our layer is one of those in use.
     """
 
     checkout: Checkout
@@ -58,6 +59,7 @@ class Workspace:
     machine: str
     kernel: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    in_use: bool = True
 
     @property
     def host(self) -> Path:
@@ -75,7 +77,7 @@ class Workspace:
         conf.mkdir(parents=True, exist_ok=True)
         for path in (self.folder, conf):
             self.builder.own(path)
-        layers = [*self.checkout.layers, self.layer, self.host]
+        layers = [*self.checkout.layers, *([self.layer] if self.in_use else []), self.host]
         self._write(conf / "bblayers.conf", "".join([
             'LCONF_VERSION = "7"\nBBPATH = "${TOPDIR}"\nBBFILES ?= ""\n',
             f'BBLAYERS = "{" ".join(map(str, layers))}"\n',
@@ -111,12 +113,21 @@ class Workspace:
 
     def bitbake(self, *arguments: str) -> Done:
         """Runs BitBake; what was said is in the answer, whatever the end."""
+        return self._run(self.checkout.bitbake, *arguments)
+
+    def check_layer(self) -> Done:
+        """Runs the tests of openembedded-core for layers on ours, which must not be in use: they add it themselves."""
+        dependencies = [str(layer) for layer in self.checkout.layers[1:]]
+        arguments = ["--no-auto-dependency", "--dependency", *dependencies, "--", str(self.layer)]
+        return self._run(self.checkout.core / "scripts" / "yocto-check-layer", *arguments)
+
+    def _run(self, program: Path, *arguments: str) -> Done:
         environment = self.builder.environment(
             self.tools.bin, self.checkout.bitbake.parent, self.checkout.core / "scripts"
         )
         environment |= {"BBPATH": str(self.folder), "BUILDDIR": str(self.folder)}
         done = subprocess.run(
-            self.builder.command(self.checkout.bitbake, *arguments), cwd=self.folder, env=environment, text=True,
+            self.builder.command(program, *arguments), cwd=self.folder, env=environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         return Done(done.returncode, done.stdout)
@@ -155,3 +166,4 @@ class Workspace:
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             path.chmod(0o644)
+            self.builder.own(path)
