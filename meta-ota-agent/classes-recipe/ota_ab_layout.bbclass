@@ -40,12 +40,14 @@ OTA_AB_DATA_MOUNT[doc] = "Where the running system mounts the data partition, wh
 # The kernel lies in the slot and is updated with it.
 OTA_KERNEL_PATH ??= "/boot/${KERNEL_IMAGETYPE}"
 OTA_KERNEL_ARGS ??= "ro rootwait"
+OTA_INITRD_PATH ??= ""
+OTA_INITRD_PATH[doc] = "Initial RAM disk in the slot, for a kernel that needs one and does not contain it; empty: none."
 
 # U-Boot only.
 OTA_UBOOT_MEDIUM ??= "mmc 0"
 OTA_UBOOT_MEDIUM[doc] = "Interface and device of U-Boot's load command."
 OTA_UBOOT_BOOT ??= ""
-OTA_UBOOT_BOOT[doc] = "U-Boot commands that load and start slot ${ota_slot} from partition ${ota_part}; empty: load and booti."
+OTA_UBOOT_BOOT[doc] = "U-Boot commands that load and start slot ${ota_slot} from partition ${ota_part}; empty: load and booti, with OTA_INITRD_PATH."
 OTA_UBOOT_ENV_CONFIG ??= ""
 OTA_UBOOT_ENV_CONFIG[doc] = "Lines for fw_env.config, separated by \n. Empty: the board's own /etc/fw_env.config counts."
 OTA_UBOOT_ENV_FILE ??= ""
@@ -67,7 +69,7 @@ def ota_needs_bootloader(d, *kinds):
 
 # Names for [vardeps] of tasks that hand d.getVar to ota_layer: BitBake cannot see through that.
 OTA_AB_VARIABLES = " \
-    OTA_COMPATIBLE OTA_BOOTLOADER OTA_BOOT_ATTEMPTS OTA_KERNEL_PATH OTA_KERNEL_ARGS \
+    OTA_COMPATIBLE OTA_BOOTLOADER OTA_BOOT_ATTEMPTS OTA_KERNEL_PATH OTA_KERNEL_ARGS OTA_INITRD_PATH \
     OTA_AB_SLOTS OTA_AB_SLOT_SIZE OTA_AB_BOOT_SIZE OTA_AB_DATA_SIZE OTA_AB_BOOT_MOUNT OTA_AB_DATA_MOUNT \
     OTA_UBOOT_MEDIUM OTA_UBOOT_BOOT OTA_UBOOT_ENV_CONFIG OTA_UBOOT_ENV_FILE OTA_UBOOT_ENV_SIZE \
     ${@' '.join('OTA_AB_%s_%s' % (what, name) for what in ('LABEL', 'UUID') \

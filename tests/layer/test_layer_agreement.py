@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,17 @@ def test_the_boot_script_boots_from_the_partitions_that_the_agent_writes(
 def test_the_agent_and_the_boot_script_know_the_same_slots_and_attempts(image: Recipe, configured: Config) -> None:
     assert setting(image, "ota_slots").split() == [slot.bootname for slot in configured.slots]
     assert int(setting(image, "ota_attempts")) == configured.bootloader.boot_attempts
+
+
+def test_an_initial_ram_disk_is_loaded_from_the_slot_only_where_there_is_one(image: Recipe) -> None:
+    assert "initrd" not in board(image)
+    assert "ramdisk" not in board(image)
+    image = replace(image, variables={**image.variables, "OTA_INITRD_PATH": "/boot/initrd"})
+    if image.variables["OTA_BOOTLOADER"] == "grub":
+        assert setting(image, "ota_initrd") == "/boot/initrd"
+    else:
+        (commands,) = re.findall("^setenv ota_boot '(.*)'$", board(image), re.MULTILINE)
+        assert "load ${ota_medium}:${ota_part} ${ramdisk_addr_r} /boot/initrd && booti" in commands
 
 
 def test_only_the_first_slot_has_content_and_is_booted_in_the_factory(

@@ -24,6 +24,8 @@ def grub_board(layout: Layout, get: Read) -> str:
         f'set ota_bootargs="{_plain(get, "OTA_KERNEL_ARGS")}"',
         f'set ota_kernel="{_plain(get, "OTA_KERNEL_PATH")}"',
     ]
+    if get("OTA_INITRD_PATH"):
+        lines.append(f'set ota_initrd="{_plain(get, "OTA_INITRD_PATH")}"')
     for slot in layout.slots:
         lines.append(f'set ota_device_{slot.bootname}="($ota_disk,gpt{slot.number})"')
         lines.append(f'set ota_args_{slot.bootname}="root=PARTUUID={slot.uuid}"')
@@ -56,6 +58,8 @@ def uboot_settings(layout: Layout, get: Read) -> str:
         lines += _environment_in_a_file(layout, get)
     if get("OTA_UBOOT_BOOT"):
         lines.append(f"setenv ota_boot '{_single_quoted(get, 'OTA_UBOOT_BOOT')}'")
+    elif get("OTA_INITRD_PATH"):
+        lines.append(f"setenv ota_boot '{_with_initrd(get)}'")
     return "\n".join(lines) + "\n"
 
 
@@ -97,6 +101,16 @@ def _environment_in_a_file(layout: Layout, get: Read) -> list[str]:
         f"if {read.format(place, file, size, names)}; then true; else {read.format(place, backup, size, names)}; fi",
         f"setenv ota_save '{'; '.join(save)}'",
     ]
+
+
+def _with_initrd(get: Read) -> str:
+    """Commands that start a slot with its initial RAM disk, whose size is that of the file that was loaded last."""
+    load = "load ${ota_medium}:${ota_part}"
+    return (
+        f"{load} ${{kernel_addr_r}} ${{ota_kernel}} && "
+        f"{load} ${{ramdisk_addr_r}} {_plain(get, 'OTA_INITRD_PATH')} && "
+        "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdtcontroladdr}"
+    )
 
 
 def environment_files(get: Read) -> list[str]:
