@@ -39,7 +39,10 @@ while state=$(systemctl is-active ota-agent.service); test "$state" != active; d
     sleep 5
 done"""
 _PAUSE = 0.3  # seconds between two looks, so that what is looked at has the processor meanwhile
-_BOOTING = re.compile(r"^OTA: (?:booting slot|no slot boots, starting the rescue system) (\w+)", re.MULTILINE)
+# UEFI's terminal changes colours in the middle of lines.
+_BOOTING = re.compile(
+    r"^(?:\x1b\[[\d;]*m)*OTA: (?:booting slot|no slot boots, starting the rescue system) (\w+)", re.MULTILINE
+)
 
 
 class Device:

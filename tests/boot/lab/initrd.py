@@ -26,6 +26,8 @@ _MODULES = {
     "squashfs": ("squashfs",),
 }
 _PATIENCE = 100  # tenths of a second until the disk is there
+# UEFI, appendix A: the first three fields of a GUID are in little endian, as both processors read numbers.
+_GUID = '1/4 "%08x-" 2/2 "%04x-" 2/1 "%02x" "-" 6/1 "%02x"'
 _INIT = f"""\
 #!/bin/busybox sh
 b=/bin/busybox
@@ -63,9 +65,23 @@ labelled() {{
     node=
 }}
 
+# The node of a partition, by its UUID in the GPT: entries of 128 bytes from the third sector on, the UUID at byte 16 of each.
+identified() {{
+    for number in /sys/class/block/*/partition; do
+        node=${{number%/partition}}
+        node=/dev/${{node##*/}}
+        disk=$($b readlink -f "${{number%/*}}/..")
+        read -r number <"$number"
+        uuid=$($b hexdump -v -s $((896 + 128 * number + 16)) -n 16 -e '{_GUID}' "/dev/${{disk##*/}}" 2>/dev/null)
+        [ "$uuid" != "$1" ] || return 0
+    done
+    node=
+}}
+
 find_root() {{
     case $root in
         PARTLABEL=*) labelled "${{root#PARTLABEL=}}" ;;
+        PARTUUID=*) identified "${{root#PARTUUID=}}" ;;
         *) node=$root ;;
     esac
 }}
