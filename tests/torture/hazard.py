@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-_USUAL = 0.7  # of what is not named here: cuts in a CPU second
+_USUAL = 0.35  # of what is not named here: cuts in a CPU second
 RATES: Mapping[str, float] = {
-    "bootloader": 2.0, "system": 0.8, "staged": 3.0, "activating": 4.0, "rebooting": 1.5, "trial": 1.5, "confirming": 4.0,
-    "reporting": 3.0, "reverting": 3.0,
+    "bootloader": 1.0, "system": 0.25, "staged": 3.0, "activating": 4.0, "rebooting": 1.5, "trial": 1.0, "confirming": 4.0,
+    "reporting": 2.0, "reverting": 2.0,
 }  # fmt: skip
 _KILL = 0.02  # of the cuts: QEMU is killed for real, and the run goes on with a boot
 KILLS = 2  # at most, in one run

@@ -20,6 +20,7 @@ table { border-collapse: collapse; margin: .8em 0; }
 td, th { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg text { font: 10px system-ui, sans-serif; fill: #30363d; } svg .label { font-size: 11px; font-weight: 600; }
+svg circle { fill-opacity: .75; }
 svg .axis { stroke: #8b949e; } .bad { color: #c4122f; font-weight: 600; } .ok { color: #2e8b57; font-weight: 600; }
 .key span { display: inline-block; margin-right: 1em; }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
@@ -178,9 +179,7 @@ def _cuts(each: Cuts) -> str:
         ("cuts of it", [run for run in each.runs if not run.since]),
         ("cuts after cuts", [run for run in each.runs if run.since]),
     ):
-        points = [
-            (cut.at, _colour(cut, booted), f"run {run.number}: {_title(cut)}") for run in runs for cut in run.cuts
-        ]
+        points = [(cut.at, _colour(cut, booted), _title(cut)) for run in runs for cut in run.cuts]
         drawing.dots(label, points)
     drawing.axis()
     counts = Counter(cut.phase for cut in each.all)
@@ -210,7 +209,7 @@ def _life(run: Course) -> str:
     drawing = Drawing(max(run.end, 1.0))
     drawing.band(f"run {run.number}", [(0.0, "power"), *run.boots], run.end)
     drawing.band("console", run.track, run.end)
-    cuts = [(cut.at, "broken" if cut.problems or cut.killed else "failed", _title(cut)) for cut in run.cuts]
+    cuts = [(cut.at, "broken" if cut.problems or cut.killed else "failed", str(cut.number)) for cut in run.cuts]
     drawing.marks("cuts, server", [*cuts, *((at, "good", status) for at, status in run.said)])
     drawing.axis()
     begin = f"cut {run.since}" if run.since else "the factory"
@@ -224,8 +223,8 @@ def _colour(cut: Cut, booted: set[int]) -> str:
 
 
 def _title(cut: Cut) -> str:
-    how = "killed" if cut.killed else "cut"
-    return f"{how} at {cut.at:.1f} s while {cut.phase}, number {cut.number}, the server knew {cut.status}"
+    how = ", killed" if cut.killed else ""
+    return f"cut {cut.number} at {cut.at:.1f} s: {cut.phase}, {cut.status}{how}"
 
 
 def _key() -> str:

@@ -68,7 +68,7 @@ class Drawing:
         for number, (at, colour, title) in enumerate(moments):
             y = self._y + 4 + (number * 37 % 97) / 97 * (height - 8)
             self._parts.append(
-                f'<circle cx="{self.x(at):.1f}" cy="{y:.1f}" r="3" fill="{COLOURS.get(colour, _OTHER)}" fill-opacity="0.75">'
+                f'<circle cx="{self.x(at):.1f}" cy="{y:.1f}" r="3" fill="{COLOURS.get(colour, _OTHER)}">'
                 f"<title>{escape(title)}</title></circle>"
             )
         self._y += height + 4
