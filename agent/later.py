@@ -30,6 +30,20 @@ PUT_OFF: Mapping[str, tuple[str, ...]] = {
 _lock = Lock()
 
 
+def _get_annotations(of: object, **options: object) -> Any:  # noqa: ANN401 - as inspect.get_annotations
+    if options or not isinstance(of, type) or sys.version_info >= (3, 14):
+        return _load("inspect").get_annotations(of, **options)
+    return dict(vars(of).get("__annotations__") or {})
+
+
+def _unwrap(member: Any, **options: object) -> Any:  # noqa: ANN401 - as inspect.unwrap
+    return _load("inspect").unwrap(member, **options) if options or hasattr(member, "__wrapped__") else member
+
+
+# What dataclasses asks for each class: the first in Python 3.12 and 3.13, the second of each of its members in 3.14.
+_ANSWERED: Mapping[str, Mapping[str, Any]] = {"inspect": {"get_annotations": _get_annotations, "unwrap": _unwrap}}
+
+
 class _Later(ModuleType):
     """Stands for a module that is not loaded yet; whoever has imported it keeps this for ever."""
 
@@ -61,6 +75,7 @@ def put_off() -> None:
             module = _Later(name)
             for part in parts:
                 setattr(module, part, _Part(name, part))
+            vars(module).update(_ANSWERED.get(name, {}))
             sys.modules[name] = module
 
 

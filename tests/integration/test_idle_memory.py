@@ -14,7 +14,9 @@ from agent.later import PUT_OFF
 
 OPEN = Path(__file__).parents[1] / "support" / "open_daemon.py"
 # With inspect; with gi._option; the table of settings; an update.
-HEAVY = {"ast", "dis", "gettext", "optparse", "queue", "tomllib", "agent.config_table", "agent.daemon.activities.life"}
+HEAVY = {"dis", "gettext", "optparse", "queue", "tomllib", "agent.config_table", "agent.daemon.activities.life"}
+if sys.version_info < (3, 14):  # from then on dataclasses reads annotations with annotationlib, which cannot do without
+    HEAVY.add("ast")
 
 
 @pytest.mark.req("C15")

@@ -13,6 +13,7 @@ import pytest
 
 from agent import later
 
+ROOT = Path(__file__).parents[3]
 _HALF = """
 first = 1
 import gate
@@ -95,3 +96,57 @@ def test_what_was_put_off_serves_dataclasses_subprocess_and_tracebacks() -> None
     )  # fmt: skip
     assert done.stdout.split() == ["Bare(number:", "int", "=", "1)", "\u00fc", "err"]
     assert "KeyError: 'x'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "get_annotations(Frozen)",
+        "get_annotations(Bare)",
+        "get_annotations(plain)",
+        "get_annotations(Frozen, eval_str=True)",
+        "unwrap(plain)",
+        "unwrap(wrapped) is plain",
+        "unwrap(wrapped, stop=lambda each: True) is wrapped",
+    ],
+)
+def test_what_dataclasses_asks_of_inspect_is_answered_as_by_inspect(ask: str) -> None:
+    program = f"""
+{{begin}}
+import inspect, functools
+class Bare: pass
+class Frozen:
+    number: int = 1
+def plain(text: str) -> int: return 1
+@functools.wraps(plain)
+def wrapped(): pass
+get_annotations, unwrap = inspect.get_annotations, inspect.unwrap
+print(str({ask}).split(" at ")[0])
+"""
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program.format(begin=begin)], check=True, capture_output=True, cwd=ROOT
+        ).stdout
+        for begin in ("", "from agent.later import put_off; put_off()")
+    }
+    assert len(answers) == 1
+
+
+_SLOTTED = """
+import sys
+from agent.frugal import begin
+begin()
+import dataclasses
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Named:
+    "With a text, so that none is made of its signature."
+    name: str
+
+print(type(sys.modules["inspect"]).__name__, dataclasses.fields(Named)[0].name)
+"""
+
+
+def test_classes_with_slots_are_made_without_inspect() -> None:
+    done = subprocess.run([sys.executable, "-c", _SLOTTED], check=True, capture_output=True, cwd=ROOT)
+    assert done.stdout.split() == [b"_Later", b"name"]
