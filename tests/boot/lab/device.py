@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from pki.build import shared_pki
@@ -54,6 +54,7 @@ class Device:
         system: what is in slot A.
         rescue: what is in the partition of the rescue system; the board must know of it.
         settings: ``"section.key"`` and value, in place of those of ``_image_settings`` and ``_own_settings``.
+        secrets: name and content of files that the factory gives it beside its settings; only root may read them.
         poll: how often the server wants to be asked, ``HH:MM:SS``.
         form: ``qcow2`` puts an overlay over each disk, so that the machine can be saved (``VM.snapshot``).
         below: by disk: what lies under it, see ``vm.blocks``.
@@ -68,6 +69,7 @@ class Device:
         *,
         rescue: System | None = None,
         settings: Mapping[str, object] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
         poll: str = "01:00:00",
         form: str = "raw",
         below: Mapping[str, Sequence[str]] | None = None,
@@ -80,7 +82,7 @@ class Device:
             (directory / name).mkdir(parents=True)
         try:
             self.server = self._server(poll)
-            self._equip(settings or {})
+            self._equip(settings or {}, secrets or {})
             self._make_disks(self.fitted(system or System("1.0.0")), rescue)
             self.vm = self._stack.enter_context(
                 VM(directory / "vm", [*board.command(), *more, *self._drives(below or {})])
@@ -101,16 +103,19 @@ class Device:
     def _server(self, poll: str) -> DevServer:
         tls = make_tls(self.directory / "tls", (HOST,))
         server = DevServer(cert=tls.cert, key=tls.key, sleep=poll, name=HOST)
-        token = secrets.token_hex(16)
+        token = token_hex(16)
         server.add_target(CONTROLLER, token)
         (self.directory / "factory/target.token").write_text(token + "\n")
         (self.directory / "factory/target.token").chmod(0o600)
         (self.directory / "factory/server-ca.pem").write_text(tls.ca_pem)
         return self._stack.enter_context(server)
 
-    def _equip(self, settings: Mapping[str, object]) -> None:
+    def _equip(self, settings: Mapping[str, object], secrets: Mapping[str, bytes]) -> None:
         """What the factory gives this one: whom it trusts, and who it is."""
         factory = self.directory / "factory"
+        for name, content in secrets.items():
+            (factory / name).write_bytes(content)
+            (factory / name).chmod(0o600)
         shared_pki().keyring(factory).rename(factory / "ca.pem")
         (factory / "board.toml").write_text(toml({**_own_settings(self.server.url), **settings}))
 
