@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,9 +35,9 @@ class Products:
     scratch: Path
 
     @classmethod
-    def built(cls, lab: Lab, machine: str, tree: Path, scratch: Path) -> Products:
-        """Builds the bundle, and with it everything that it is made of."""
-        workspace = lab.workspace(machine, tree)
+    def built(cls, lab: Lab, machine: str, tree: Path, scratch: Path, *, whole: bool = False) -> Products:
+        """Builds the bundle, and with it everything that it is made of; ``whole``: see ``Lab.whole``."""
+        workspace = lab.whole(machine, tree) if whole else lab.workspace(machine, tree)
         return cls(lab, machine, workspace, workspace.build(BUNDLE), scratch)
 
     @property
@@ -123,7 +122,7 @@ class Products:
 
     def copy_of_disk(self, path: Path) -> Path:
         """A disk that may be written to."""
-        shutil.copyfile(self.disk, path)
+        subprocess.run(["cp", "--sparse=always", self.disk, path], check=True)
         return path
 
     def _debugfs(self, command: str) -> str:
