@@ -54,3 +54,12 @@ def test_a_system_that_hangs_is_ended_by_the_hardware_watchdog_that_systemd_feed
     enabled = {"etc/systemd/system/sysinit.target.wants/hang.service": "../hang.service"}
     told = falls_back(device, System("2.4.0", root="no-python", files=files, links=enabled), "boot.watchdog")
     assert "the system hung, or did not feed its watchdog" in told
+
+
+@pytest.mark.req("S07")
+def test_a_system_whose_agent_does_not_start_is_left_by_the_timer(device: Device) -> None:
+    # systemd.timer(5): an empty value forgets all times of the timer, whatever it is assigned to.
+    soon = "[Timer]\nOnBootSec=\nOnBootSec=20\nOnUnitActiveSec=20\n"
+    files = {"etc/systemd/system/ota-agent-trial.timer.d/soon.conf": soon}
+    told = falls_back(device, System("2.5.0", root="no-python", files=files), "boot.unjudged")
+    assert "its update agent did not start" in told
