@@ -7,10 +7,14 @@ JOBS ?= 3
 KINDS ?=
 # .venv holds the newest cryptography; these are the oldest supported one and the first that needs no pyOpenSSL in Yocto LTS.
 CRYPTOGRAPHY ?= 42 46
-BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler tests/conformance/test_rauc_bundles.py \
-	tests/conformance/test_rauc_crypt.py \
-	tests/conformance/test_chain_matrix.py tests/conformance/test_cms_matrix.py \
+BUNDLE_CONFORMANCE = tests/conformance/test_rauc_bundles.py tests/conformance/test_rauc_crypt.py \
+	tests/conformance/test_chain_matrix.py tests/conformance/test_cms_matrix.py
+BUNDLE_TESTS = tests/unit/agent/bundle tests/unit/agent/bundler $(BUNDLE_CONFORMANCE) \
 	--ignore-glob=*/test_squashfs*.py --ignore-glob=*/test_compression*.py
+# What a Python is asked by default: all of the agent, without what starts devices or only uses Python as a tool.
+PYTHON_TESTS = tests/unit tests/integration tests/parity $(BUNDLE_CONFORMANCE)
+PYTHON ?=
+RELEASE ?=
 FUZZ_SECONDS ?= 900
 FUZZ_SEED ?= 1
 FUZZ_ENGINE ?= atheris
@@ -24,7 +28,7 @@ TORTURE ?=
 # Tests and measurements use loop devices, namespaces and other users.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test test-cryptography test-hawkbit test-boot test-dbus-calls test-layer lint format bench crash torture fleet fuzz fuzz-one docs clean
+.PHONY: help setup demo test test-cryptography test-python test-hawkbit test-boot test-dbus-calls test-layer lint format bench crash torture fleet fuzz fuzz-one docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +45,11 @@ test: setup  ## every test; nothing is skipped
 
 test-cryptography: setup  ## the tests of bundles with the oldest supported cryptography, and with one between
 	@for version in $(CRYPTOGRAPHY); do $(AS_ROOT) tools/with-cryptography $$version $(BUNDLE_TESTS) || exit 1; done
+
+test-python:  ## with another Python: PYTHON=/path/to/python3.14, RELEASE=wrynose for a release's libraries (docs/testing-pythons.md)
+	@[ -n "$(PYTHON)" ] || { echo "test-python: PYTHON=/path/to/python3 is missing, see docs/testing-pythons.md"; exit 1; }
+	@env -u PYTHON tools/bootstrap  # which would take it for .venv
+	@$(AS_ROOT) env PYTHON="$(PYTHON)" RELEASE="$(RELEASE)" tools/with-python $(if $(filter tests,$(TESTS)),$(PYTHON_TESTS),$(TESTS))
 
 test-hawkbit: setup  ## the promises of tests/hawkbit asked of hawkBit, old and new, and goosebit (docs/testing-hawkbit.md)
 	@$(AS_ROOT) $(PY) -m tools.hawkbit_servers
