@@ -27,6 +27,7 @@ PUT_OFF: Mapping[str, tuple[str, ...]] = {
     "tokenize": (),  # linecache: the lines of a traceback
     "xml.etree.ElementTree": (),  # pydbus.proxy
 }
+_WRAPPED = 4  # times; a class method is its function, wrapped once
 _lock = Lock()
 
 
@@ -37,7 +38,12 @@ def _get_annotations(of: object, **options: object) -> Any:  # noqa: ANN401 - as
 
 
 def _unwrap(member: Any, **options: object) -> Any:  # noqa: ANN401 - as inspect.unwrap
-    return _load("inspect").unwrap(member, **options) if options or hasattr(member, "__wrapped__") else member
+    inner = member
+    for _ in range(0 if options else _WRAPPED):
+        if not hasattr(inner, "__wrapped__"):
+            return inner
+        inner = inner.__wrapped__
+    return _load("inspect").unwrap(member, **options)
 
 
 # What dataclasses asks for each class: the first in Python 3.12 and 3.13, the second of each of its members in 3.14.

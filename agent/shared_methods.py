@@ -20,14 +20,21 @@ def share() -> None:
 
 
 def _sharing(cls: type[Any] | None = None, /, **options: Any) -> Any:  # noqa: ANN401 - as dataclasses.dataclass
-    if cls is None and options == {"frozen": True, "slots": True}:
-        return _frozen
-    return _dataclass(cls, **options)
+    if cls is None:
+        return _frozen if options == {"frozen": True, "slots": True} else lambda made: _sharing(made, **options)
+    return _dataclass(_documented(cls), **options)
+
+
+def _documented(cls: type[T]) -> type[T]:
+    """``dataclasses`` asks ``inspect`` for the text of one that has none; in Python 3.14 each traceback has such classes."""
+    if cls.__doc__ is None:
+        cls.__doc__ = cls.__name__
+    return cls
 
 
 def _frozen(cls: type[T]) -> type[T]:
     missing = {name: method for name, method in _METHODS.items() if vars(cls).get(name) is None}
-    made: type[T] = _dataclass(cls, frozen=True, slots=True, eq=False, repr=False)
+    made: type[T] = _dataclass(_documented(cls), frozen=True, slots=True, eq=False, repr=False)
     for name, method in missing.items():
         setattr(made, name, method)
     if "__weakref__" in vars(made):  # up to Python 3.11 it holds the class that the one with slots was made from

@@ -29,13 +29,14 @@ class Part:
 _PROGRAM = """
 from agent.frugal import begin
 begin()
-import dataclasses, logging, subprocess, sys
+import dataclasses, inspect, logging, subprocess, sys
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bare:
     number: int = 1
 
-print(Bare.__doc__)
+print(type(sys.modules["inspect"]).__name__)
+print(inspect.signature(Bare))
 print(subprocess.run(["cat"], input="\u00fc", text=True, capture_output=True).stdout)
 print(subprocess.run(["sh", "-c", "echo out; echo err >&2"], capture_output=True).stderr.decode())
 try:
@@ -89,12 +90,12 @@ def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.modules["subprocess"] is subprocess
 
 
-def test_what_was_put_off_serves_dataclasses_subprocess_and_tracebacks() -> None:
+def test_what_was_put_off_serves_signatures_subprocess_and_tracebacks() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ["Bare(number:", "int", "=", "1)", "\u00fc", "err"]
+    assert done.stdout.split() == ["_Later", "(number:", "int", "=", "1)", "->", "None", "\u00fc", "err"]
     assert "KeyError: 'x'" in done.stderr
 
 

@@ -44,6 +44,16 @@ def test_what_is_secret_is_not_shown(sharing: Decorator) -> None:
     assert "hidden" not in repr(value(sharing)("x", "hidden"))
 
 
+@pytest.mark.parametrize("options", [{"frozen": True, "slots": True}, {"frozen": True, "kw_only": True}, {}])
+def test_a_class_without_a_docstring_is_named_by_it_and_inspect_is_not_asked(
+    sharing: Decorator, options: dict[str, bool]
+) -> None:
+    class Bare:
+        number: int = 1
+
+    assert sharing(**options)(Bare).__doc__ == "Bare"
+
+
 def test_values_are_equal_by_what_is_compared_and_within_their_class_only(sharing: Decorator) -> None:
     made, other = value(sharing), value(sharing)
     assert made("x", seen=1) == made("x", seen=2)

@@ -13,7 +13,7 @@ from agent.bundle.keyfile import MAX_SIZE, join_list, read_keyfile, split_list, 
 from agent.errors import BundleError
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",), exclude_characters="[]=#"), min_size=1).filter(
-    lambda name: name == name.strip()
+    lambda name: name == name.strip() and name != "Encoding"  # in the first group it must be UTF-8
 )
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)) | st.sampled_from(" \t\n\r\\;"), min_size=1)
 GROUPS = st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=4), max_size=4)
