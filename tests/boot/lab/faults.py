@@ -29,9 +29,11 @@ def bad_sector(vm: VM, offset: int, *, disk: str = "disk", form: str = "raw") ->
     rule = {"event": "none", "iotype": "write", "errno": EIO, "sector": offset // SECTOR, "once": False}
     vm.qmp("blockdev-add", driver="blkdebug", node_name=_NODE, image=f"{disk}-file", inject_error=[rule])
     _put_under(vm, disk, form, _NODE)
-    yield
-    _put_under(vm, disk, form, f"{disk}-file")
-    vm.qmp("blockdev-del", node_name=_NODE)
+    try:
+        yield
+    finally:
+        _put_under(vm, disk, form, f"{disk}-file")
+        vm.qmp("blockdev-del", node_name=_NODE)
 
 
 def _put_under(vm: VM, disk: str, form: str, node: str) -> None:
