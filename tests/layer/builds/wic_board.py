@@ -52,7 +52,7 @@ class WicBoard:
 
     def __init__(self, products: Products) -> None:
         self.name, self.arch = products.machine, ARCHITECTURES[products.machine]
-        self._products, self._grub = products, products.variables["OTA_BOOTLOADER"] == "grub"
+        self._products, self.grub = products, products.variables["OTA_BOOTLOADER"] == "grub"
         places = products.partitions
         self.layout = _Placed(
             tuple(Partition(name, each["size"] * SECTOR, each["type"]) for name, each in places.items()),
@@ -85,7 +85,7 @@ class WicBoard:
 
     def variables(self, directory: Path) -> Mapping[str, str]:
         """See ``Board``; read by GRUB's own tool, or as U-Boot does."""
-        if not self._grub:
+        if not self.grub:
             return decode(self.copies(directory), redundant=False)
         with tempfile.NamedTemporaryFile(prefix="ota-grubenv-") as file:
             file.write(self.copies(directory)[0])
@@ -106,7 +106,7 @@ class WicBoard:
         subprocess.run(command, input=content, check=True, capture_output=True)
 
     def _files(self) -> list[str]:
-        if self._grub:
+        if self.grub:
             return ["EFI/BOOT/grubenv"]
         file = self._products.variables["OTA_UBOOT_ENV_FILE"]
         return [file, f"{file}.bak"]
