@@ -108,6 +108,7 @@ def test_what_was_put_off_serves_signatures_subprocess_and_tracebacks() -> None:
         "get_annotations(Frozen, eval_str=True)",
         "unwrap(plain)",
         "unwrap(wrapped) is plain",
+        "unwrap(vars(Having)['of']) is plain",
         "unwrap(wrapped, stop=lambda each: True) is wrapped",
     ],
 )
@@ -121,6 +122,7 @@ class Frozen:
 def plain(text: str) -> int: return 1
 @functools.wraps(plain)
 def wrapped(): pass
+class Having: of = classmethod(plain)
 get_annotations, unwrap = inspect.get_annotations, inspect.unwrap
 print(str({ask}).split(" at ")[0])
 """
@@ -141,8 +143,11 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Named:
-    "With a text, so that none is made of its signature."
     name: str
+
+    @classmethod
+    def of(cls):
+        return cls("")
 
 print(type(sys.modules["inspect"]).__name__, dataclasses.fields(Named)[0].name)
 """
