@@ -19,6 +19,7 @@ from fleet.turns import Alone
 
 TOKEN = "a-token-of-the-fleet"
 _TRIES = 8
+_OF_PACE = "spent is saved"  # how often depends on how fast the bytes come: the first and the last report may be one
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Tally:
     moments: int = 0
     cases: int = 0
     reached: dict[str, int] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)  # moments of the undisturbed device that no other one came to
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -61,7 +63,10 @@ class Bench:
             if moments.struck or not strike.at:
                 break
         else:
-            found.append("the blow did not fall")
+            if _OF_PACE in strike.at:
+                tally.missed.append(strike.at)
+            else:
+                found.append("the blow did not fall")
         tally.violations += [f"{self._path.name}, {strike.kind} {strike.at}: {each}" for each in found]
         tally.reached[end] = tally.reached.get(end, 0) + 1
         tally.cases += 1

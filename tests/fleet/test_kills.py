@@ -14,6 +14,7 @@ MORE = ("cancelled-late", "refused", "gone")  # left out where this is one of ma
 SHORT = ("sick",)  # for a server that is one of many tests, and the slowest
 TOLD = [path for path in PATHS if (path.name in SHORT if ANCIENT else not (QUICK and path.name in MORE))]
 FEWEST = 30  # blows on the shortest path; fewer would mean that moments are not seen any more
+MISSED = 4  # of one path: two moments for each of two kinds of blow
 
 
 @pytest.mark.slow
@@ -25,4 +26,5 @@ def test_the_last_word_is_true_after_a_blow_at_any_moment(server: Place, path: P
     print(server.kind, server.version, tally)  # noqa: T201  for docs/fleet.md
     assert tally.violations == []
     assert tally.cases > FEWEST
+    assert len(tally.missed) <= MISSED
     assert sum(tally.reached.values()) == tally.cases
