@@ -62,6 +62,12 @@ class Context:
     media: Station | None = None
     leaving: Leaving | None = None
 
+    def dismiss(self) -> None:
+        """Ends the processes that were kept for what follows at once: the daemon is going to wait, or does something else."""
+        self.installers.dismiss()
+        if self.server is not None:
+            self.server.dismiss()
+
     def running_version(self) -> str:
         """The version of the running system: of the bundle it came from, else what it says of itself."""
         return self.knowledge.content(self.device.booted.bootname).version or self.device.version

@@ -1,7 +1,7 @@
-"""Lends installers, and the fetchers that supply them, to the activities; after an inspection both go on to the installation.
+"""Lends installers to the activities; after an inspection one goes on to the installation.
 
-That is, if it follows at once: starting them costs more than many a verification, above all on a slow processor. But they
-hold memory and rights, so none is kept while the daemon waits for anything: whoever is going to wait calls ``dismiss``.
+That is, if it follows at once: starting it costs more than many a verification, above all on a slow processor. But it
+holds memory and rights, so none is kept while the daemon waits for anything: whoever is going to wait calls ``dismiss``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.daemon.children import Child
-from agent.daemon.network import Conversation, Network
 
 
 class Installers:
-    """Starts installers and fetchers, and keeps one of each between two requests.
+    """Starts installers, and keeps one between two requests.
 
     Args:
         spawn: starts a child.
@@ -23,7 +22,6 @@ class Installers:
     def __init__(self, spawn: Callable[[str], Child]) -> None:
         self._spawn = spawn
         self._kept: Child | None = None
-        self._talk: Conversation | None = None
 
     @contextmanager
     def lent(self, *, keep: bool = False) -> Iterator[Child]:
@@ -47,30 +45,8 @@ class Installers:
         else:
             child.close()
 
-    @contextmanager
-    def supplied(self, network: Network, *, keep: bool = False) -> Iterator[Conversation]:
-        """Lends the kept conversation with the server, connections included, or a new one; ``keep`` as above.
-
-        Raises:
-            OtaError: as ``Network.begin``.
-        """
-        kept, self._talk = self._talk, None
-        talk = network.begin(kept)
-        try:
-            yield talk
-        except BaseException:
-            talk.close()
-            raise
-        if keep:
-            self._talk = talk
-        else:
-            talk.close()
-
     def dismiss(self) -> None:
         """Ends what is kept."""
         child, self._kept = self._kept, None
-        talk, self._talk = self._talk, None
         if child is not None:
             child.close()
-        if talk is not None:
-            talk.close()

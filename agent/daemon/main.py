@@ -134,7 +134,6 @@ class Daemon:
         env.told = self.presence.tell_slots
         self._recalled: Mapping[str, object] = {}
         leaving = self._leaving(server)
-        self._installers = Installers(start)
         checks = partial(
             choose,
             config,
@@ -147,7 +146,7 @@ class Daemon:
             device=self._device,
             knowledge=self._knowledge,
             server=server,
-            installers=self._installers,
+            installers=Installers(start),
             inbox=self.inbox,
             clock=self._clock,
             boot_checks=checks(None),
@@ -172,6 +171,7 @@ class Daemon:
             media=self._media(),
             leaving=leaving,
         )
+        self._dismiss = context.dismiss
         self._observe = observe
         self._runner = Runner(
             activities(context),
@@ -212,7 +212,7 @@ class Daemon:
             notify.notify("STOPPING=1")
             self.inbox.stop()
             worker.join()
-            self._installers.dismiss()
+            self._dismiss()
             self.presence.stop()
             self._bus.close()
             self._store.close()
@@ -229,8 +229,8 @@ class Daemon:
     def _entered(self, record: Record) -> None:
         told = {"action": record.action_id, "version": record.version, "slot": record.target, "origin": record.origin}
         self.audit.note("state", record.state.value, **{key: text for key, text in told.items() if text})
-        if record.state not in (State.WAITING, State.FETCHING, State.STAGING):
-            self._installers.dismiss()
+        if record.state not in (State.OFFERED, State.INSPECTING, State.WAITING, State.FETCHING, State.STAGING):
+            self._dismiss()
         self.presence.entered(record)
         self.desk.entered(record)
         self._observe(record)

@@ -178,7 +178,11 @@ class Conversation:
 
 
 class Network:
-    """Starts conversations with the configured server.
+    """Starts conversations with the configured server, and keeps one for what follows at once.
+
+    The fetcher that was told of an update reads its deployment, and then fetches the bundle: starting another one and
+    greeting the server again costs more than many a request. But it holds memory, rights and a connection, so none is
+    kept while the daemon waits for anything: whoever is going to wait calls ``dismiss``.
 
     Args:
         spawn: starts a fetcher.
@@ -190,22 +194,38 @@ class Network:
         self._spawn = spawn
         self._session = session
         self._await = await_one
+        self._kept: Conversation | None = None
 
     @contextmanager
-    def conversation(self) -> Iterator[Conversation]:
-        """One fetcher; ended with the block."""
-        talk = self.begin()
-        try:
-            yield talk
-        finally:
-            talk.close()
-
-    def begin(self, kept: Conversation | None = None) -> Conversation:
-        """Begins a conversation, which the caller has to close.
+    def conversation(self, *, keep: bool = False) -> Iterator[Conversation]:
+        """Lends the kept conversation, if it is as good as a new one, or a new one.
 
         Args:
-            kept: goes on, if it is as good as a new one; otherwise it is closed.
+            keep: another one follows at once; after an error it is ended all the same.
+
+        Raises:
+            OtaError: no fetcher could be started, or the secrets cannot be read.
         """
+        talk = self._begin()
+        try:
+            yield talk
+        except BaseException:
+            talk.close()
+            raise
+        if keep:
+            self.dismiss()
+            self._kept = talk
+        else:
+            talk.close()
+
+    def dismiss(self) -> None:
+        """Ends what is kept."""
+        talk, self._kept = self._kept, None
+        if talk is not None:
+            talk.close()
+
+    def _begin(self) -> Conversation:
+        kept, self._kept = self._kept, None
         try:
             session = self._session()
             if kept is not None and kept.may_go_on(session):

@@ -68,14 +68,17 @@ class Server:
         self.plan = PollPlan(settings, clock)
         self.heard: Base | None = None
 
-    def poll(self) -> Base:
+    def poll(self, *, keep: bool = False) -> Base:
         """Delivers what is in the outbox, asks what is new, reports attributes when they are wanted or have changed.
+
+        Args:
+            keep: the conversation goes on at once, see ``Network``.
 
         Raises:
             OtaError: what stopped it; the next poll is then planned later than it would be after a success.
         """
         try:
-            with self._network.conversation() as talk:
+            with self._network.conversation(keep=keep) as talk:
                 self._delivery.flush(talk)
                 owed = self._delivery.owed
                 headers = {"Accept": "application/hal+json"}
@@ -109,13 +112,17 @@ class Server:
         except OtaError:  # it answers, which is what was to be known
             self.heard = None
 
-    def deployment(self, href: str) -> Deployment:
+    def deployment(self, href: str, *, keep: bool = False) -> Deployment:
         """Reads a deployment or confirmation document that a poll linked to, with the newest of what we said about it.
+
+        Args:
+            href: the link.
+            keep: the conversation goes on at once, see ``Network``.
 
         Raises:
             OtaError: it cannot be read; ``net.not-found`` when there is none any more.
         """
-        with self._network.conversation() as talk:
+        with self._network.conversation(keep=keep) as talk:
             return parse_deployment(document(talk.request("GET", links.with_history(self.absolute(href), _HISTORY))))
 
     def absolute(self, href: str) -> str:
@@ -126,6 +133,10 @@ class Server:
     def transfer(self) -> Network:
         """Where a download is started."""
         return self._network
+
+    def dismiss(self) -> None:
+        """Ends the conversation that was kept, see ``Network``."""
+        self._network.dismiss()
 
     def say(self, message: Feedback) -> None:
         """See ``Delivery.say``."""

@@ -156,7 +156,7 @@ class Station:
             if not cold and context.clock.boottime() > _BOOTING:
                 self._notes.forget({each.manifest_hash for each in found})
             self._candidates += found
-        context.installers.dismiss()
+        context.dismiss()
         context.tell({"Progress": (0.0, "", 0)})
 
     def _look_into(self, context: Context, node: str) -> list[Candidate]:

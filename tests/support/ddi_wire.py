@@ -29,7 +29,7 @@ class Wire:
         self.down = False
 
     @contextmanager
-    def conversation(self) -> Iterator[Wire]:
+    def conversation(self, *, keep: bool = False) -> Iterator[Wire]:
         if self.down:
             raise EnvironmentFault("net.connect", "no network")
         yield self

@@ -39,7 +39,7 @@ class Desk:
         self._quota = quota
 
     @contextmanager
-    def conversation(self) -> Iterator[Desk]:
+    def conversation(self, *, keep: bool = False) -> Iterator[Desk]:
         yield self
 
     def request(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:

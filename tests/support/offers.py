@@ -72,13 +72,13 @@ class Hawkbit(Office):
         action = self.actions[action_id]
         self.actions[action_id] = replace(action, revision=action.revision + 1, **changes)  # type: ignore[arg-type]  # its fields
 
-    def poll(self) -> Base:
+    def poll(self, *, keep: bool = False) -> Base:
         if self.down:
             self.polls += 1
             self.plan.next_poll = self.plan.not_before = self._clock.now + 600
             raise EnvironmentFault("net.connect", "no network")
         self.plan.next_poll, self.plan.not_before = self._clock.now + self.plan.poll_interval, 0.0
-        return cast("Base", super().poll())
+        return cast("Base", super().poll(keep=keep))
 
     def _answer(self) -> Base:
         action = next((each for each in self.actions.values() if each.open), None)
@@ -91,7 +91,7 @@ class Hawkbit(Office):
         field_name = {"cancelAction": "cancel", "confirmationBase": "confirmation"}.get(kind, "deployment")
         return Base(**{field_name: link})  # type: ignore[arg-type]  # one of its links
 
-    def deployment(self, href: str) -> Deployment:
+    def deployment(self, href: str, *, keep: bool = False) -> Deployment:
         if self.down:
             raise EnvironmentFault("net.connect", "no network")
         self.reads += 1

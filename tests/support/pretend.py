@@ -218,10 +218,13 @@ class Office:
     def deliver(self, _talk: object = None) -> bool:
         return True
 
-    def poll(self) -> Any:
+    def poll(self, *, keep: bool = False) -> Any:
         self.polls += 1
         self.heard = self.on_poll()
         return self.heard
+
+    def dismiss(self) -> None:
+        pass
 
     def installed(self, name: str, version: str) -> None:
         self.told_installed.append((name, version))

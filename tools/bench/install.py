@@ -3,7 +3,7 @@
 rauc's time starts at `rauc install` with its service already running. The same is shown for us as "from request": from the
 first request to a running installer on. Our wall time, CPU time and memory also include its start. We verify twice (before
 deciding, before writing) and read back what was written, which the others do not. By HTTPS the other side is a download by
-curl and `rauc install` after it; our fetcher starts while our installer starts, as with the daemon.
+curl and `rauc install` after it; our fetcher has polled before, as the one of the daemon has.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agent.daemon.children import Child, spawn
 from agent.errors import from_explained
@@ -121,7 +122,7 @@ def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict
     """Our installer, its start included; with ``remote`` (address and session) also our fetcher.
 
     The daemon's part is played here: inspect, then install, with the installer that inspected, and the fetcher that supplied
-    it. The fetcher starts while the installer starts.
+    it. Like the daemon's, the fetcher has polled before: its start, and its first answer, belong to the start.
     """
     sys.path.insert(0, str(ROOT / "tests"))
     from support.frames import common
@@ -134,6 +135,7 @@ def ours(build: Path, bundle: Path, slots: list[str], *, remote: tuple[str, dict
         installer = children.enter_context(spawn("installer"))
         installer.channel.send({"op": "bench"})  # it knows no such request, and says so as soon as it can say anything
         source = _File(bundle) if remote is None else _Server(children.enter_context(spawn("fetcher")), *remote)
+        source.begin()
         start = time.monotonic() - started if installer.receive(60).op == "error" else 0.0
         inspected = source.ask(installer, {"op": "inspect", **request})
         slot = {"name": "rootfs.1", "class": "rootfs", "index": 1, "device": slots[1], "type": "raw"}
@@ -153,6 +155,9 @@ class _File:
     def __init__(self, bundle: Path) -> None:
         self._bundle = bundle
 
+    def begin(self) -> None:
+        """Nobody has to be asked for it."""
+
     def ask(self, installer: Child, request: dict[str, object]) -> Frame:
         """The last word of the installer."""
         with self._bundle.open("rb") as file:
@@ -168,14 +173,20 @@ class _Server:
     """A bundle on a server, and a fetcher that has just been started."""
 
     def __init__(self, fetcher: Child, url: str, session: dict[str, object]) -> None:
-        self._fetcher, self._url = fetcher, url
-        fetcher.channel.send(session)
-        self._ready = False
+        self._fetcher, self._url, self._session = fetcher, url, session
+
+    def begin(self) -> None:
+        """Opens the session, and polls."""
+        address, found = urlsplit(self._url), re.match("(/[^/]+/controller/v1/[^/]+)/", urlsplit(self._url).path)
+        if found is None:
+            raise RuntimeError(f"{self._url} is no address of a device's bundle")
+        poll = {"op": "request", "method": "GET", "url": f"{address.scheme}://{address.netloc}{found[1]}"}
+        for request in (self._session, poll):
+            self._fetcher.channel.send(request)
+            _final(self._fetcher)
 
     def ask(self, installer: Child, request: dict[str, object]) -> Frame:
         """The last word of the installer."""
-        if not self._ready:
-            self._ready = _final(self._fetcher).op == "ok"
         near, far = pair("installer", "fetcher")
         self._fetcher.channel.send({"op": "serve", "url": self._url, "size": request["size"]}, fds=(far.fileno(),))
         installer.channel.send(request, fds=(near.fileno(),))

@@ -106,6 +106,7 @@ class Idle:
         context = self._context
         left: float | None = None
         if context.server is not None:
+            context.server.dismiss()  # what was offered is not taken now
             left = context.server.plan.next_poll - context.clock.boottime()
             context.tell({"NextCheck": int(context.clock.wall() + left)})
         if context.leaving is not None:
@@ -122,7 +123,7 @@ class Idle:
         if server is None:
             return None
         try:
-            base = server.poll()
+            base = server.poll(keep=True)
         except OtaError as error:
             _log.warning("the server was not reached: %s", error, extra={"OTA_ERROR_CODE": error.code})
             problem = (error.code, error.brief, error.resolution)

@@ -32,7 +32,7 @@ def life(context: Context, settle: Settle) -> dict[State, Activity]:
             try:
                 return activity(context, record)
             except BaseException:
-                context.installers.dismiss()  # it was kept for what does not follow now
+                context.dismiss()  # it was kept for what does not follow now
                 raise
 
         return run

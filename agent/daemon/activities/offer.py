@@ -96,7 +96,7 @@ def chosen(context: Context, deployment: Deployment) -> tuple[Chunk, Artifact]:
 def _deployment(server: Server, watch: Watch, record: Record) -> Deployment:
     """Reads the document; when it is gone, the server is asked whether it has taken the action back."""
     try:
-        return server.deployment(record.href)
+        return server.deployment(record.href, keep=True)
     except OtaError as error:
         if error.code == "net.not-found":
             watch.ask()

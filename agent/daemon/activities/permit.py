@@ -98,7 +98,7 @@ def allowed(context: Context, record: Record, hold: Holds) -> Record:
     while reasons := hold(record):
         waited = True
         context.inbox.take_look()
-        context.installers.dismiss()
+        context.dismiss()
         record = _began_to_wait(context, record, reasons)
         asked = context.inbox.take_check()
         if asked and record.origin == "server":

@@ -101,7 +101,7 @@ def _at_work(
         with _source(context, record, watch, keep=keep) as (fd, talk), context.installers.lent(keep=keep) as installer:
             yield installer, fd, talk
         return
-    # The installer first: it starts while the fetcher starts and talks to the server.
+    # The installer first: it starts while the fetcher talks to the server.
     with (
         context.installers.lent(keep=keep) as installer,
         _source(context, record, watch, keep=keep) as (fd, talk),
@@ -175,7 +175,7 @@ def _source(context: Context, record: Record, watch: Watch, *, keep: bool) -> It
         raise ConfigError("server.none", "an update from the server is recorded, but no server is configured")
     spending = context.server.spending
     step = spending.begin(record)
-    with context.installers.supplied(context.server.transfer(), keep=keep) as talk:
+    with context.server.transfer().conversation(keep=keep) as talk:
         context.server.deliver(talk)
         near, far = socket.socketpair()
         try:

@@ -83,10 +83,10 @@ class Post(Hawkbit):
             self._keep(self.outbox.settle(entry, answered(200, b"")))
         return self.outbox.next() is None
 
-    def poll(self) -> Base:
+    def poll(self, *, keep: bool = False) -> Base:
         self.asked()
         self.deliver()
-        return super().poll()
+        return super().poll(keep=keep)
 
     def has_yet_to_hear(self, action_id: str) -> bool:
         waiting = [entry.feedback for entry in self.outbox.entries]

@@ -25,7 +25,7 @@ class Asked:
         self._arrive = arrive
         self.answer = Base()
 
-    def poll(self) -> Base:
+    def poll(self, *, keep: bool = False) -> Base:
         self.polls += 1
         self.plan.next_poll = 1e12
         if self.polls == 1:
@@ -34,6 +34,9 @@ class Asked:
         else:
             self._inbox.stop()
         return self.answer
+
+    def dismiss(self) -> None:
+        pass
 
 
 @pytest.mark.timeout(10)

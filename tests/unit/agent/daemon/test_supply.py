@@ -1,4 +1,4 @@
-"""One fetcher for an inspection and the installation that follows at once, and none that is told something old."""
+"""One fetcher for what follows at once: poll, deployment, inspection, installation; and none that is told something old."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from agent.daemon.children import Child, spawn
 from agent.daemon.inbox import Inbox
-from agent.daemon.installers import Installers
 from agent.daemon.network import Network, Session
 
 SESSION = Session("https://127.0.0.1:1", ("TargetToken", "old"), "", "", 0.2, 0.2)
@@ -26,8 +25,13 @@ class Supply:
         self.session = SESSION
         self.children: list[Child] = []
         self.reader: socket.socket | None = None
-        self.network = Network(self._spawn, lambda: self.session, Inbox().await_one)
-        self.installers = Installers(spawn)
+        self.readable = True
+        self.network = Network(self._spawn, self._read, Inbox().await_one)
+
+    def _read(self) -> Session:
+        if not self.readable:
+            raise OSError
+        return self.session
 
     def _spawn(self, kind: str) -> Child:
         self.children.append(spawn(kind))
@@ -35,7 +39,7 @@ class Supply:
 
     def keep(self, *, serving: bool = False) -> Child:
         """The fetcher of an inspection that has just ended, at rest or not."""
-        with self.installers.supplied(self.network, keep=True) as talk:
+        with self.network.conversation(keep=True) as talk:
             near, far = socket.socketpair()
             with far:
                 talk.serve("https://127.0.0.1:1/b", 1, far.fileno())
@@ -47,7 +51,7 @@ class Supply:
         return talk.child
 
     def next_one(self) -> Child:
-        with self.installers.supplied(self.network) as talk:
+        with self.network.conversation() as talk:
             return talk.child
 
 
@@ -78,6 +82,13 @@ def test_one_that_was_told_something_old_is_replaced(supply: Supply, changed: Se
     assert not first.alive()
 
 
+def test_of_two_only_the_later_one_is_kept(supply: Supply) -> None:
+    with supply.network.conversation(keep=True) as outer, supply.network.conversation(keep=True) as inner:
+        pass
+    assert not inner.child.alive()
+    assert supply.next_one() is outer.child
+
+
 def test_one_that_is_not_at_rest_is_replaced(supply: Supply) -> None:
     first = supply.keep(serving=True)
     assert supply.next_one() is not first
@@ -94,28 +105,25 @@ def test_one_that_died_meanwhile_is_replaced(supply: Supply) -> None:
 def test_secrets_that_cannot_be_read_end_it(supply: Supply) -> None:
     first = supply.keep()
 
-    def unreadable() -> Session:
-        raise OSError
-
-    broken = Network(spawn, unreadable, Inbox().await_one)
-    with pytest.raises(OSError), supply.installers.supplied(broken):
+    supply.readable = False
+    with pytest.raises(OSError), supply.network.conversation():
         pass
     assert not first.alive()
 
 
 def test_after_an_error_it_is_ended(supply: Supply) -> None:
-    with suppress(RuntimeError), supply.installers.supplied(supply.network, keep=True) as talk:
+    with suppress(RuntimeError), supply.network.conversation(keep=True) as talk:
         raise RuntimeError
     assert not talk.child.alive()
 
 
 def test_whoever_waits_sends_it_away(supply: Supply) -> None:
     first = supply.keep()
-    supply.installers.dismiss()
+    supply.network.dismiss()
     assert not first.alive()
 
 
 def test_what_is_kept_holds_no_secret(supply: Supply) -> None:
-    with supply.installers.supplied(supply.network) as talk:
+    with supply.network.conversation() as talk:
         assert SESSION not in vars(talk).values()
         assert "old" not in repr(vars(talk))
