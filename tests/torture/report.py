@@ -7,25 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from boot.lab.svg import COLOURS, STYLE, Drawing
+
 from torture.replay import Findings
 from torture.results import Course, Cut, Cuts
 from torture.story import Story
-from torture.svg import COLOURS, Drawing
 
 _SHOWN = 120  # runs with a timeline of their own
-_STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1080px; color: #1d2329; background: #fff; }
-h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #d0d7de; }
-table { border-collapse: collapse; margin: .8em 0; }
-td, th { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-svg text { font: 10px system-ui, sans-serif; fill: #30363d; } svg .label { font-size: 11px; font-weight: 600; }
-svg circle { fill-opacity: .75; }
-svg .axis { stroke: #8b949e; } .bad { color: #c4122f; font-weight: 600; } .ok { color: #2e8b57; font-weight: 600; }
-.key span { display: inline-block; margin-right: 1em; }
-.key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
-code { font-size: .92em; } details { margin: .6em 0; } .situation { font: 12px ui-monospace, monospace; }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +94,7 @@ def page(replays: Sequence[Replayed], cuts: Sequence[Cuts], values: Mapping[str,
     parts = [_head(values), *map(_cuts, cuts), *map(_replay, replays)]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Power cuts of a whole device</title>'
-        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
+        f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>\n"
     )
 
 

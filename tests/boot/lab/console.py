@@ -6,6 +6,7 @@ import base64
 import re
 import socket
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +34,7 @@ class Console:
         self.keys: BinaryIO | None = None  # what is typed
         self._heard, self._read = "", 0  # without carriage returns; bytes of the log that are in it
         self._position = 0  # in what was heard: ``expect`` has gone past this
+        self._times: list[tuple[int, float]] = []  # how much was heard by when
 
     @property
     def text(self) -> str:
@@ -41,14 +43,20 @@ class Console:
             with self.log.open("rb") as log:
                 log.seek(self._read)
                 new = log.read()
-            self._heard += new.decode("ascii", "replace").replace("\r", "")
-            self._read += len(new)
+            if new:
+                self._heard += new.decode("ascii", "replace").replace("\r", "")
+                self._read += len(new)
+                self._times.append((len(self._heard), time.time()))
         return self._heard
 
     @property
     def tail(self) -> str:
         """The end, for messages."""
         return self.text[-_TAIL:]
+
+    def when(self, position: int) -> float:
+        """Seconds since 1970 at which this position of ``text`` had been heard, as far as somebody was listening."""
+        return self._times[bisect_left(self._times, (position, 0.0))][1]
 
     def expect(self, pattern: str, seconds: float = 300) -> re.Match[str]:
         """Waits until this was said after what was expected before.

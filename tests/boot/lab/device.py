@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import time
@@ -20,6 +21,7 @@ from support.nspawn.device import toml
 from agent.demo.server import DevServer
 from agent.demo.server_tls import make_tls
 from boot.lab.boards import LABELS, Board
+from boot.lab.evidence import Life, keep
 from boot.lab.root_files import FACTORY
 from boot.lab.system import COMPATIBLE, Image, System, slot_image
 from boot.lab.vm import VM, Unheard, blocks
@@ -77,6 +79,7 @@ class Device:
     ) -> None:
         self.directory, self.board, self._form = directory, board, form
         self.images: dict[str, Image] = {}  # by version, of what is in a bundle
+        self._actions: list[str] = []
         self._stack, self._heard = ExitStack(), -1
         for name in ("factory", "bundles", "raw"):
             (directory / name).mkdir(parents=True)
@@ -168,6 +171,7 @@ class Device:
 
     def close(self) -> None:
         """Switches everything off."""
+        keep(self.life)
         self.cut()
         self._stack.close()
 
@@ -229,7 +233,8 @@ class Device:
 
     def publish(self, bundle: Path, version: str) -> str:
         """Gives the device an update; returns the id of the action."""
-        return self.server.assign(CONTROLLER, self.server.upload(bundle, version=version))
+        self._actions.append(self.server.assign(CONTROLLER, self.server.upload(bundle, version=version)))
+        return self._actions[-1]
 
     def deploy(self, system: System, **options: Any) -> str:
         """Publishes an update, gives it to the device and lets it ask at once; returns the id of the action."""
@@ -265,6 +270,15 @@ class Device:
     def messages(self, action: str) -> str:
         """All that the device has told about an action."""
         return "\n".join(line for entry in self.server.history(action) for line in entry.messages)
+
+    @property
+    def life(self) -> Life:
+        """All that has happened to it so far."""
+        console = self.vm.console
+        boots = [(console.when(match.end()), match[1]) for match in _BOOTING.finditer(console.text)]
+        entries = [entry for action in self._actions for entry in self.server.history(action)]
+        told = [(entry.reported / 1000, entry.type, "; ".join(entry.messages)) for entry in entries]
+        return Life(self.board.name, os.getpid(), time.time(), self.vm.cpu_seconds, boots, self.vm.power, told)
 
     @property
     def started(self) -> list[str]:

@@ -47,6 +47,7 @@ class VM:
         self._qmp: Qmp | None = None
         self._shell: Shell | None = None
         self._used, self._resets = 0.0, 0  # by processes that have ended
+        self._power: list[tuple[float, str]] = []
 
     def __enter__(self) -> VM:
         return self
@@ -73,6 +74,20 @@ class VM:
         return self._resets + (self._qmp.resets if self._qmp is not None else 0)
 
     @property
+    def power(self) -> list[tuple[float, str]]:
+        """When (seconds since 1970) what was done to it: ``on``, ``off``, ``cut``, ``reset``, ``cable out``, ``cable in``."""
+        return sorted([*self._power, *self._reset_times()])
+
+    def _reset_times(self) -> list[tuple[float, str]]:
+        if self._qmp is None:
+            return []
+        stamps = [event["timestamp"] for event in self._qmp.events("RESET")]
+        return [(stamp["seconds"] + stamp["microseconds"] / 1e6, "reset") for stamp in stamps]
+
+    def _note(self, what: str) -> None:
+        self._power.append((time.time(), what))
+
+    @property
     def shell(self) -> Shell:
         """The root shell of the guest; ``wait`` for it after each boot."""
         assert self._shell is not None, "it is off"
@@ -90,6 +105,7 @@ class VM:
             more: arguments for this start alone, such as ``-loadvm NAME`` or ``-rtc base=...``.
         """
         assert self._process is None, "it is on already"
+        self._note("on")
         self._sockets = Path(tempfile.mkdtemp(prefix="ota-vm-"))  # their paths must be short
         with self.console.log.open("ab") as console, (self.directory / "qemu.log").open("ab") as errors:
             self._process = subprocess.Popen(
@@ -171,6 +187,7 @@ class VM:
     def set_link(self, up: bool) -> None:
         """Pulls the network cable, or plugs it in."""
         self.qmp("set_link", name=NET, up=up)
+        self._note("cable in" if up else "cable out")
 
     def wait_reset(self, before: int | None = None, seconds: float = 300) -> None:
         """Waits until it was reset.
@@ -186,6 +203,7 @@ class VM:
         """Waits until it has switched itself off."""
         assert self._process is not None, "it is off"
         self._process.wait(seconds)
+        self._note("off")
         self._clear()
 
     def cut(self) -> None:
@@ -194,12 +212,14 @@ class VM:
             self._used += _computed(self._process.pid)
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
+            self._note("cut")
         self._clear()
 
     def _clear(self) -> None:
         if self._qmp is not None:
             self._qmp.listen()
             self._resets += self._qmp.resets
+            self._power += self._reset_times()
             self._qmp.close()
         if self._shell is not None:
             self._shell.close()

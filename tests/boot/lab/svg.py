@@ -1,4 +1,4 @@
-"""Drawings for the report: bands, bars and marks over one axis of seconds. Pure."""
+"""Drawings for reports: bands, bars and marks over one axis of seconds; and how their pages look. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ COLOURS = {
     "good": "#2e8b57", "judged": "#4c78a8", "failed": "#d08a1d", "broken": "#c4122f",
 }  # fmt: skip
 _OTHER = "#cccccc"
+STYLE = """
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1080px; color: #1d2329; background: #fff; }
+h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #d0d7de; }
+table { border-collapse: collapse; margin: .8em 0; }
+td, th { padding: .2em .9em .2em 0; text-align: left; vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+svg text { font: 10px system-ui, sans-serif; fill: #30363d; } svg .label { font-size: 11px; font-weight: 600; }
+svg circle { fill-opacity: .75; }
+svg .axis { stroke: #8b949e; } .bad { color: #c4122f; font-weight: 600; } .ok { color: #2e8b57; font-weight: 600; }
+.key span { display: inline-block; margin-right: 1em; }
+.key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
+code { font-size: .92em; } details { margin: .6em 0; } .situation { font: 12px ui-monospace, monospace; }
+"""
 
 
 class Drawing:
