@@ -87,9 +87,10 @@ def _recipe(bb: Any, path: Path, base: Any) -> dict[str, Any]:
     data = bb.parse.handle(str(path), data, 0)[""]
     variables, flags = {}, {}
     for name in data.keys():  # noqa: SIM118  # it is no mapping
-        if name.startswith("__") or data.getVarFlag(name, "func", False):
+        if name.startswith("__"):
             continue
-        variables[name] = data.getVar(name)
+        if not data.getVarFlag(name, "func", False):
+            variables[name] = data.getVar(name)
         flags[name] = {key: value for key, value in (data.getVarFlags(name) or {}).items() if isinstance(value, str)}
     return {
         "skipped": data.getVar("__SKIPPED") or "",

@@ -21,7 +21,7 @@ class Recipe:
         skipped: why BitBake leaves it out for this machine; empty if it does not.
         tasks: that are its own.
         variables: with their values, as far as those could be expanded.
-        flags: of variables.
+        flags: of variables and tasks.
     """
 
     name: str

@@ -110,6 +110,7 @@ def plan(recipe: Recipe) -> Plan:
         raise ValueError("OTA_BUNDLE_SLOTS: expected the classes of the slots that the bundle is for, got nothing")
     for file in recipe.value("BUNDLE_EXTRA_FILES").split():
         made.sources.append(Source(file, posixpath.basename(file.rstrip("/"))))
+    _need_different_names(made.sources)
     for each in recipe.value("BUNDLE_EXTRA_DEPENDS").split():
         made.tasks.append(each if ":" in each else f"{each}:do_deploy")
     labels = recipe.value("META_SECTIONS").split()
@@ -211,6 +212,16 @@ def _file(recipe: Recipe, slot: str, kind: str, flags: Mapping[str, str], made: 
     if moved and unpack:
         raise ValueError(f"OTA_SLOT_{slot}: [offset] and [unpack] exclude each other")
     return Source(origin, posixpath.basename(flags.get("rename", name)), moved, unpack)
+
+
+def _need_different_names(sources: Iterable[Source]) -> None:
+    """Files of a bundle lie side by side; the same one may be in several slots."""
+    found: dict[str, Source] = {}
+    for source in sources:
+        if found.setdefault(source.target, source) != source:
+            raise ValueError(
+                f"{source.origin}: the bundle has another file {source.target}; [rename] gives a slot's another name"
+            )
 
 
 def _section(name: str, pairs: Iterable[tuple[str, str]]) -> str:
