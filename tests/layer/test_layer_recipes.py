@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+import tomllib
 
 import pytest
 
@@ -61,6 +62,13 @@ def test_the_version_of_the_recipes_is_the_agents() -> None:
         recipe.variables["PV"] for name, recipe in recipes("qemux86-64").items() if name in ("ota-agent", "ota-bundler")
     }
     assert versions == {__version__}
+
+
+def test_the_project_names_no_python_that_the_oldest_release_has_not_heard_of() -> None:
+    """hatchling builds no wheel with a classifier that is unknown to trove-classifiers: scarthgap has 2024.2.23."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    minors = [int(name.rpartition(".")[2]) for name in project["classifiers"] if ":: Python :: 3." in name]
+    assert max(minors) == 13
 
 
 def test_units_that_are_enabled_exist(agent: Recipe) -> None:
