@@ -25,6 +25,9 @@ _INFO = struct.Struct("=B3xIIIIIQ")
 _ERASE = struct.Struct("=II")
 _OFFSET = struct.Struct("=q")
 _LEB_CHANGE = struct.Struct("=iib7x")
+# include/linux/errno.h; NAND without protection says it: nand_lock in drivers/mtd/nand/raw/nand_base.c.
+_ENOTSUPP = 524
+_UNPROTECTED = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, _ENOTSUPP)
 _DTYPE = 3  # "pass 3 for better compatibility with old kernels"
 
 
@@ -91,7 +94,7 @@ class MtdDevice:
         try:
             fcntl.ioctl(self._fd, request("W", "M", number, _ERASE.size), _ERASE.pack(start, length))
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
+            if error.errno not in _UNPROTECTED:
                 raise
 
 

@@ -160,7 +160,7 @@ static int control(int fd, unsigned long request, void *argument)
 	case MEMLOCK:
 	case MEMUNLOCK:
 		if (nand) {
-			errno = EOPNOTSUPP;
+			errno = 524; /* ENOTSUPP of include/linux/errno.h: nand_lock in drivers/mtd/nand/raw/nand_base.c */
 			return -1;
 		}
 		for (unsigned at = range->start; at < range->start + range->length; at += dev->erase)
