@@ -21,6 +21,7 @@ DEPENDS += "ota-bundler-native squashfs-tools-native"
 S = "${UNPACKDIR}"
 B = "${WORKDIR}/build"
 BUNDLE_DIR = "${WORKDIR}/bundle"
+OTA_SBOM_DIR = "${WORKDIR}/sbom"
 
 OTA_BUNDLE_COMPATIBLE ??= "${@d.getVar('RAUC_BUNDLE_COMPATIBLE') or d.getVar('OTA_COMPATIBLE')}"
 OTA_BUNDLE_COMPATIBLE[doc] = "Name of the device that the bundle is for."
@@ -124,11 +125,11 @@ python do_configure () {
         document = deploy / (base + sbom[1])
         key = "sbom-sha256" if place == 0 else "sbom-sha256-" + slot
         digests[key] = ota_layer.bundle_files.digest_of(document)
-        bb.utils.copyfile(str(document.resolve()), d.expand("${B}/sbom-%s%s" % (slot, sbom[1])))
+        bb.utils.copyfile(str(document.resolve()), d.expand("${OTA_SBOM_DIR}/%s%s" % (slot, sbom[1])))
     text = ota_layer.bundle_plan.with_digests(d.getVar("OTA_BUNDLE_MANIFEST"), digests)
     (target / "manifest.raucm").write_text(text)
 }
-do_configure[cleandirs] = "${BUNDLE_DIR} ${B}"
+do_configure[cleandirs] = "${BUNDLE_DIR} ${OTA_SBOM_DIR}"
 do_configure[vardeps] += "OTA_BUNDLE_MANIFEST OTA_BUNDLE_SOURCES"
 
 do_bundle () {
@@ -168,6 +169,7 @@ do_bundle () {
     fi
 }
 do_bundle[dirs] = "${B}"
+do_bundle[cleandirs] = "${B}"
 addtask bundle after do_configure
 
 SSTATE_SKIP_CREATION:task-deploy = "1"
@@ -180,9 +182,9 @@ do_deploy () {
         ln -sf ${ENCRYPTED_BUNDLE_NAME}${ENCRYPTED_BUNDLE_EXTENSION} \
             ${DEPLOYDIR}/${ENCRYPTED_BUNDLE_LINK_NAME}${ENCRYPTED_BUNDLE_EXTENSION}
     fi
-    for document in ${B}/sbom-*; do
+    for document in ${OTA_SBOM_DIR}/*; do
         if [ -e "$document" ]; then
-            name="${document##*/sbom-}"
+            name="${document##*/}"
             install -m 0644 "$document" "${DEPLOYDIR}/${BUNDLE_NAME}-$name"
             ln -sf "${BUNDLE_NAME}-$name" "${DEPLOYDIR}/${BUNDLE_LINK_NAME}-$name"
         fi

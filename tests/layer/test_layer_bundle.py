@@ -123,6 +123,11 @@ def test_the_tasks_that_make_its_files_are_waited_for(parsed: dict[str, Recipe])
     assert "zstd-native" in recipe.words("DEPENDS")
 
 
+def test_a_bundle_may_be_signed_again_where_one_was_before(parsed: dict[str, Recipe]) -> None:
+    """ota-bundle replaces no file, and another key alone runs do_bundle again."""
+    assert parsed["everything"].flags["do_bundle"]["cleandirs"] == "${B}"
+
+
 def test_what_has_our_name_counts_before_what_has_raucs(parsed: dict[str, Recipe]) -> None:
     made = manifest(parsed["ours-too"])
     assert made["update"]["compatible"] == "New Product"
