@@ -57,6 +57,7 @@ def test_resets_are_counted_and_a_power_cut_is_none(vm: VM) -> None:
     vm.wait_reset(0)
     vm.cut()
     assert (vm.resets, vm.powered) == (1, False)
+    assert [what for _, what in vm.power] == ["on", "reset", "cut"]
     vm.start()
     prompt(vm)
     assert vm.resets == 1

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from boot.lab.svg import COLOURS, STYLE, Drawing
+from boot.lab.svg import STYLE, Drawing, key
 
 from torture.replay import Findings
 from torture.results import Course, Cut, Cuts
 from torture.story import Story
 
 _SHOWN = 120  # runs with a timeline of their own
+_KEY = {
+    "judged": "judged on the medium", "good": "judged, and booted until the device rested", "broken": "a promise was broken",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ def _cuts(each: Cuts) -> str:
     lives = "".join(_life(run) for run in each.runs[-_SHOWN:])
     return (
         f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(booted):,} of them booted to rest, in "
-        f"{len(each.runs):,} runs</h2>{_key()}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
+        f"{len(each.runs):,} runs</h2>{key(_KEY)}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
         f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>{lives}"
         "</details>"
     )
@@ -213,15 +216,6 @@ def _colour(cut: Cut, booted: set[int]) -> str:
 def _title(cut: Cut) -> str:
     how = ", killed" if cut.killed else ""
     return f"cut {cut.number} at {cut.at:.1f} s: {cut.phase}, {cut.status}{how}"
-
-
-def _key() -> str:
-    names = (
-        ("judged", "judged on the medium"), ("good", "judged, and booted until the device rested"),
-        ("broken", "a promise was broken"),
-    )  # fmt: skip
-    parts = (f'<span><i style="background:{COLOURS[name]}"></i>{text}</span>' for name, text in names)
-    return f'<div class="key">{"".join(parts)}</div>'
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

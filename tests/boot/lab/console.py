@@ -39,6 +39,11 @@ class Console:
     @property
     def text(self) -> str:
         """All of it."""
+        self.listen()
+        return self._heard
+
+    def listen(self) -> None:
+        """Takes note of what was said since the last time, see ``when``."""
         if self.log.exists():
             with self.log.open("rb") as log:
                 log.seek(self._read)
@@ -47,7 +52,6 @@ class Console:
                 self._heard += new.decode("ascii", "replace").replace("\r", "")
                 self._read += len(new)
                 self._times.append((len(self._heard), time.time()))
-        return self._heard
 
     @property
     def tail(self) -> str:
@@ -55,7 +59,7 @@ class Console:
         return self.text[-_TAIL:]
 
     def when(self, position: int) -> float:
-        """Seconds since 1970 at which this position of ``text`` had been heard, as far as somebody was listening."""
+        """Seconds since 1970 at which this position of ``text`` had been heard; whoever waits for the machine listens."""
         return self._times[bisect_left(self._times, (position, 0.0))][1]
 
     def expect(self, pattern: str, seconds: float = 300) -> re.Match[str]:

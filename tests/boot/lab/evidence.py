@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from boot.lab.svg import STYLE, Drawing
+from boot.lab.svg import STYLE, Drawing, key
 
 PLACE = "OTA_BOOT_EVIDENCE"  # the variable that names the directory of a run; without it nothing is kept
 Moments = Sequence[tuple[float, str]]
@@ -93,7 +93,8 @@ def _read(directory: Path, kind: type[_T]) -> list[_T]:
 def page(tests: Sequence[Verdict], lives: Sequence[Life]) -> str:
     """The page."""
     rows = "".join(
-        f'<tr><td class="{"ok" if each.outcome == "passed" else "bad"}">{each.outcome}</td><td>{escape(each.name)}</td>'
+        f'<tr><td class="{"ok" if each.outcome == "passed" else "bad"}">{each.outcome}</td>'
+        f'<td title="{escape(each.name)}">{escape(_short(each.name))}</td>'
         f'<td>{escape(" ".join(each.requirements))}</td><td class="n">{each.ended - each.began:.0f} s</td></tr>'
         for each in tests
     )
@@ -103,7 +104,7 @@ def page(tests: Sequence[Verdict], lives: Sequence[Life]) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Devices on real bootloaders</title>'
         f"<style>{STYLE}</style><body><h1>Devices on real bootloaders</h1><p>{len(tests)} tests: {outcomes}. "
         f"{len(lives)} devices, {boots} boots.</p><table><tr><th></th><th>promise</th><th>proves</th>"
-        f'<th class="n">time</th></tr>{rows}</table>{"".join(_life(each, tests) for each in lives)}</body></html>\n'
+        f'<th class="n">time</th></tr>{rows}</table>{key(_KEY)}{"".join(_life(each, tests) for each in lives)}</body></html>\n'
     )
 
 
@@ -132,6 +133,7 @@ def _life(life: Life, tests: Iterable[Verdict]) -> str:
     )
 
 
+_KEY = {"good": "switched on, success", "failed": "reset, failure", "broken": "power cut", "judged": "all else"}
 _POWER: Mapping[str, str] = {"cut": "broken", "reset": "failed", "on": "good"}
 _WORDS: Mapping[str, str] = {"FINISHED": "good", "ERROR": "failed", "CANCELED": "failed"}
 

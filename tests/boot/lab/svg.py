@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH = 1040  # of the whole drawing, in pixels
@@ -29,6 +29,12 @@ svg .axis { stroke: #8b949e; } .bad { color: #c4122f; font-weight: 600; } .ok { 
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
 code { font-size: .92em; } details { margin: .6em 0; } .situation { font: 12px ui-monospace, monospace; }
 """
+
+
+def key(names: Mapping[str, str]) -> str:
+    """What colours mean, as an element; by their names."""
+    parts = (f'<span><i style="background:{COLOURS[name]}"></i>{escape(text)}</span>' for name, text in names.items())
+    return f'<div class="key">{"".join(parts)}</div>'
 
 
 class Drawing:

@@ -22,6 +22,7 @@ from boot.lab.qmp import Qmp
 
 _T = TypeVar("_T")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_ONE_RESET = 2.0  # seconds in which firmware of a PC resets more than once
 NET = "net0"  # id of the network device, for ``set_link``
 
 __all__ = ["NET", "VM", "Shell", "Unheard", "blocks", "drive", "network"]
@@ -76,7 +77,11 @@ class VM:
     @property
     def power(self) -> list[tuple[float, str]]:
         """When (seconds since 1970) what was done to it: ``on``, ``off``, ``cut``, ``reset``, ``cable out``, ``cable in``."""
-        return sorted([*self._power, *self._reset_times()])
+        found = list[tuple[float, str]]()
+        for at, what in sorted([*self._power, *self._reset_times()]):
+            if not found or what != "reset" or found[-1][1] != "reset" or at - found[-1][0] > _ONE_RESET:
+                found.append((at, what))
+        return found
 
     def _reset_times(self) -> list[tuple[float, str]]:
         if self._qmp is None:
@@ -140,6 +145,7 @@ class VM:
         if not self.powered:
             errors = (self.directory / "qemu.log").read_text("utf-8", "replace")[-2000:]
             raise Unheard(f"QEMU has ended: {errors}\n{self.console.tail}")
+        self.console.listen()
         time.sleep(0.1)  # who looks more often takes the processor from it
 
     def until(self, wanted: Callable[[], _T], what: str, seconds: float = 300) -> _T:
