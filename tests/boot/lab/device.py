@@ -28,6 +28,7 @@ from boot.lab.vm import VM, Unheard, blocks
 
 _T = TypeVar("_T")
 CONTROLLER = "board-1"
+_AGENT = "org.otaagent.Agent1 /org/otaagent/Agent1 org.otaagent.Agent1.Manager"
 HOST = "10.0.2.2"  # the loopback interface of the host, as QEMU's user network shows it to the guest
 HEALTH = "usr/lib/ota-agent/health.toml"  # in each system, so that one can have less patience with itself
 # An emulated device on a busy host is slow.
@@ -204,8 +205,11 @@ class Device:
     def busctl(self, *arguments: str) -> Any:
         """Asks the agent over D-Bus: ``get-property``, ``call`` and what else busctl(1) knows; returns the values."""
         verb, *rest = arguments
-        where = "org.otaagent.Agent1 /org/otaagent/Agent1 org.otaagent.Agent1.Manager"
-        return json.loads(self.run(f"busctl --json=short {verb} {where} {' '.join(rest)}"))["data"]
+        return json.loads(self.run(f"busctl --json=short {verb} {_AGENT} {' '.join(rest)}"))["data"]
+
+    def install(self, path: str) -> None:
+        """Gives the agent the bundle in a file of the device."""
+        self.run(f"busctl call {_AGENT} Install s {path}")
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:
         """Entries of all boots, oldest first; arguments as for journalctl(1)."""
