@@ -18,12 +18,11 @@ class Qmp:
     """A connection to the monitor of a QEMU process.
 
     Args:
-        path: the Unix socket where it listens.
+        path: the Unix socket where it listens, or will within a minute.
     """
 
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(path))
+        self._socket = _connected(path, 60)
         self._heard = b""
         self._events: deque[dict[str, Any]] = deque()
         self.resets = 0  # of the guest, by itself or on request; the start is none
@@ -87,3 +86,19 @@ class Qmp:
         message = json.loads(line)
         assert isinstance(message, dict)
         return message
+
+
+def _connected(path: Path, seconds: float) -> socket.socket:
+    """A connection; the socket is in the file system from bind(2) on, and refuses all until listen(2)."""
+    end = time.monotonic() + seconds
+    while True:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.connect(str(path))
+        except ConnectionRefusedError:
+            made.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return made
