@@ -62,3 +62,10 @@ def test_without_a_defect_nothing_is_found(lab: Lab) -> None:
     workspace = lab.workspace("qemux86-64", lab.tree("tree-defect"), folder="defect")
     done = workspace.bitbake("ota-agent")
     assert done.status == 0, done.text[-3000:]
+
+
+def test_an_example_that_was_left_as_it_is_is_told_of(lab: Lab) -> None:
+    workspace = lab.workspace("qemux86-64", lab.tree("tree-defect"), "defect", {"OTA_KEYRING_FILE": ""})
+    said = workspace.build("-C", "compile", "ota-agent-conf")
+    assert "ota-agent.toml is still the example" in said
+    assert "The keyring holds no certificate" in said

@@ -18,12 +18,12 @@ CALLED = _words(
     sgdisk start-stop-daemon tune2fs unsquashfs update-alternatives which"""
 )
 # By BitBake itself, and by the tests.
-_FURTHER = _words("chrpath cpio diffstat gawk rauc rpcgen qemu-system-aarch64 qemu-system-x86_64")
+_FURTHER = _words("chrpath cpio diffstat gawk rauc rpcgen qemu-system-aarch64 qemu-system-x86_64 softhsm2-util")
 # The Debian packages of all of them.
 _DEBIAN = _words(
     """apt-utils bzip2 chrpath cpio debugedit diffstat dosfstools dpkg-dev e2fsprogs fakeroot fdisk file gawk gdisk grub-common
     grub-efi-amd64-bin locales lz4 mtools ovmf parted patch pseudo python3-venv qemu-system-arm qemu-system-x86 quilt rauc
-    rpcsvc-proto rpm squashfs-tools u-boot-qemu u-boot-tools wget xz-utils zstd"""
+    rpcsvc-proto rpm softhsm2 squashfs-tools u-boot-qemu u-boot-tools wget xz-utils zstd"""
 )
 
 

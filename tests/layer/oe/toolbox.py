@@ -17,6 +17,7 @@ _PACKAGES = (
     "asn1crypto", "build", "cryptography", "hatchling", "installer", "packaging", "pathspec", "pluggy", "pyopenssl",
     "pyproject-hooks", "trove-classifiers",
 )  # fmt: skip
+_NEWEST = ("python-pkcs11",)  # the releases' 0.7.0 is not on PyPI as a wheel
 # OpenEmbedded patches `python -m installer` so that it can say which interpreter scripts get; here its library does. The
 # files go to where the device's Python will look for them, which is of another version than the host's.
 _NATIVE_PYTHON = """#!{python}
@@ -130,6 +131,7 @@ class Toolbox:
 
     def _fill_python(self) -> None:
         wanted = [f"{name}=={self._checkout.version(f'python3-{name}')}" for name in _PACKAGES]
+        wanted += _NEWEST
         stamp = self._folder / "python" / "ready"
         if stamp.exists() and stamp.read_text() == "\n".join(wanted):
             return
