@@ -94,6 +94,20 @@ def test_what_was_installed_was_asked_for_once_and_in_order(ends: Chain, running
     assert len({seen.headers.get("connection", "") for seen in running.server.requests("/artifacts/")}) == 1
 
 
+def test_of_a_bundle_that_offers_an_adaptive_update_all_but_the_index_is_fetched(
+    ends: Chain, running: Running, tmp_path: Path
+) -> None:
+    ends.slot.write_bytes(IMAGE)
+    path = make_bundle(tmp_path, image=IMAGE, extra="adaptive=block-hash-index\n")
+    _, url = running.offer(path)
+    assert ends.install(url, path.stat().st_size).op == "installed"
+    openings, content = ranges(running)[:OPENINGS], ranges(running)[OPENINGS:]
+    assert volume(openings) < 2 * MIB
+    assert len(content) == 1
+    index = len(IMAGE) // 128  # 32 bytes of digest for 4096 of the image, random ones
+    assert path.stat().st_size - 2 * index - 256 * 1024 < volume(content) < path.stat().st_size - index
+
+
 @pytest.mark.req("S09")
 def test_nothing_but_the_slot_is_written(ends: Chain, running: Running, bundle: Path, tmp_path: Path) -> None:
     opened: set[str] = set()
