@@ -143,3 +143,5 @@ LINKS = {
     "usr/bin/awk": "mawk",
     "usr/bin/sh": "dash",
 }
+# What a system brings in which the network is forgotten.
+NO_NETWORK = {"etc/systemd/system/board-network.service": "[Service]\nType=oneshot\nExecStart=true\n"}

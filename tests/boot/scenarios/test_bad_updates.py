@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from boot.lab.device import Device
+from boot.lab.device import HEALTH, Device
 from boot.lab.fallback import falls_back
 from boot.lab.kinds import KINDS
+from boot.lab.root_files import NO_NETWORK
 from boot.lab.system import KERNEL_NAMES, System
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(5400)]
@@ -63,3 +64,11 @@ def test_a_system_whose_agent_does_not_start_is_left_by_the_timer(device: Device
     files = {"etc/systemd/system/ota-agent-trial.timer.d/soon.conf": soon}
     told = falls_back(device, System("2.5.0", root="no-python", files=files), "boot.unjudged")
     assert "its update agent did not start" in told
+
+
+@pytest.mark.req("S07", "T28")
+def test_a_system_from_the_server_that_does_not_reach_it_goes_back_and_the_server_is_told(device: Device) -> None:
+    # One round is enough: what else is red in it, since the system is still starting, changes neither verdict nor code.
+    impatient = {HEALTH: "[health]\nboot-complete = false\ndeadline = 5\nsoak = 1\ninterval = 0.5\n"}
+    told = falls_back(device, System("2.6.0", files={**impatient, **NO_NETWORK}), "health.failed", tries=1)
+    assert "server: the connection to the server failed" in told
