@@ -1,4 +1,4 @@
-"""Clocks that are wrong: one without a battery begins when the system was built, and one may be set to a time before it.
+"""Clocks that are wrong: one without a battery begins when the system was built, and in the year 2040 nobody is believed.
 
 Everything happens to one device, in the order of the tests, because each boot costs so much.
 """
@@ -19,6 +19,7 @@ from boot.lab.system import KERNEL_NAMES, System
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(5400)]
 NO_BATTERY = "2000-01-01T00:00:00"  # where a clock begins that has lost its time
+FAR = "2040-01-01T00:00:00"  # systemd itself does not believe in more than 15 years after the build
 DAY = 86400
 SETTINGS = {"server.poll-min": 600}
 # systemd(1): when it was last changed is when the system was built. Made anew each day, as the certificates are.
@@ -78,3 +79,19 @@ def test_a_clock_before_the_build_keeps_the_server_away_and_a_bundle_is_judged_f
     device.wait_for(lambda: device.busctl("get-property", "State") == "idle", "the agent is idle")
     assert device.started[before:] == ["B", "A"]
     assert device.busctl("get-property", "LastResult")[:3] == ["failure", "2.2.0", "boot.fallback"]
+
+
+@pytest.mark.req("T20")
+def test_in_the_year_2040_no_server_is_believed_and_nothing_is_lost_when_the_clock_is_right_again(
+    clocked: Callable[[str], Device],
+) -> None:
+    device = clocked(FAR)
+    before = len(device.started)
+    action = device.publish(device.bundle(System("2.3.0", root="kernel", compatible="another-board")), "2.3.0")
+    assert asked(device) == "net.tls-expired"
+    assert [entry.type for entry in device.server.history(action)] == ["RUNNING"], "it was assigned, and nobody came"
+    device.run(f"date --set=@{time.time():.0f}")
+    device.run("systemctl reload ota-agent.service")
+    assert device.wait_ended(action) == "ERROR", "the device has come, and judged it"
+    assert "[policy.incompatible] " in device.messages(action)
+    assert (device.started[before:], device.version) == ([], "1.0.0")
