@@ -59,7 +59,7 @@ exec /usr/bin/dpkg --log=/dev/null "$@"
 _ACCOUNTS = """#!{python}
 import argparse, pathlib, sys
 parser = argparse.ArgumentParser()
-parser.add_argument("--root", required=True)
+parser.add_argument("--root", "--prefix", dest="root", required=True)  # blacksail says --prefix
 for option in ("--home-dir", "--shell", "--comment", "--groups", "--gid", "--uid"):
     parser.add_argument(option, default="")
 for option in ("--system", "--no-create-home", "--user-group"):
