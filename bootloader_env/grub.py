@@ -52,7 +52,10 @@ class GrubStore:
         return fmt.variables(fmt.decode(_read(os.path.realpath(self._path))))
 
     def update(self, plan: Plan) -> bool:
-        """See Store; raises BootEnvError ``bootenv.invalid``, ``bootenv.full``, ``bootenv.io``, ``bootenv.write-failed``."""
+        """See Store; raises BootEnvError ``bootenv.invalid``, ``bootenv.full``, ``bootenv.io``, ``bootenv.write-failed``.
+
+        A block that GRUB reads, and cannot store into, is written even if nothing changes: no boot would be counted in it.
+        """
         path = os.path.realpath(self._path)
         with locked(os.path.dirname(path), self._lock_timeout):
             old = _read(path)
@@ -60,7 +63,7 @@ class GrubStore:
             now = fmt.variables(lines)
             planned = plan(now)
             changes = effective(now, planned)
-            if not changes:
+            if not changes and fmt.is_storable(old):
                 return False
             in_place = self._decide(path)
             new = fmt.edited(lines, changes)

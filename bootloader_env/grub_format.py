@@ -33,6 +33,11 @@ def decode(block: bytes) -> Lines:
     return tuple(_lines(block))
 
 
+def is_storable(block: bytes) -> bool:
+    """Whether GRUB can store into it: ``grub_envblk_set`` wants nothing but padding behind the last line end."""
+    return block.rstrip(b"#").endswith(b"\n")
+
+
 def encode(lines: Lines, size: int) -> bytes:
     """Builds a block of exactly ``size`` bytes; raises BootEnvError ``bootenv.full``."""
     data = HEADER + b"".join(lines)

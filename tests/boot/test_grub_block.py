@@ -47,7 +47,8 @@ def test_with_a_block_that_is_rubbish_all_slots_are_tried_and_the_block_stays_fo
 
 
 @pytest.mark.req("S08")
-def test_of_a_torn_block_that_part_counts_that_was_written(machine: Bare) -> None:
+def test_of_a_torn_block_that_part_counts_that_was_written_and_it_stays_for_the_agent(machine: Bare) -> None:
     whole = block(*LIVED)
     machine.board.put_copy(machine.directory, 0, whole[:512] + RUBBISH[:512])
     assert machine.boot()[:2] == ["B", "A"]
+    assert machine.board.variables(machine.directory)["B_LEFT"] == "1", "GRUB stores nothing into it"

@@ -100,11 +100,12 @@ class Grub:
         return [*_MACHINE, *(["-bios", str(_OVMF)] if self._firmware == "ovmf" else [])]
 
     def variables(self, directory: Path) -> Mapping[str, str]:
-        """See ``Board``; read by GRUB's own tool."""
+        """See ``Board``; read by GRUB's own tool. One character for each byte, since a torn block has bytes of any kind."""
         with tempfile.NamedTemporaryFile(prefix="ota-grubenv-") as file:
             file.write(self.copies(directory)[0])
             file.flush()
-            done = subprocess.run(["grub-editenv", file.name, "list"], capture_output=True, text=True, check=False)
+            command = ["grub-editenv", file.name, "list"]
+            done = subprocess.run(command, capture_output=True, encoding="latin-1", check=False)
         if done.returncode != 0:
             raise LookupError(done.stderr.strip())
         return dict(line.partition("=")[::2] for line in done.stdout.splitlines())

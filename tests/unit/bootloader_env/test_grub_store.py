@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -74,6 +75,18 @@ def test_a_block_without_its_header_is_refused_and_not_touched(tmp_path, content
     assert code_of(store.load) == "bootenv.invalid"
     assert code_of(lambda: store.update(lambda now: {"a": "1"})) == "bootenv.invalid"
     assert path.read_bytes() == content
+
+
+@pytest.mark.req("S08")
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_block_that_grub_reads_and_cannot_store_into_is_written_anew_even_if_nothing_changes(tmp_path, in_place):
+    path = make_grub(tmp_path)
+    path.write_bytes((fmt.HEADER + b"A_LEFT=3\n").ljust(512, b"#") + bytes(range(256)) * 2)
+    one_boot = ["grub-editenv", str(path), "set", "A_LEFT=2"]
+    assert subprocess.run(one_boot, capture_output=True, check=False).returncode != 0, "GRUB's own code refuses it"
+    assert GrubStore(str(path), in_place=in_place).update(lambda now: {"A_LEFT": "3"})
+    subprocess.run(one_boot, check=True)
+    assert GrubStore(str(path)).load()["A_LEFT"] == "2"
 
 
 def test_a_missing_block_is_named_with_the_command_that_makes_one(tmp_path):
