@@ -8,6 +8,7 @@ import pytest
 
 from boot.lab.bare import Bare
 from boot.lab.pc import Firmware, Grub
+from boot.lab.stick import make_stick
 
 LIVED = ("ORDER=B A", "A_OK=1", "A_TRY=0", "A_LEFT=2", "B_OK=1", "B_TRY=0", "B_LEFT=1", "OTA_TRIAL=B,7,abc")
 RUBBISH = bytes(range(256)) * 4
@@ -26,6 +27,15 @@ def machine(tmp_path: Path) -> Bare:
 def test_each_boot_is_counted_under_either_firmware(tmp_path: Path, firmware: Firmware) -> None:
     machine = Bare(tmp_path, Grub(firmware=firmware))
     assert machine.boot()[:1] == ["A"]
+    assert machine.board.variables(machine.directory)["A_LEFT"] == "2"
+
+
+def test_a_stick_that_uefi_counts_first_is_not_taken_for_the_disk(tmp_path: Path) -> None:
+    machine = Bare(tmp_path, Grub(firmware="ovmf"))
+    (tmp_path / "file").write_bytes(b"no system")
+    stick = make_stick(tmp_path / "stick.img", tmp_path / "file")
+    drive = f"if=none,id=stick,format=raw,file={stick}"
+    assert machine.boot("-drive", drive, "-device", "usb-storage,drive=stick")[:1] == ["A"]
     assert machine.board.variables(machine.directory)["A_LEFT"] == "2"
 
 

@@ -23,11 +23,11 @@ class Bare:
         self.directory, self.board = directory, board
         board.make(directory, {})
 
-    def boot(self) -> list[str]:
-        """Switches it on until it resets; returns the slots in the order in which they were tried."""
+    def boot(self, *more: str) -> list[str]:
+        """Switches it on until it resets; returns the slots in the order in which they were tried. ``more`` is for QEMU."""
         drives = [word for name in self.board.images for word in blocks(self.directory / f"{name}.img", name)]
         with VM(self.directory / "vm", [*self.board.command(), *drives]) as vm:
             begin = len(vm.console.text)
-            vm.start()
+            vm.start(*more)
             vm.wait_reset(0)
             return _TRIED.findall(vm.console.text[begin:])

@@ -31,9 +31,11 @@ _BLOCK_SIZE = 1024
 # Those that the script names, and what this disk and the serial port need.
 _MODULES = (
     "normal", "boot", "configfile", "echo", "eval", "linux", "loadenv", "reboot", "test", "true",
-    "part_gpt", "fat", "ext2", "serial", "terminal",
+    "part_gpt", "fat", "ext2", "regexp", "serial", "terminal",
 )  # fmt: skip
 _DISK_MODULES: dict[Platform, tuple[str, ...]] = {"i386-pc": ("biosdisk",), "x86_64-efi": ()}
+# UEFI tells GRUB which partition it comes from; a BIOS tells the disk alone.
+_PREFIX: dict[Platform, str] = {"i386-pc": "(hd0,gpt1)/grub", "x86_64-efi": "/grub"}
 # A kernel on a busy host mistakes the host's pauses for defects of the timers, and may stop for it.
 _CLOCKS = "tsc=reliable no_timer_check"
 # In the middle of the memory, where neither the firmware nor GRUB loads anything; "$" in the map is "reserved".
@@ -87,11 +89,13 @@ class Grub:
             "ota_bootargs": f"ro console=ttyS0 panic=1 quiet loglevel=4 {_CLOCKS} {_WORDS} {self._arguments}".rstrip(),
             "ota_kernel": f"/{KERNEL_NAMES[self.arch]}",
             "ota_initrd": f"/{INITRD_NAME}",
-            **{f"ota_device_{name}": f"(hd0,gpt{self.layout.number(label)})" for name, label in LABELS.items()},
+            **{f"ota_device_{name}": f"($ota_disk,gpt{self.layout.number(label)})" for name, label in LABELS.items()},
             **{f"ota_args_{name}": f"root=PARTLABEL={label}" for name, label in LABELS.items()},
             **({"ota_rescue": "R"} if self.rescue else {}),
         }
-        lines = [f'set {name}="{value}"' for name, value in settings.items()]
+        # A stick may come first in GRUB's count: the disk is the one that this file was read from.
+        find = "regexp --set=1:ota_disk '^([^,]*)' \"$root\""
+        lines = [find, *(f'set {name}="{value}"' for name, value in settings.items())]
         # The terminal begins with sequences that clear it, in the middle of a line.
         return "\n".join(["serial --unit=0 --speed=115200", "terminal_output serial", "echo", *lines]) + "\n"
 
@@ -128,7 +132,7 @@ def _grub(platform: Platform) -> Path:
     """GRUB with all that it needs: it reads its script from the first partition, and no modules."""
     modules = [*_MODULES, *_DISK_MODULES[platform]]
     version = subprocess.run(["grub-mkimage", "--version"], capture_output=True, text=True, check=True).stdout
-    command: Sequence[str] = ["grub-mkimage", "-O", platform, "-p", f"(hd0,gpt1)/{_HOME}", *modules]
+    command: Sequence[str] = ["grub-mkimage", "-O", platform, "-p", _PREFIX[platform], *modules]
     return cached(f"grub-{platform}", [version, *command], lambda path: _run(*command, "-o", path))
 
 
