@@ -1,7 +1,8 @@
 """The initial RAM disk of a guest: Debian's kernels have the drivers of disks and file systems as modules.
 
 It does what any small one of a device does: it mounts what ``root=`` names, read-only, and hands over. If it cannot, the kernel
-panics, and what the device then does is up to ``panic=``.
+panics, and what the device then does is up to ``panic=``. One for a root that dm-verity protects (``lab/verity.py``) maps it
+before, by dmsetup: the kernel's own ``dm-mod.create=`` is only there when device mapper is built in.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from boot.lab.cache import cached, home
 from boot.lab.debs import Arch, fetch_alone, unpack
 from boot.lab.kernel import kernel, needed
+from boot.lab.root import root
 
 # What is loaded when: if the kernel has been told of memory for its last words, always, for a root on an eMMC, for a type of
 # file system.
@@ -24,6 +26,13 @@ _MODULES = {
     "mmc": ("sdhci_pci", "mmc_block"),
     "ext4": ("ext4",),
     "squashfs": ("squashfs",),
+}
+_VERITY = {"verity": ("dm_verity",)}
+# What dmsetup needs, by its own word (NEEDED in its dynamic section, and in those of its libraries).
+_LIBRARIES = ("devmapper.so.1.02.1", "selinux.so.1", "udev.so.1", "pcre2-8.so.0", "m.so.6", "c.so.6")
+_LOADERS: dict[Arch, tuple[str, str]] = {
+    "arm64": ("lib", "aarch64-linux-gnu/ld-linux-aarch64.so.1"),
+    "amd64": ("lib64", "x86_64-linux-gnu/ld-linux-x86-64.so.2"),
 }
 _PATIENCE = 100  # tenths of a second until the disk is there
 # UEFI, appendix A: the first three fields of a GUID are in little endian, as both processors read numbers.
@@ -78,6 +87,20 @@ identified() {{
     node=
 }}
 
+# The node of a verified device over that of a partition. The size of the file system is in its superblock, in blocks of 4096
+# bytes; behind it lie the hash of the tree's root, in a block of its own, and the tree.
+verified() {{
+    load verity
+    blocks=$($b hexdump -v -s 1028 -n 4 -e '1/4 "%u"' "$node")
+    hash=$($b dd if="$node" bs=4096 skip="$blocks" count=1 2>/dev/null | $b head -c 64)
+    table="0 $((blocks * 8)) verity 1 $node $node 4096 4096 $blocks $((blocks + 1)) sha256 $hash -"
+    /bin/dmsetup create --readonly --noudevrules --noudevsync --table "$table" root || fail "$root is not protected"
+    # Without udev there is only the kernel's own name of it.
+    $b mkdir -p /dev/mapper
+    $b ln -sf ../dm-0 /dev/mapper/root
+    node=/dev/mapper/root
+}}
+
 find_root() {{
     case $root in
         PARTLABEL=*) labelled "${{root#PARTLABEL=}}" ;;
@@ -110,6 +133,7 @@ while [ ! -b "$node" ]; do
     $b sleep 0.1
     find_root
 done
+[ ! -x /bin/dmsetup ] || verified
 $b mount -t "$rootfstype" -o "ro${{rootflags:+,$rootflags}}" "$node" /new || fail "$root cannot be mounted"
 [ -x "/new$init" ] || [ -L "/new$init" ] || fail "$root has no $init"
 for kept in dev proc sys; do
@@ -119,10 +143,17 @@ exec $b switch_root /new "$init"
 """
 
 
-def initrd(arch: Arch) -> Path:
-    """Makes it, unless that was done before."""
+def initrd(arch: Arch, *, verity: bool = False) -> Path:
+    """Makes it, unless that was done before.
+
+    Args:
+        arch: whose kernel and programs.
+        verity: the root is protected.
+    """
     of = kernel(arch)
     key: list[str | bytes] = [of.modules.parent.name, next(_busybox(arch).iterdir()).name, Path(__file__).read_bytes()]
+    key += [root(arch).name] if verity else []
+    kinds = {**_MODULES, **(_VERITY if verity else {})}
 
     def make(path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".initrd-", dir=home()) as directory:
@@ -130,7 +161,9 @@ def initrd(arch: Arch) -> Path:
             for name in ("bin", "dev", "proc", "sys", "new", "modules"):
                 (tree / name).mkdir()
             put_busybox(tree / "bin", arch)
-            for name, modules in _MODULES.items():
+            if verity:
+                _put_dmsetup(tree, arch)
+            for name, modules in kinds.items():
                 files = needed(of.modules / "usr", of.version, modules)
                 for module in files:
                     shutil.copy(module, tree / "modules")
@@ -139,7 +172,7 @@ def initrd(arch: Arch) -> Path:
             (tree / "init").chmod(0o755)
             path.write_bytes(gzip.compress(_pack(tree), mtime=0))
 
-    return cached(f"initrd-{arch}", key, make)
+    return cached(f"initrd-{'verity-' if verity else ''}{arch}", key, make)
 
 
 def put_busybox(directory: Path, arch: Arch) -> None:
@@ -147,6 +180,17 @@ def put_busybox(directory: Path, arch: Arch) -> None:
     with tempfile.TemporaryDirectory(dir=directory.parent) as unpacked:
         unpack(_busybox(arch), Path(unpacked))
         shutil.copy(Path(unpacked) / "bin/busybox", directory)
+
+
+def _put_dmsetup(tree: Path, arch: Arch) -> None:
+    source = root(arch) / "usr"
+    directory, loader = _LOADERS[arch]
+    for name in {"lib", directory}:
+        (tree / name).mkdir()
+    shutil.copy(source / "sbin/dmsetup", tree / "bin")
+    shutil.copy(source / "lib" / loader, tree / directory)
+    for name in _LIBRARIES:
+        shutil.copy((source / "lib" / loader).with_name(f"lib{name}"), tree / "lib")
 
 
 def _busybox(arch: Arch) -> Path:

@@ -24,12 +24,13 @@ from boot.lab.initrd import initrd, put_busybox
 from boot.lab.kernel import kernel
 from boot.lab.root import root, write
 from boot.lab.variant import change
+from boot.lab.verity import protect
 
 MIB = 1024 * 1024
 COMPATIBLE = "boot-board"
 SLOT_SIZE = 256 * MIB
-Root = Literal["whole", "no-python", "kernel"]
-_IMAGE_SIZES: dict[Root, int] = {"whole": 232 * MIB, "no-python": 176 * MIB, "kernel": 48 * MIB}
+Root = Literal["whole", "verity", "no-python", "kernel"]
+_IMAGE_SIZES: dict[Root, int] = {"whole": 232 * MIB, "verity": 232 * MIB, "no-python": 176 * MIB, "kernel": 48 * MIB}
 _PYTHON = ("usr/bin/python3*", "usr/lib/python3*", "usr/lib/ota-agent/agent")
 _KEPT = 8  # images of systems, a quarter of a gigabyte each
 KERNEL_NAMES: dict[Arch, str] = {"arm64": "boot/Image", "amd64": "boot/vmlinuz"}
@@ -59,8 +60,8 @@ class System:
         remove: paths of files that it lacks, for example ``boot/Image``.
         links: path and target of symbolic links: a unit that it masks, or enables.
         compatible: which devices a bundle of it is for.
-        root: what it begins with. ``no-python`` has no agent that could start, ``kernel`` nothing but kernel, initial RAM
-            disk and busybox.
+        root: what it begins with. ``verity`` is ``whole``, protected by dm-verity. ``no-python`` has no agent that could start,
+            ``kernel`` nothing but kernel, initial RAM disk and busybox.
     """
 
     version: str
@@ -99,13 +100,15 @@ def slot_image(system: System) -> Path:
     def make(path: Path) -> None:
         _copy(base, path)
         change(path, files=files, links=system.links, remove=system.remove)
+        if system.root == "verity":
+            protect(path)
 
     return cached(f"slot-{system.arch}", key, make, keep=_KEPT)
 
 
 def base_image(arch: Arch, kind: Root = "whole") -> Path:
     """What all systems of an architecture begin with."""
-    of, ram_disk, packages = kernel(arch), initrd(arch), root(arch)
+    of, ram_disk, packages = kernel(arch), initrd(arch, verity=kind == "verity"), root(arch)
     sources = agent_tree.sources() if kind != "kernel" else []
     key: list[str | bytes] = [
         kind,
