@@ -67,6 +67,7 @@ class Idle:
                 # A person was told that it begins; the server offers the same again.
                 if offer is not None and not context.inbox.install_asked():
                     return Step(Event.OFFERED, offer)
+                server.dismiss()
             if context.inbox.asked():
                 continue  # it came while the server was being asked; the bell for it has been heard there
             self._wait()
@@ -106,7 +107,6 @@ class Idle:
         context = self._context
         left: float | None = None
         if context.server is not None:
-            context.server.dismiss()  # what was offered is not taken now
             left = context.server.plan.next_poll - context.clock.boottime()
             context.tell({"NextCheck": int(context.clock.wall() + left)})
         if context.leaving is not None:
