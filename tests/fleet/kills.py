@@ -35,7 +35,8 @@ class Tally:
 
     def __str__(self) -> str:
         ends = ", ".join(f"{count} {end}" for end, count in sorted(self.reached.items()))
-        return f"{self.path}: {self.cases} cases at {self.moments} moments: {ends}; {len(self.violations)} violations"
+        missed = f", not met again: {', '.join(self.missed)}" if self.missed else ""
+        return f"{self.path}: {self.cases} cases at {self.moments} moments: {ends}; {len(self.violations)} violations{missed}"
 
 
 class Bench:

@@ -170,7 +170,7 @@ class _File:
 
 
 class _Server:
-    """A bundle on a server, and a fetcher that has just been started."""
+    """A bundle on a server, and the fetcher that brings it."""
 
     def __init__(self, fetcher: Child, url: str, session: dict[str, object]) -> None:
         self._fetcher, self._url, self._session = fetcher, url, session
