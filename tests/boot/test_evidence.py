@@ -23,18 +23,8 @@ LIFE = Life(
 class Read(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open: list[str] = []
         self.texts: list[str] = []
         self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag not in ("meta", "line", "circle"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.open:
-            while self.open.pop() != tag:
-                pass
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)

@@ -172,9 +172,11 @@ class Device:
 
     def close(self) -> None:
         """Switches everything off."""
-        keep(self.life)
-        self.cut()
-        self._stack.close()
+        try:
+            keep(self.life)
+        finally:
+            self.cut()
+            self._stack.close()
 
     def __enter__(self) -> Device:
         return self
