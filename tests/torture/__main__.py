@@ -14,6 +14,7 @@ from boot.lab.kinds import KINDS
 
 from torture.cuts import remove, runs
 from torture.defects import FOUND_BY_REPLAY
+from torture.hazard import KILLED, STANDS_STILL
 from torture.replay import Replay, explore
 from torture.report import Replayed, page, summary
 from torture.results import Course, load_cuts, load_findings, save_cuts, save_findings
@@ -33,12 +34,22 @@ class Run:
         minutes: how long.
         states: end a replay after so many more than there are.
         defect: of the agent; empty for none.
+        kill: at each cut QEMU is killed.
     """
 
     def __init__(
-        self, folder: Path, boards: list[str], *, seed: int, minutes: float, states: int, defect: str = ""
+        self,
+        folder: Path,
+        boards: list[str],
+        *,
+        seed: int,
+        minutes: float,
+        states: int,
+        defect: str = "",
+        kill: bool = False,
     ) -> None:
         self._folder, self._boards, self._seed, self._states, self._defect = folder, boards, seed, states, defect
+        self._manner = KILLED if kill else STANDS_STILL
         self._began = time.monotonic()
         self._length = minutes * 60
 
@@ -68,9 +79,12 @@ class Run:
         """Runs of one board, one at least."""
         work, cuts = self._folder / "work" / name, load_cuts(self._path(name, "cuts"), name)
         shutil.rmtree(work, ignore_errors=True)
-        recording = None if self._recording(name).exists() else self._recording(name)
+        wanted = self._manner is STANDS_STILL and not self._recording(name).exists()
+        recording = self._recording(name) if wanted else None
         defects = [self._defect] if self._defect else []
-        with closing(runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording)) as lives:
+        with closing(
+            runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording, manner=self._manner)
+        ) as lives:
             for course in lives:
                 save_cuts(cuts, self._path(name, "cuts"))
                 _say(_line(name, course, len(cuts.all), len(cuts.booted)))
@@ -146,9 +160,12 @@ def main() -> int:
     folder = options.folder / options.defect if options.defect else options.folder
     folder.mkdir(parents=True, exist_ok=True)
     boards = options.board or list(KINDS)
-    run = Run(folder, boards, seed=options.seed, minutes=options.minutes, states=options.states, defect=options.defect)
+    run = Run(
+        folder, boards, seed=options.seed, minutes=options.minutes, states=options.states, defect=options.defect,
+        kill=options.kill,
+    )  # fmt: skip
     _say(f"seed {options.seed}, boards {' '.join(boards)}, {options.minutes:g} minutes, results of all runs: {folder}")
-    wanted = options.only or ["cuts", "replay", "boot"]
+    wanted = ["cuts"] if options.kill else options.only or ["cuts", "replay", "boot"]
     if "cuts" in wanted:
         run.cuts(_SHARES["cuts"] if len(wanted) > 1 else 1.0)
     if "replay" in wanted or "boot" in wanted:
@@ -172,6 +189,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--board", action="append", choices=sorted(KINDS), help="may be given again; all if not given")
     parser.add_argument("--only", action="append", choices=("cuts", "replay", "boot"), help="may be given again")
+    parser.add_argument(
+        "--kill", action="store_true", help="cuts alone, at each of which QEMU is killed, and the device boots"
+    )
     parser.add_argument(
         "--defect", choices=sorted(FOUND_BY_REPLAY), default="", help="alter the agent, which must be found"
     )

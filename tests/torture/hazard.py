@@ -7,6 +7,7 @@ uniform over the time; where one moment differs from the next (switch, bootloade
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from random import Random
 
 _USUAL = 0.35  # of what is not named here: cuts in a CPU second
@@ -14,8 +15,28 @@ RATES: Mapping[str, float] = {
     "bootloader": 1.0, "system": 0.25, "staged": 3.0, "activating": 4.0, "rebooting": 1.5, "trial": 1.0, "confirming": 4.0,
     "reporting": 2.0, "reverting": 2.0,
 }  # fmt: skip
-_KILL = 0.02  # of the cuts: QEMU is killed for real, and the run goes on with a boot
-KILLS = 2  # at most, in one run
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How power fails in a run.
+
+    Attributes:
+        pace: all rates are multiplied by it.
+        share: of the cuts at which QEMU is killed for real, and the run goes on with a boot.
+        most: so many times QEMU is killed in one run, at most.
+    """
+
+    pace: float
+    share: float
+    most: int
+
+
+STANDS_STILL = Manner(1.0, 0.02, 2)
+# A boot takes ten seconds: at a higher pace no device would get anywhere.
+KILLED = Manner(0.15, 1.0, 12)
+# QEMU would begin its logs anew.
+RECORDED = Manner(1.0, 0.0, 0)
 
 
 class Hazard:
@@ -25,12 +46,12 @@ class Hazard:
         seed: of the run of the command.
         board: its name.
         number: of this run on the board.
-        kills: at most so many times QEMU is killed.
+        manner: how many there are, and of which kind.
     """
 
-    def __init__(self, seed: int, board: str, number: int, kills: int = KILLS) -> None:
+    def __init__(self, seed: int, board: str, number: int, manner: Manner = STANDS_STILL) -> None:
         self._chance = Random(f"{seed}/{board}/{number}")
-        self._left, self._now, self._kills = self._chance.expovariate(1.0), 0.0, kills
+        self._left, self._now, self._manner, self._kills = self._chance.expovariate(1.0), 0.0, manner, manner.most
 
     def due(self, phase: str, now: float) -> bool:
         """Whether there is a cut now.
@@ -39,7 +60,7 @@ class Hazard:
             phase: what the device has done since the last question, see ``Stamps.phase``.
             now: CPU seconds.
         """
-        self._left -= RATES.get(phase, _USUAL) * (now - self._now)
+        self._left -= self._manner.pace * RATES.get(phase, _USUAL) * (now - self._now)
         self._now = now
         if self._left > 0:
             return False
@@ -48,6 +69,6 @@ class Hazard:
 
     def kills(self) -> bool:
         """Whether this cut is one at which QEMU is killed."""
-        drawn = self._chance.random() < _KILL and self._kills > 0
+        drawn = self._chance.random() < self._manner.share and self._kills > 0
         self._kills -= drawn
         return drawn
