@@ -40,7 +40,7 @@ class Life:
 
     def __init__(self, victim: Victim, hazard: Hazard, queue: Queue, *, first: int, depth: int) -> None:
         self._victim, self._hazard, self._queue = victim, hazard, queue
-        self._device, self._first, self._depth = victim.device, first, depth
+        self._device, self._first, self._depth, self._trials = victim.device, first, depth, depth
         self._base = self._device.vm.cpu_seconds
         self._told: list[tuple[float, str]] = []
         self._cuts: list[Cut] = []
@@ -125,6 +125,7 @@ class Life:
         if self._hazard.kills():
             cut = self._judged(killed=True)
             self._depth += 1
+            self._trials += "OTA_TRIAL=" in cut.course
             self._queue.drive(cut)
             self._power_on()
         else:
@@ -156,4 +157,4 @@ class Life:
             [entry.type for entry in entries if entry.type in ENDS],
             " / ".join(line for entry in entries for line in entry.messages),
         )
-        return wrong(found, self._victim.story, heard, running=running, depth=self._depth)
+        return wrong(found, self._victim.story, heard, running=running, trials=self._trials)

@@ -12,7 +12,7 @@ from torture.judge import Found, problems
 from torture.story import Story, Told
 
 ENDS = ("FINISHED", "ERROR", "CANCELED")
-_LIVED_THROUGH = 2  # power cuts that do not make a healthy update fail, where a trial has three attempts
+_LIVED_THROUGH = ATTEMPTS - 1  # power cuts on trial that do not make a healthy update fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def resting(found: Found, story: Story, running: str) -> bool:
     return idle and variables.get(left) == full and not variables.get("OTA_TRIAL")
 
 
-def wrong(found: Found, story: Story, heard: Heard, *, running: str, depth: int) -> list[str]:
+def wrong(found: Found, story: Story, heard: Heard, *, running: str, trials: int) -> list[str]:
     """What is wrong with a device that rests.
 
     Args:
@@ -41,7 +41,7 @@ def wrong(found: Found, story: Story, heard: Heard, *, running: str, depth: int)
         story: where everything lies.
         heard: by the server.
         running: the slot that was started last.
-        depth: power cuts that it has lived through.
+        trials: power cuts that may have cost the new system an attempt.
     """
     status = heard.status
     broken = problems(found, story, Told(0.0, status))
@@ -58,8 +58,8 @@ def wrong(found: Found, story: Story, heard: Heard, *, running: str, depth: int)
     outcome = found.documents.values.get("ending", {}).get("outcome")
     if outcome != {"FINISHED": "success", "ERROR": "failure"}.get(status):
         broken.append(f"the device remembers {outcome}, the server was told {status}")
-    if not _grub(story) and depth <= _LIVED_THROUGH and status != "FINISHED":
-        broken.append(f"a healthy update ended as {status} after {depth} power cuts: {heard.messages[-800:]}")
+    if trials <= _LIVED_THROUGH and status != "FINISHED":
+        broken.append(f"a healthy update ended as {status} after {trials} power cuts on trial: {heard.messages[-800:]}")
     return broken
 
 

@@ -132,6 +132,16 @@ def test_a_machine_that_is_killed_boots_and_has_lived_through_a_cut_more(stage):
     assert stage.starts == ["on", "cut", "on", "cut", "cut"] and not stage.saved
 
 
+@pytest.mark.parametrize(("trial", "attempts"), [({}, 0), ({"OTA_TRIAL": "B,1,abc"}, 1)])
+def test_only_a_power_cut_on_trial_may_cost_an_attempt(stage, monkeypatch, trial, attempts):
+    heard: list[int] = []
+    monkeypatch.setattr("torture.life.wrong", lambda *_, trials, **__: heard.append(trials) or [])
+    at_cut = found(**trial)
+    stage.found = lambda whole=False: at_cut if len(stage.starts) < 3 else found()
+    lived(stage, cuts=1, kills=1)
+    assert heard == [attempts]
+
+
 def test_a_broken_promise_at_a_cut_is_in_the_course_of_the_run(stage):
     stage.on_drives = replace(found(), environment=Environment(None, (False, False)))
     course = lived(stage, cuts=1)

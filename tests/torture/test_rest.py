@@ -26,13 +26,13 @@ def found(running: str = "B", outcome: str = "success", *, other: str = "old", *
     return Found(environment, {"A": other, "B": "new"}, Documents(documents))
 
 
-def broken(of: Found, heard: Heard = GOOD, running: str = "B", depth: int = 1) -> list[str]:
-    return wrong(of, STORY, heard, running=running, depth=depth)
+def broken(of: Found, heard: Heard = GOOD, running: str = "B", trials: int = 1) -> list[str]:
+    return wrong(of, STORY, heard, running=running, trials=trials)
 
 
 def test_a_finished_update_and_one_that_was_cut_too_often_are_well():
     assert broken(found()) == []
-    assert broken(found("A", "failure"), FAILED, "A", depth=3) == []
+    assert broken(found("A", "failure"), FAILED, "A", trials=3) == []
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_what_is_not_well_is_named(of, heard, running, says):
     assert any(each.startswith(says) for each in broken(of, heard, running)), broken(of, heard, running)
 
 
-def test_a_healthy_update_must_not_fail_because_of_two_power_cuts_and_says_why_it_did():
-    (problem,) = broken(found("A", "failure"), FAILED, "A", depth=2)
-    assert problem == "a healthy update ended as ERROR after 2 power cuts: no power"
+def test_a_healthy_update_must_not_fail_because_of_two_power_cuts_on_trial_and_says_why_it_did():
+    (problem,) = broken(found("A", "failure"), FAILED, "A", trials=2)
+    assert problem == "a healthy update ended as ERROR after 2 power cuts on trial: no power"
 
 
 def test_a_device_rests_when_nothing_waits_and_its_attempts_are_back():
