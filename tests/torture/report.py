@@ -18,6 +18,13 @@ _KEY = {
     "judged": "judged on the medium", "good": "judged, and booted until the device rested", "broken": "a promise was broken",
 }  # fmt: skip
 
+_LIVES = {
+    "judged": "a cut, judged on the medium",
+    "failed": "QEMU is killed",
+    "broken": "a promise was broken",
+    "good": "the server",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -191,7 +198,7 @@ def _cuts(each: Cuts) -> str:
     return (
         f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(booted):,} of them booted to rest, in "
         f"{len(each.runs):,} runs</h2>{key(_KEY)}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
-        f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>{lives}"
+        f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>{key(_LIVES)}{lives}"
         "</details>"
     )
 
@@ -200,7 +207,10 @@ def _life(run: Course) -> str:
     drawing = Drawing(max(run.end, 1.0))
     drawing.band(f"run {run.number}", [(0.0, "power"), *run.boots], run.end)
     drawing.band("console", run.track, run.end)
-    cuts = [(cut.at, "broken" if cut.problems or cut.killed else "failed", str(cut.number)) for cut in run.cuts]
+    cuts = [
+        (cut.at, "broken" if cut.problems else "failed" if cut.killed else "judged", str(cut.number))
+        for cut in run.cuts
+    ]
     drawing.marks("cuts, server", [*cuts, *((at, "good", status) for at, status in run.said)])
     drawing.axis()
     begin = f"cut {run.since}" if run.since else "the factory"
