@@ -198,8 +198,8 @@ def _cuts(each: Cuts) -> str:
     return (
         f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(booted):,} of them booted to rest, in "
         f"{len(each.runs):,} runs</h2>{key(_KEY)}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
-        f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>{key(_LIVES)}{lives}"
-        "</details>"
+        f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>"
+        f"{key(_LIVES)}{lives}</details>"
     )
 
 
