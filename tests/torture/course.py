@@ -31,6 +31,11 @@ def course(found: Found, status: str) -> str:
     return " | ".join([*words, f"floor {values.get('facts', {}).get('floor', '')}".rstrip(), f"server {status}"])
 
 
+def step(text: str) -> str:
+    """The state of the daemon's record in a course."""
+    return text.partition("record ")[2].partition(" ")[0]
+
+
 def _waiting(outbox: Mapping[str, object]) -> list[str]:
     """What kinds of messages wait; neighbours of one kind count once."""
     found: list[str] = []

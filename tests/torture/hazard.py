@@ -33,8 +33,8 @@ class Manner:
 
 
 STANDS_STILL = Manner(1.0, 0.02, 2)
-# A boot takes ten seconds: at a higher pace no device would get anywhere. Twelve starts of one step are too many for the agent.
-KILLED = Manner(0.15, 1.0, 10)
+# A boot takes ten seconds: half of them come to their end.
+KILLED = Manner(0.3, 1.0, 16)
 # QEMU would begin its logs anew.
 RECORDED = Manner(1.0, 0.0, 0)
 

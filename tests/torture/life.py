@@ -7,10 +7,11 @@ on. Now and then it is killed instead, and boots.
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from boot.lab.vm import Unheard
 
-from torture.course import Queue, course
+from torture.course import Queue, course, step
 from torture.freeze import frozen
 from torture.hazard import Hazard
 from torture.judge import Found, problems
@@ -41,6 +42,7 @@ class Life:
     def __init__(self, victim: Victim, hazard: Hazard, queue: Queue, *, first: int, depth: int) -> None:
         self._victim, self._hazard, self._queue = victim, hazard, queue
         self._device, self._first, self._depth, self._trials = victim.device, first, depth, depth
+        self._steps = Counter[str]()
         self._base = self._device.vm.cpu_seconds
         self._told: list[tuple[float, str]] = []
         self._cuts: list[Cut] = []
@@ -125,6 +127,7 @@ class Life:
         if self._hazard.kills():
             cut = self._judged(killed=True)
             self._depth += 1
+            self._steps[step(cut.course)] += 1
             self._trials += "OTA_TRIAL=" in cut.course
             self._queue.drive(cut)
             self._power_on()
@@ -157,4 +160,5 @@ class Life:
             [entry.type for entry in entries if entry.type in ENDS],
             " / ".join(line for entry in entries for line in entry.messages),
         )
-        return wrong(found, self._victim.story, heard, running=running, trials=self._trials)
+        repeated = max(self._steps.values(), default=0)
+        return wrong(found, self._victim.story, heard, running=running, trials=self._trials, repeated=repeated)

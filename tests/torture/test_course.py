@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from torture.course import AGAIN, Queue, course, driven
+from torture.course import AGAIN, Queue, course, driven, step
 from torture.environment import Environment
 from torture.judge import Documents, Found
 from torture.results import Course, Cut, Cuts
@@ -35,6 +35,11 @@ def test_a_course_names_environment_slots_documents_and_server():
         "BOOT_B_LEFT=2 BOOT_ORDER=B A | 10 | A:old B:new | record trial | to tell proceeding/none closed/success "
         "| remembers success | floor 1.5.0 | server RUNNING"
     )
+
+
+def test_the_step_of_an_update_is_in_its_course():
+    assert step(course(found(), "RUNNING")) == "trial"
+    assert step(course(found(record={"state": "reporting", "outcome": "failure"}), "RUNNING")) == "reporting"
 
 
 def test_times_and_texts_make_no_other_course():

@@ -58,6 +58,11 @@ def test_a_healthy_update_must_not_fail_because_of_two_power_cuts_on_trial_and_s
     assert problem == "a healthy update ended as ERROR after 2 power cuts on trial: no power"
 
 
+def test_an_update_may_be_given_up_when_a_step_of_it_was_cut_twelve_times():
+    assert wrong(found("A", "failure"), STORY, FAILED, running="A", trials=0, repeated=12) == []
+    assert len(wrong(found("A", "failure"), STORY, FAILED, running="A", trials=0, repeated=11)) == 1
+
+
 def test_a_device_rests_when_nothing_waits_and_its_attempts_are_back():
     assert resting(found(), STORY, "B")
     assert not resting(found(BOOT_B_LEFT="2"), STORY, "B")
