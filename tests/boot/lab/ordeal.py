@@ -17,7 +17,8 @@ UNITS = {
     "daemon": "ota-agent.service",
 }
 # Progress gives an update its attempts back, so a few are enough. Nobody cancels anything, and a cable is pulled for a while.
-SETTINGS = {"update.attempts": 4, "server.poll-min": 600, "server.read-timeout": 30}
+# On a fast host, too, the download must last for all that happens in it.
+SETTINGS = {"update.attempts": 4, "server.poll-min": 600, "server.read-timeout": 30, "server.max-rate": "768K"}
 # A trial that lasts long enough to be cut.
 SYSTEM = System("2.0.0", files={HEALTH: "[health]\ndeadline = 600\nsoak = 30\ninterval = 5\n"})
 # What RAUC would use to fetch only what has changed. The two systems differ in a few blocks.
