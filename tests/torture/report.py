@@ -15,7 +15,8 @@ from torture.story import Story
 
 _SHOWN = 120  # runs with a timeline of their own
 _KEY = {
-    "judged": "judged on the medium", "good": "judged, and booted until the device rested", "broken": "a promise was broken",
+    "judged": "judged on the medium", "good": "and booted until the device rested, in the new system",
+    "failed": "or in the old one", "broken": "a promise was broken",
 }  # fmt: skip
 
 _LIVES = {
@@ -169,26 +170,29 @@ def _booted(result: str | None) -> str:
 
 def _cuts(each: Cuts) -> str:
     drawing = Drawing(max([run.end for run in each.runs if not run.since], default=1.0))
-    first = next((run for run in each.runs if not run.since), None)
+    whole = [run for run in each.runs if not run.since]
+    first = min(whole, key=lambda run: sum(cut.killed for cut in run.cuts), default=None)
     if first is not None:
         drawing.band("from the factory", first.track, first.end)
-    booted = {cut.number for cut in each.booted}
-    for label, runs in (
-        ("cuts of it", [run for run in each.runs if not run.since]),
-        ("cuts after cuts", [run for run in each.runs if run.since]),
+    became = _became(each)
+    for label, runs, killed in (
+        ("stood still", whole, False),
+        ("after a cut", [run for run in each.runs if run.since], False),
+        ("killed", each.runs, True),
     ):
-        points = [(cut.at, _colour(cut, booted), _title(cut)) for run in runs for cut in run.cuts]
-        drawing.dots(label, points)
+        cuts = [cut for run in runs for cut in run.cuts if cut.killed == killed]
+        drawing.dots(label, [(cut.at, _colour(cut, became), _title(cut)) for cut in cuts])
     drawing.axis()
     counts = Counter(cut.phase for cut in each.all)
-    rested = Counter(cut.phase for cut in each.booted)
+    ended = Counter((cut.phase, became[cut.number] == "FINISHED") for cut in each.booted)
     table = _table(
-        ("cut while", "cuts, judged", "booted to rest"),
-        [(phase, count, rested[phase]) for phase, count in sorted(counts.items())],
+        ("cut while", "cuts, judged", "booted to rest in the new system", "in the old one"),
+        [(phase, count, ended[phase, True], ended[phase, False]) for phase, count in sorted(counts.items())],
     )
     ends = Counter((run.depth, "broken" if run.broken else run.status) for run in each.runs)
     outcomes = _table(
-        ("power cuts in a row", "ended as", "runs"), [(str(depth), end, n) for (depth, end), n in sorted(ends.items())]
+        ("power cuts lived through", "ended as", "runs"),
+        [(str(depth), end, n) for (depth, end), n in sorted(ends.items())],
     )
     bad = "".join(
         f'<li class="bad">run {run.number}, seed {run.seed}: {escape("; ".join(run.broken))}</li>'
@@ -196,7 +200,7 @@ def _cuts(each: Cuts) -> str:
     )
     lives = "".join(_life(run) for run in each.runs[-_SHOWN:])
     return (
-        f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(booted):,} of them booted to rest, in "
+        f"<h2>{escape(each.board)}: {len(each.all):,} power cuts, {len(became):,} of them booted to rest, in "
         f"{len(each.runs):,} runs</h2>{key(_KEY)}{drawing.render()}<table><tr><td>{table}</td><td>{outcomes}</td></tr></table>"
         f"<ul>{bad}</ul><details><summary>Every boot of the last {min(len(each.runs), _SHOWN)} runs</summary>"
         f"{key(_LIVES)}{lives}</details>"
@@ -219,8 +223,16 @@ def _life(run: Course) -> str:
     )
 
 
-def _colour(cut: Cut, booted: set[int]) -> str:
-    return "broken" if cut.problems else "good" if cut.number in booted else "judged"
+def _became(cuts: Cuts) -> dict[int, str]:
+    """The end of the update, by number of the cut, for those that were booted until the device rested."""
+    found = {run.since: run.status for run in cuts.runs if run.since}
+    return {**found, **{cut.number: run.status for run in cuts.runs for cut in run.cuts if cut.killed}}
+
+
+def _colour(cut: Cut, became: Mapping[int, str]) -> str:
+    if cut.problems:
+        return "broken"
+    return {"": "judged", "FINISHED": "good"}.get(became.get(cut.number, ""), "failed")
 
 
 def _title(cut: Cut) -> str:

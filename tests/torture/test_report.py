@@ -8,6 +8,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
+from boot.lab.svg import COLOURS
 
 from torture.replay import Findings, Place, Replay, Violation, explore
 from torture.report import Replayed, page, summary
@@ -81,6 +82,12 @@ def test_the_page_is_well_formed_and_needs_nothing_else(replayed):
     assert found.open == ["html", "body"][: len(found.open)] and not found.links
     assert found.seen["svg"] == 2 + len(CUTS.runs)
     assert found.seen["circle"] == len(CUTS.all)
+
+
+def test_each_cut_has_the_colour_of_what_became_of_it(replayed):
+    text = page([replayed], [CUTS], summary([replayed], [CUTS], 7))
+    shown = [name for name, colour in COLOURS.items() for _ in re.findall(f"<circle[^>]*{colour}", text)]
+    assert sorted(shown) == ["broken", "failed", "judged"]
 
 
 def test_what_is_broken_is_on_the_page_and_what_it_says_is_only_text(replayed):
