@@ -43,14 +43,16 @@ class Victim:
         names = [drive.name for drive in where.drives]
         graphs, more = logged(names, recording) if recording else ({}, [])
         self.device = Device(directory / "device", board, before, below=graphs, more=more)
-        images = [slot_image(self.device.fitted(each)) for each in (before, after)]
+        self.images = {
+            name: _held(slot_image(self.device.fitted(each)), directory / name)
+            for name, each in (("old", before), ("new", after))
+        }
         self.story = Story(
             board=board.name, scenario=" ".join(["healthy", *altered]), format=where.format, drives=where.drives,
             copies=where.copies, slots={name: LABELS[name] for name in ("A", "B")}, old="A", new="B",
-            image=images[1].stat().st_size, whole={}, state="lib/ota-agent", floor=FLOOR, outcome="",
+            image=self.images["new"].stat().st_size, whole={}, state="lib/ota-agent", floor=FLOOR, outcome="",
             agent=changed_last(),
         )  # fmt: skip
-        self.images = dict(zip(("old", "new"), images, strict=True))
         self.drives = Drives(self.device.directory, board.layout, self.story, self.images)
         self.ledger = Ledger(self.device.server)
         module = self.device.server.upload(self.device.bundle(after, extra=EXTRA), version=NEW)
@@ -100,6 +102,15 @@ def changed_last() -> str:
     command = ["git", "log", "-1", "--format=%h", "--", "agent", "bootloader_env", "slots", "systemd"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
+
+
+def _held(image: Path, path: Path) -> Path:
+    """A name of one's own for an image of the cache, where the names of images go that others have not used for long."""
+    try:
+        path.hardlink_to(image)
+    except OSError:  # the cache is on another file system
+        sparse(image, path)
+    return path
 
 
 def sparse(source: Path, target: Path) -> None:
