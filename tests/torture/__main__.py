@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from boot.lab.kinds import KINDS
@@ -77,20 +79,39 @@ class Run:
 
     def _live(self, name: str, until: float) -> None:
         """Runs of one board, one at least."""
+        with self._alone(name):
+            self._lives(name, until)
+
+    def _lives(self, name: str, until: float) -> None:
         work, cuts = self._folder / "work" / name, load_cuts(self._path(name, "cuts"), name)
         shutil.rmtree(work, ignore_errors=True)
         wanted = self._manner is STANDS_STILL and not self._recording(name).exists()
         recording = self._recording(name) if wanted else None
         defects = [self._defect] if self._defect else []
-        with closing(
-            runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording, manner=self._manner)
-        ) as lives:
+        lives = runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording, manner=self._manner)
+        with closing(lives):
             for course in lives:
                 save_cuts(cuts, self._path(name, "cuts"))
                 _say(_line(name, course, len(cuts.all), len(cuts.booted)))
                 if time.monotonic() > until:
                     break
         remove(work, cuts)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """The results of a board belong to one command; another one would remove what it works with.
+
+        Raises:
+            SystemExit: another command has them.
+        """
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SystemExit(
+                    f"torture: another command works with {name} in {self._folder}; wait for it, or give another --folder"
+                ) from None
+            yield
 
     def replays(self, share: float = 1.0) -> None:
         """Judges states of each recording.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -52,3 +53,13 @@ def test_cuts_of_earlier_runs_are_in_the_report_and_a_broken_promise_is_counted(
     counted = report(folder)
     assert (counted["cuts"], counted["rested"], counted["courses"], counted["runs"]) == (2, 1, 1, 2)
     assert counted["boards"][0]["broken"] == [{"run": 2, "seed": 4, "problems": ["the server was lied to"]}]
+
+
+def test_a_second_command_for_a_board_is_refused_and_removes_nothing_that_the_first_one_needs(folder):
+    needed = folder / "work/uboot-fat/device"
+    needed.mkdir(parents=True)
+    with (folder / "uboot-fat.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit, match="another command works with uboot-fat"):
+            run(folder).cuts(1.0)
+    assert needed.is_dir()
