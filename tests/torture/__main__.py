@@ -37,6 +37,7 @@ class Run:
         states: end a replay after so many more than there are.
         defect: of the agent; empty for none.
         kill: at each cut QEMU is killed.
+        both: the factory has filled both slots.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Run:
         states: int,
         defect: str = "",
         kill: bool = False,
+        both: bool = False,
     ) -> None:
         self._folder, self._boards, self._seed, self._states, self._defect = folder, boards, seed, states, defect
-        self._manner = KILLED if kill else STANDS_STILL
+        self._manner, self._both = KILLED if kill else STANDS_STILL, both
         self._began = time.monotonic()
         self._length = minutes * 60
 
@@ -88,7 +90,10 @@ class Run:
         wanted = self._manner is STANDS_STILL and not self._recording(name).exists()
         recording = self._recording(name) if wanted else None
         defects = [self._defect] if self._defect else []
-        lives = runs(KINDS[name](), work, cuts, self._seed, altered=defects, recording=recording, manner=self._manner)
+        lives = runs(
+            KINDS[name](), work, cuts, self._seed,
+            altered=defects, recording=recording, manner=self._manner, both=self._both,
+        )  # fmt: skip
         with closing(lives):
             for course in lives:
                 save_cuts(cuts, self._path(name, "cuts"))
@@ -178,12 +183,12 @@ class Run:
 def main() -> int:
     """Runs what was asked for."""
     options = _options()
-    folder = options.folder / options.defect if options.defect else options.folder
+    folder = options.folder / ("both" if options.both else "") / options.defect
     folder.mkdir(parents=True, exist_ok=True)
     boards = options.board or list(KINDS)
     run = Run(
         folder, boards, seed=options.seed, minutes=options.minutes, states=options.states, defect=options.defect,
-        kill=options.kill,
+        kill=options.kill, both=options.both,
     )  # fmt: skip
     _say(f"seed {options.seed}, boards {' '.join(boards)}, {options.minutes:g} minutes, results of all runs: {folder}")
     wanted = ["cuts"] if options.kill else options.only or ["cuts", "replay", "boot"]
@@ -212,6 +217,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=("cuts", "replay", "boot"), help="may be given again")
     parser.add_argument(
         "--kill", action="store_true", help="cuts alone, at each of which QEMU is killed, and the device boots"
+    )
+    parser.add_argument(
+        "--both", action="store_true", help="the factory has filled both slots; the results have a folder of their own"
     )
     parser.add_argument(
         "--defect", choices=sorted(FOUND_BY_REPLAY), default="", help="alter the agent, which must be found"

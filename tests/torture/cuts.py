@@ -28,6 +28,7 @@ def runs(
     altered: Sequence[str] = (),
     recording: Path | None = None,
     manner: Manner = STANDS_STILL,
+    both: bool = False,
 ) -> Iterator[Course]:
     """Lives of a device, without end; each is also added to ``cuts``.
 
@@ -39,10 +40,11 @@ def runs(
         altered: defects of its agent.
         recording: where the recording of the first one is to be; None for no recording.
         manner: how their power fails, those that are recorded apart.
+        both: see ``Victim``.
     """
     queue = Queue(driven(cuts.booted))
     logs = directory / "recording" if recording else None
-    with Victim(board, directory, altered, logs) as victim:
+    with Victim(board, directory, altered, logs, both=both) as victim:
         if recording and logs:
             course = _recorded(victim, cuts, queue, seed, logs)
             victim.not_recorded()

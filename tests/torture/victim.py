@@ -32,23 +32,33 @@ class Victim:
         directory: a new one.
         altered: defects of its agent.
         recording: a new directory, for what is needed to replay the first start; None for no recording.
+        both: the factory has filled both slots, so that the second one is in the order before the update.
     """
 
     def __init__(
-        self, board: Board, directory: Path, altered: Sequence[str] = (), recording: Path | None = None
+        self,
+        board: Board,
+        directory: Path,
+        altered: Sequence[str] = (),
+        recording: Path | None = None,
+        *,
+        both: bool = False,
     ) -> None:
         self._directory, self._board = directory, board
         before, after = (system(board, version, altered) for version in (OLD, NEW))
         where = places(board)
         names = [drive.name for drive in where.drives]
         graphs, more = logged(names, recording) if recording else ({}, [])
-        self.device = Device(directory / "device", board, before, below=graphs, more=more)
+        self.device = Device(
+            directory / "device", board, before, other=before if both else None, below=graphs, more=more
+        )
         self.images = {
             name: _held(slot_image(self.device.fitted(each)), directory / name)
             for name, each in (("old", before), ("new", after))
         }
+        scenario = " ".join(["healthy", *altered, *(["with both slots filled"] if both else [])])
         self.story = Story(
-            board=board.name, scenario=" ".join(["healthy", *altered]), format=where.format, drives=where.drives,
+            board=board.name, scenario=scenario, format=where.format, drives=where.drives,
             copies=where.copies, slots={name: LABELS[name] for name in ("A", "B")}, old="A", new="B",
             image=self.images["new"].stat().st_size, whole={}, state="lib/ota-agent", floor=FLOOR, outcome="",
             agent=changed_last(),

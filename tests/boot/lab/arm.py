@@ -30,8 +30,14 @@ _PREPARE = f"virtio scan; fdt addr {_DEVICE_TREE:x}; fdt resize 1000; fdt rsvmem
 # With KASLR the kernel isolates its page tables, too, and changes them at each call of it: an emulator throws away each time
 # what it knows of the memory. A boot costs 11 CPU seconds without, and 17 with it.
 _FAST = "nokaslr"
-_FIRST = {"BOOT_ORDER": "A", "BOOT_A_LEFT": f"{ATTEMPTS:x}", "BOOT_B_LEFT": "0"}
 _SHARED = "BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT OTA_TRIAL"
+
+
+def _first(contents: Mapping[str, Path]) -> dict[str, str]:
+    """The choice of the factory, which may have filled slot B, too."""
+    both = LABELS["B"] in contents
+    full = f"{ATTEMPTS:x}"
+    return {"BOOT_ORDER": "A B" if both else "A", "BOOT_A_LEFT": full, "BOOT_B_LEFT": full if both else "0"}
 
 
 def _settings(of: Sequence[str], arguments: str) -> dict[str, str]:
@@ -90,7 +96,7 @@ class UBootFat(_Arm):
             boot = Path(name)
             script_image(SCRIPT, boot / "boot.scr")
             for file in self._FILES:
-                (boot / file).write_bytes(encode(_FIRST, self._SIZE, redundant=False))
+                (boot / file).write_bytes(encode(_first(contents), self._SIZE, redundant=False))
             make_disk(directory / "disk.img", self.layout, {**contents, "boot": boot})
 
     def _commands(self) -> dict[str, str]:
@@ -167,7 +173,7 @@ class UBootRedundant(_Arm):
             make_disk(directory / "disk.img", self.layout, {**contents, "boot": Path(name)})
         with (directory / "card.img").open("wb") as card:
             card.truncate(self._CARD)
-        whole = encode({**self._defaults(), **self._variables(), **_FIRST}, uboot.COPY_SIZE, redundant=True)
+        whole = encode({**self._defaults(), **self._variables(), **_first(contents)}, uboot.COPY_SIZE, redundant=True)
         for number in range(len(uboot.COPIES)):
             self.put_copy(directory, number, whole)
 

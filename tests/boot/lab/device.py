@@ -55,6 +55,7 @@ class Device:
         directory: a new one.
         board: what it is.
         system: what is in slot A.
+        other: what the factory has put into slot B; nothing if None.
         rescue: what is in the partition of the rescue system; the board must know of it.
         settings: ``"section.key"`` and value, in place of those of ``_image_settings`` and ``_own_settings``.
         secrets: name and content of files that the factory gives it beside its settings; only root may read them.
@@ -70,6 +71,7 @@ class Device:
         board: Board,
         system: System | None = None,
         *,
+        other: System | None = None,
         rescue: System | None = None,
         settings: Mapping[str, object] | None = None,
         secrets: Mapping[str, bytes] | None = None,
@@ -87,7 +89,7 @@ class Device:
         try:
             self.server = self._server(poll)
             self._equip(settings or {}, secrets or {})
-            self._make_disks(self.fitted(system or System("1.0.0")), rescue)
+            self._make_disks({"A": system or System("1.0.0"), "B": other, "R": rescue})
             self.vm = self._stack.enter_context(
                 VM(directory / "vm", [*board.command(), *more, *self._drives(below or {})])
             )
@@ -123,14 +125,12 @@ class Device:
         shared_pki().keyring(factory).rename(factory / "ca.pem")
         (factory / "board.toml").write_text(toml({**_own_settings(self.server.url), **settings}))
 
-    def _make_disks(self, system: System, rescue: System | None) -> None:
+    def _make_disks(self, systems: Mapping[str, System | None]) -> None:
         data = self.directory / "data"
         data.mkdir()
         (self.directory / "factory").rename(data / Path(FACTORY).name)
-        contents = {LABELS["A"]: slot_image(system), "data": data}
-        if rescue is not None:
-            contents[LABELS["R"]] = slot_image(self.fitted(rescue))
-        self.board.make(self.directory, contents)
+        filled = {LABELS[name]: slot_image(self.fitted(each)) for name, each in systems.items() if each is not None}
+        self.board.make(self.directory, {**filled, "data": data})
 
     def _drives(self, below: Mapping[str, Sequence[str]]) -> list[str]:
         words = list[str]()

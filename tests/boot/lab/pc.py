@@ -42,6 +42,7 @@ _CLOCKS = "tsc=reliable no_timer_check"
 _WORDS_AT = 0x10000000
 _WORDS = rf"memmap={LAST_WORDS:#x}\${_WORDS_AT:#x} {ramoops(_WORDS_AT)}"
 _FIRST = ("ORDER=A B", "A_OK=1", "A_TRY=0", f"A_LEFT={ATTEMPTS}", "B_OK=0", "B_TRY=0")
+_BOTH = ("B_OK=1", f"B_LEFT={ATTEMPTS}")  # when the factory has filled slot B, too
 
 
 class Grub:
@@ -79,7 +80,7 @@ class Grub:
             (boot / _HOME / "grub.cfg").write_bytes(SCRIPT.read_bytes())
             (boot / _HOME / "ota-board.cfg").write_text(self._board())
             _run("grub-editenv", boot / _BLOCK, "create")
-            _run("grub-editenv", boot / _BLOCK, "set", *_FIRST)
+            _run("grub-editenv", boot / _BLOCK, "set", *_FIRST, *(_BOTH if LABELS["B"] in contents else ()))
             disk = make_disk(directory / "disk.img", self.layout, {**contents, "boot": boot})
         _embed(disk, self.layout)
 
