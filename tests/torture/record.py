@@ -7,6 +7,7 @@ import mmap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 from boot.lab.boards import Board
 from boot.lab.system import System
@@ -18,6 +19,7 @@ from torture.stamps import FILES
 from torture.story import TRACE, Boot, Story, Told
 
 OLD, NEW, FLOOR = "1.0.0", "2.0.0", "1.5.0"
+_OF_ITS_OWN = 1024 * 1024  # bytes; in few blocks, a slot would hold the old system until it holds the new one
 EXTRA = f"[meta.cra]\nmin-version={FLOOR}\n"
 
 
@@ -52,8 +54,9 @@ class Ledger:
 
 
 def system(board: Board, version: str, altered: Sequence[str] = ()) -> System:
-    """One of the two systems that all updates here are between. It tells on the console what it does."""
-    return System(version, arch=board.arch, files={**defects.files(altered), **FILES})
+    """One of the two systems of all updates here. They differ in two megabytes, and tell on the console what they do."""
+    own = {"usr/share/board/own": Random(version).randbytes(_OF_ITS_OWN).hex()}
+    return System(version, arch=board.arch, files={**defects.files(altered), **FILES, **own})
 
 
 def logged(drives: Sequence[str], directory: Path) -> tuple[dict[str, list[str]], list[str]]:
