@@ -15,7 +15,7 @@ from pathlib import Path
 from boot.lab.kinds import KINDS
 
 from torture.cuts import remove, runs
-from torture.defects import FOUND_BY_REPLAY
+from torture.defects import FOUND_BY_REPLAY, WITH_BOTH_SLOTS_FILLED
 from torture.hazard import KILLED, STANDS_STILL
 from torture.replay import Replay, explore
 from torture.report import Replayed, page, summary
@@ -183,12 +183,13 @@ class Run:
 def main() -> int:
     """Runs what was asked for."""
     options = _options()
-    folder = options.folder / ("both" if options.both else "") / options.defect
+    both = options.both or options.defect in WITH_BOTH_SLOTS_FILLED
+    folder = options.folder / ("both" if both else "") / options.defect
     folder.mkdir(parents=True, exist_ok=True)
     boards = options.board or list(KINDS)
     run = Run(
         folder, boards, seed=options.seed, minutes=options.minutes, states=options.states, defect=options.defect,
-        kill=options.kill, both=options.both,
+        kill=options.kill, both=both,
     )  # fmt: skip
     _say(f"seed {options.seed}, boards {' '.join(boards)}, {options.minutes:g} minutes, results of all runs: {folder}")
     wanted = ["cuts"] if options.kill else options.only or ["cuts", "replay", "boot"]

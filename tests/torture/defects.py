@@ -30,6 +30,9 @@ FOUND_BY_REPLAY = (
     "environment-not-flushed",
 )
 
+# Before its first update, a slot that the factory has left empty is not in the order.
+WITH_BOTH_SLOTS_FILLED = frozenset({"half-written-in-order"})
+
 
 def files(defects: Sequence[str]) -> Mapping[str, str]:
     """What a system with an altered agent has more than others, by path.
