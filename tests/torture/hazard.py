@@ -10,33 +10,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-_USUAL = 0.35  # of what is not named here: cuts in a CPU second
-RATES: Mapping[str, float] = {
-    "bootloader": 1.0, "system": 0.25, "staged": 3.0, "activating": 4.0, "rebooting": 1.5, "trial": 1.0, "confirming": 4.0,
-    "reporting": 2.0, "reverting": 2.0,
-}  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How power fails in a run.
 
     Attributes:
-        pace: all rates are multiplied by it.
+        rates: cuts in a CPU second, by phase.
+        usual: the same, of phases that are not named.
         share: of the cuts at which QEMU is killed for real, and the run goes on with a boot.
         most: so many times QEMU is killed in one run, at most.
     """
 
-    pace: float
+    rates: Mapping[str, float]
+    usual: float
     share: float
     most: int
 
 
-STANDS_STILL = Manner(1.0, 0.02, 2)
-# A boot takes ten seconds: half of them come to their end.
-KILLED = Manner(0.3, 1.0, 16)
+_OFTEN = {
+    "bootloader": 1.0, "system": 0.25, "staged": 3.0, "activating": 4.0, "rebooting": 1.5, "trial": 1.0, "confirming": 4.0,
+    "reporting": 2.0, "reverting": 2.0,
+}  # fmt: skip
+# So that half of all boots, trials and the like come to their end.
+_SELDOM = {
+    "bootloader": 0.08, "system": 0.04, "staged": 0.3, "activating": 1.0, "rebooting": 0.12, "trial": 0.12, "confirming": 1.0,
+    "reporting": 0.3, "reverting": 0.3,
+}  # fmt: skip
+STANDS_STILL = Manner(_OFTEN, 0.35, 0.02, 2)
+KILLED = Manner(_SELDOM, 0.05, 1.0, 16)
 # QEMU would begin its logs anew.
-RECORDED = Manner(1.0, 0.0, 0)
+RECORDED = Manner(_OFTEN, 0.35, 0.0, 0)
 
 
 class Hazard:
@@ -60,7 +64,7 @@ class Hazard:
             phase: what the device has done since the last question, see ``Stamps.phase``.
             now: CPU seconds.
         """
-        self._left -= self._manner.pace * RATES.get(phase, _USUAL) * (now - self._now)
+        self._left -= self._manner.rates.get(phase, self._manner.usual) * (now - self._now)
         self._now = now
         if self._left > 0:
             return False

@@ -12,8 +12,8 @@ from agent.daemon.machine import State
 
 _EVERY = 0.01  # seconds
 _STATES = "|".join(state.value for state in State)
-# GRUB and a quiet kernel say nothing; the modules are the first that the journal of a boot tells of on the console.
-_KERNEL = rb"Starting kernel|Linux version|systemd-modules-load"
+# GRUB and a quiet kernel say nothing; the initial RAM disk does.
+_KERNEL = rb"Starting kernel|Linux version|initrd: started"
 LINES = re.compile(
     rb"OTA: (?:booting slot (?P<slot>\w+)|no slot boots, starting the rescue system (?P<rescue>\w+)|[^\r\n]+)"
     rb"|(?P<reset>reboot: Restarting system)|Kernel panic[^\r\n]*|(?P<kernel>" + _KERNEL + rb")"

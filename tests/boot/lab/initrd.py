@@ -44,6 +44,7 @@ $b mount -t devtmpfs dev /dev
 $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 exec </dev/console >/dev/console 2>&1
+echo "initrd: started"
 
 fail() {{
     echo "initrd: $1"
