@@ -34,11 +34,11 @@ _OFTEN = {
 }  # fmt: skip
 # So that half of all boots, trials and the like come to their end.
 _SELDOM = {
-    "bootloader": 0.08, "system": 0.04, "staged": 0.3, "activating": 1.0, "rebooting": 0.12, "trial": 0.12, "confirming": 1.0,
-    "reporting": 0.3, "reverting": 0.3,
+    "bootloader": 0.12, "system": 0.065, "staged": 0.45, "activating": 1.5, "rebooting": 0.2, "trial": 0.2, "confirming": 1.5,
+    "reporting": 0.45, "reverting": 0.45,
 }  # fmt: skip
 STANDS_STILL = Manner(_OFTEN, 0.35, 0.02, 2)
-KILLED = Manner(_SELDOM, 0.05, 1.0, 16)
+KILLED = Manner(_SELDOM, 0.08, 1.0, 16)
 # QEMU would begin its logs anew.
 RECORDED = Manner(_OFTEN, 0.35, 0.0, 0)
 
