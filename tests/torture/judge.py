@@ -55,8 +55,15 @@ class Found:
         return f"{shown} | {''.join('01'[valid] for valid in self.environment.valid)} | {held}"
 
 
-def problems(found: Found, story: Story, told: Told) -> list[str]:
-    """Which promises are broken."""
+def problems(found: Found, story: Story, told: Told, *, before: bool = False) -> list[str]:
+    """Which promises are broken.
+
+    Args:
+        found: what is on the drives.
+        story: where everything lies.
+        told: what the server knows.
+        before: the new system has proved itself before; that power cuts let the bootloader leave it then breaks no promise.
+    """
     broken = [*found.documents.damaged]
     variables = found.environment.variables
     if variables is None:
@@ -67,7 +74,7 @@ def problems(found: Found, story: Story, told: Told) -> list[str]:
     broken += [
         f"slot {name} would be booted, but is half-written" for name in sorted(set(started)) if not found.slots[name]
     ]
-    proved = found.slots[story.new] == "new" and confirmed(story.format, variables, story.new)
+    proved = before or proven(found, story)
     if told.status == "FINISHED" and not proved:
         broken.append("the server was told of a success that is not on the medium")
     trial, order = (
@@ -79,6 +86,11 @@ def problems(found: Found, story: Story, told: Told) -> list[str]:
     if story.floor and found.documents.values.get("facts", {}).get("floor") == story.floor and not proved:
         broken.append("the floor was raised before the new system had proved itself")
     return broken
+
+
+def proven(found: Found, story: Story) -> bool:
+    """Whether the new system is whole, the choice, and no longer on trial."""
+    return found.slots[story.new] == "new" and confirmed(story.format, found.environment.variables or {}, story.new)
 
 
 def _ours(name: str) -> bool:

@@ -14,9 +14,9 @@ from boot.lab.vm import Unheard
 from torture.course import Queue, course, step
 from torture.freeze import frozen
 from torture.hazard import Hazard
-from torture.judge import Found, problems
+from torture.judge import Found, problems, proven
 from torture.record import NEW, OLD
-from torture.rest import ENDS, Heard, resting, wrong
+from torture.rest import ENDS, Heard, Lived, resting, wrong
 from torture.results import Course, Cut
 from torture.stamps import Stamps, phases
 from torture.story import Told
@@ -42,7 +42,7 @@ class Life:
     def __init__(self, victim: Victim, hazard: Hazard, queue: Queue, *, first: int, depth: int) -> None:
         self._victim, self._hazard, self._queue = victim, hazard, queue
         self._device, self._first, self._depth, self._trials = victim.device, first, depth, depth
-        self._steps = Counter[str]()
+        self._steps, self._proven, self._proven_cuts = Counter[str](), False, 0
         self._base = self._device.vm.cpu_seconds
         self._told: list[tuple[float, str]] = []
         self._cuts: list[Cut] = []
@@ -63,6 +63,7 @@ class Life:
         running = ""
         with Stamps(self._device.vm.console.log, self._now) as self._stamps:
             try:
+                self._proven = proven(self._victim.drives.found(), self._victim.story)
                 self._power_on()
                 self._until_rest()
                 self._linger(longer)
@@ -129,6 +130,7 @@ class Life:
             self._depth += 1
             self._steps[step(cut.course)] += 1
             self._trials += "OTA_TRIAL=" in cut.course
+            self._proven_cuts += self._proven
             self._queue.drive(cut)
             self._power_on()
         else:
@@ -148,7 +150,8 @@ class Life:
         status = self._status()
         found = self._victim.drives.found(whole=status == "FINISHED")
         phase = phase if phase in ("bootloader", "system") else found.documents.state
-        broken = problems(found, self._victim.story, Told(0.0, status))
+        self._proven |= proven(found, self._victim.story)
+        broken = problems(found, self._victim.story, Told(0.0, status), before=self._proven)
         number = self._first + len(self._cuts)
         return Cut(number, round(at, 2), phase, status, course(found, status), killed, tuple(broken))
 
@@ -160,5 +163,5 @@ class Life:
             [entry.type for entry in entries if entry.type in ENDS],
             " / ".join(line for entry in entries for line in entry.messages),
         )
-        repeated = max(self._steps.values(), default=0)
-        return wrong(found, self._victim.story, heard, running=running, trials=self._trials, repeated=repeated)
+        lived = Lived(self._trials, max(self._steps.values(), default=0), self._proven_cuts)
+        return wrong(found, self._victim.story, heard, lived, running=running)

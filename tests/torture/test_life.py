@@ -17,6 +17,7 @@ from torture.course import Queue
 from torture.environment import Environment
 from torture.judge import Documents, Found
 from torture.life import Life
+from torture.rest import Lived
 from torture.results import Course
 from torture.test_rest import STORY, found
 
@@ -132,14 +133,20 @@ def test_a_machine_that_is_killed_boots_and_has_lived_through_a_cut_more(stage):
     assert stage.starts == ["on", "cut", "on", "cut", "cut"] and not stage.saved
 
 
-@pytest.mark.parametrize(("trial", "attempts"), [({}, 0), ({"OTA_TRIAL": "B,1,abc"}, 1)])
-def test_only_a_power_cut_on_trial_may_cost_an_attempt(stage, monkeypatch, trial, attempts):
-    heard: list[int] = []
-    monkeypatch.setattr("torture.life.wrong", lambda *_, trials, **__: heard.append(trials) or [])
-    at_cut = found(**trial)
+@pytest.mark.parametrize(
+    ("at_cut", "lived_through"),
+    [
+        (found(BOOT_ORDER="A"), Lived(repeated=1)),
+        (found(OTA_TRIAL="B,1,abc"), Lived(trials=1, repeated=1)),
+        (found(), Lived(proven=1, repeated=1)),
+    ],
+)
+def test_a_power_cut_counts_as_before_the_trial_on_it_or_after_the_proof(stage, monkeypatch, at_cut, lived_through):
+    asked: list[Lived] = []
+    monkeypatch.setattr("torture.life.wrong", lambda *given, **_: asked.append(given[3]) or [])
     stage.found = lambda whole=False: at_cut if len(stage.starts) < 3 else found()
     lived(stage, cuts=1, kills=1)
-    assert heard == [attempts]
+    assert asked == [lived_through]
 
 
 def test_a_broken_promise_at_a_cut_is_in_the_course_of_the_run(stage):

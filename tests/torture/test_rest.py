@@ -8,7 +8,7 @@ import pytest
 
 from torture.environment import Environment
 from torture.judge import Documents, Found
-from torture.rest import Heard, resting, wrong
+from torture.rest import Heard, Lived, resting, wrong
 from torture.story import Story
 
 STORY = Story(
@@ -26,8 +26,8 @@ def found(running: str = "B", outcome: str = "success", *, other: str = "old", *
     return Found(environment, {"A": other, "B": "new"}, Documents(documents))
 
 
-def broken(of: Found, heard: Heard = GOOD, running: str = "B", trials: int = 1) -> list[str]:
-    return wrong(of, STORY, heard, running=running, trials=trials)
+def broken(of: Found, heard: Heard = GOOD, running: str = "B", **lived: int) -> list[str]:
+    return wrong(of, STORY, heard, Lived(**lived), running=running)
 
 
 def test_a_finished_update_and_one_that_was_cut_too_often_are_well():
@@ -55,12 +55,20 @@ def test_what_is_not_well_is_named(of, heard, running, says):
 
 def test_a_healthy_update_must_not_fail_because_of_two_power_cuts_on_trial_and_says_why_it_did():
     (problem,) = broken(found("A", "failure"), FAILED, "A", trials=2)
-    assert problem == "a healthy update ended as ERROR after 2 power cuts on trial: no power"
+    assert problem == "a healthy update ended as ERROR: Lived(trials=2, repeated=0, proven=0), no power"
 
 
 def test_an_update_may_be_given_up_when_a_step_of_it_was_cut_twelve_times():
-    assert wrong(found("A", "failure"), STORY, FAILED, running="A", trials=0, repeated=12) == []
-    assert len(wrong(found("A", "failure"), STORY, FAILED, running="A", trials=0, repeated=11)) == 1
+    assert broken(found("A", "failure"), FAILED, "A", repeated=12) == []
+    assert len(broken(found("A", "failure"), FAILED, "A", repeated=11)) == 1
+
+
+def test_a_bootloader_may_leave_a_confirmed_system_after_three_power_cuts_and_its_floor_stays():
+    raised = found("A", "failure")
+    values = {**raised.documents.values, "facts": {"floor": STORY.floor}}
+    raised = replace(raised, documents=Documents(values))
+    assert broken(raised, FAILED, "A", proven=3) == []
+    assert any("floor" in each for each in broken(raised, FAILED, "A", proven=2))
 
 
 def test_a_device_rests_when_nothing_waits_and_its_attempts_are_back():
