@@ -71,7 +71,9 @@ def test_one_act_alone_reports_as_json_and_keeps_what_it_made(tmp_path: Path) ->
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "demo"
-    with subprocess.Popen([*COMMAND, "--dir", str(folder)], stdout=subprocess.PIPE, text=True) as process:
+    # A shell has what it starts in the background ignore SIGINT, and that is inherited.
+    command = ["env", "--default-signal", *COMMAND, "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 30
         while time.monotonic() < end and not (folder / "state" / "record.json").exists():
             time.sleep(0.02)

@@ -81,6 +81,7 @@ BAD_ZSTD = {
     "only a skippable frame": SKIPPABLE,
     "the old magic number": b"\x27" + frame()[1:],
     "a window of 2 MiB": streamed(window=21),
+    "a block larger than the window": streamed()[:5] + b"\0" + streamed()[6:],
     "a window of 128 MiB": streamed(window=27),
     "one byte more than allowed": frame(bytes(LIMIT + 1)),
     "one byte more, without size": frame(bytes(LIMIT + 1), write_content_size=False),

@@ -49,6 +49,13 @@ class Logind:
         *_, fds = self._calls.call(*LOGIND, "Inhibit", "ssss", what, "backup", "runs", mode)
         return lambda: os.close(fds[0])
 
+    def wait_free(self) -> None:
+        """Until it has seen that nobody blocks any more: it runs on its own."""
+        end = time.monotonic() + 10
+        while self._calls.call(*LOGIND, "ListInhibitors")[0]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def asked(self) -> list[tuple[str, list[object]]]:
         (calls,) = self._calls.call(LOGIND[0], LOGIND[1], MOCK, "GetCalls")
         return [(name, arguments) for _, name, arguments in calls]
@@ -136,7 +143,7 @@ def test_the_argument_for_the_bootloader_is_set_first(logind: Logind, passing: T
 def test_what_blocks_a_shutdown_is_waited_for(logind: Logind, passing: Time) -> None:
     let_go = logind.block()
     seen: list[Any] = []
-    passing.on_pause = lambda: let_go() if passing.now == 30 else None
+    passing.on_pause = lambda: (let_go(), logind.wait_free()) if passing.now == 30 else None
     restarting(logind, passing, blocked=seen.append)()
     assert 30 <= passing.now < 100
     assert seen == [(("backup", "runs"),), ()], "everybody can see what the device waits for, and that it does no more"
