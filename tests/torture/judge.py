@@ -62,7 +62,7 @@ def problems(found: Found, story: Story, told: Told, *, before: bool = False) ->
         found: what is on the drives.
         story: where everything lies.
         told: what the server knows.
-        before: the new system has proved itself before; that power cuts let the bootloader leave it then breaks no promise.
+        before: the new system has proved itself before, and power cuts may have made the bootloader leave it since.
     """
     broken = [*found.documents.damaged]
     variables = found.environment.variables

@@ -151,7 +151,7 @@ class Life:
         found = self._victim.drives.found(whole=status == "FINISHED")
         phase = phase if phase in ("bootloader", "system") else found.documents.state
         self._proven |= proven(found, self._victim.story)
-        broken = problems(found, self._victim.story, Told(0.0, status), before=self._proven)
+        broken = problems(found, self._victim.story, Told(0.0, status), before=self._lived.left)
         number = self._first + len(self._cuts)
         return Cut(number, round(at, 2), phase, status, course(found, status), killed, tuple(broken))
 
@@ -163,5 +163,8 @@ class Life:
             [entry.type for entry in entries if entry.type in ENDS],
             " / ".join(line for entry in entries for line in entry.messages),
         )
-        lived = Lived(self._trials, max(self._steps.values(), default=0), self._proven_cuts)
-        return wrong(found, self._victim.story, heard, lived, running=running)
+        return wrong(found, self._victim.story, heard, self._lived, running=running)
+
+    @property
+    def _lived(self) -> Lived:
+        return Lived(self._trials, max(self._steps.values(), default=0), self._proven_cuts)

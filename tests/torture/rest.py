@@ -41,8 +41,8 @@ class Lived:
 
     @property
     def left(self) -> bool:
-        """Whether the bootloader may have left a system that was confirmed: no boot of it came up any more."""
-        return self.proven >= ATTEMPTS
+        """Whether the bootloader may have left a confirmed system: its power failed, and again in each of its boots."""
+        return self.proven > ATTEMPTS
 
 
 def resting(found: Found, story: Story, running: str) -> bool:
