@@ -8,12 +8,14 @@ from typing import Any
 
 from boot.lab.boards import ATTEMPTS
 
+from agent.config_table import SETTINGS
 from torture.judge import Found, problems
 from torture.story import Story, Told
 
 ENDS = ("FINISHED", "ERROR", "CANCELED")
 _LIVED_THROUGH = ATTEMPTS - 1  # power cuts on trial that do not make a healthy update fail
-_STARTS = 12  # of one step; then the agent gives up: the default of update.attempts
+# Starts of one step; then the agent gives up.
+_STARTS: Any = {(each.section, each.key): each.default for each in SETTINGS}["update", "attempts"]
 
 
 @dataclass(frozen=True, slots=True)
