@@ -150,8 +150,11 @@ def _join(client: socket.socket, server: socket.socket, state: Between, goes_on:
     thread.start()
     try:
         while piece := server.recv(PIECE):
-            client.sendall(piece)
-            state.down += len(piece)
+            rest = memoryview(piece)
+            while rest:  # where nobody takes the rest of a piece, its beginning was passed on
+                sent = client.send(rest)
+                state.down += sent
+                rest = rest[sent:]
             if not goes_on(len(piece)):
                 break
     finally:
