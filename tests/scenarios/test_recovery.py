@@ -63,16 +63,16 @@ def test_signals_reach_a_daemon_that_waits_for_a_silent_server(tmp_path: Path, b
         os.kill(world.board.daemon_pid, signal.SIGHUP)
         world.wait_for(lambda: len(world.server.seen) > before, 10, "a reload asks the server")
 
-        world.server.faults.add(Fault(path="controller", delay=8.0))
+        world.server.faults.add(Fault(path="controller", delay=20.0))
         before = len(world.server.seen)
         daemon = world.board.daemon_pid
         os.kill(daemon, signal.SIGHUP)
         world.wait_for(lambda: len(world.server.seen) > before or not world.server.faults.left, 10, "it waits")
         began = time.monotonic()
         os.kill(daemon, signal.SIGTERM)
-        while time.monotonic() - began < 6 and _runs(daemon):
+        while time.monotonic() - began < 10 and _runs(daemon):
             time.sleep(0.02)
-        assert time.monotonic() - began < 3
+        assert not _runs(daemon)
 
 
 def _runs(pid: int) -> bool:

@@ -39,7 +39,7 @@ def test_a_program_that_takes_too_long_dies_with_all_its_children(tmp_path):
     note = tmp_path / "pid"
     started = time.monotonic()
     done = run(["/bin/sh", "-c", f"sleep 60 & echo $! > {note}; echo waiting; wait"], 0.5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert (done.status, done.last_line) == (None, "waiting")
     assert ends(int(note.read_text()))
 
@@ -49,7 +49,7 @@ def test_a_background_child_does_not_hold_up_the_answer_and_is_removed(tmp_path)
     started = time.monotonic()
     done = run(["/bin/sh", "-c", f"sleep 60 & echo $! > {note}; exit 0"], 20)
     assert done.status == 0
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert ends(int(note.read_text()))
 
 

@@ -34,8 +34,8 @@ def test_a_bell_ends_a_wait_but_not_a_pause() -> None:
     inbox = Inbox()
     inbox.check()
     began = time.monotonic()
-    inbox.wait(10)
-    assert time.monotonic() - began < 1
+    inbox.wait(30)
+    assert time.monotonic() - began < 10
     inbox.check()
     began = time.monotonic()
     inbox.pause(0.1)
