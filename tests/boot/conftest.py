@@ -21,13 +21,13 @@ _began = pytest.StashKey[float]()
 _failed = pytest.StashKey[bool]()
 
 
-def _first(config: pytest.Config) -> bool:
-    """Whether this process is the one that starts the others."""
-    return _ALL and not hasattr(config, "workerinput")
+def _reports(config: pytest.Config) -> bool:
+    """Whether this process starts the others, and they run tests."""
+    return _ALL and not hasattr(config, "workerinput") and not config.option.collectonly
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if _first(session.config):
+    if _reports(session.config):
         evidence.begin(_REPORT)
 
 
@@ -47,10 +47,10 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _first(session.config):
+    if _reports(session.config):
         evidence.finish(_REPORT)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if _first(config):
+    if _reports(config):
         terminalreporter.write_line(f"every boot of it: {_REPORT / 'report.html'}")

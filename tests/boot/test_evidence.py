@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -52,6 +54,8 @@ def test_a_device_is_shown_with_the_tests_of_its_process_alone() -> None:
 
 def test_what_the_processes_of_a_run_leave_becomes_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(evidence.PLACE, "")  # put back afterwards
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "left"))
+    (tmp_path / "left").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "run/report.json").write_text("of the run before")
     evidence.begin(tmp_path / "run")
@@ -61,6 +65,21 @@ def test_what_the_processes_of_a_run_leave_becomes_its_report(tmp_path: Path, mo
     values = json.loads(report.with_suffix(".json").read_text())
     assert (values["outcomes"], values["boots"], values["cuts"]) == ({"passed": 1}, 2, 1)
     assert sorted(path.name for path in report.parent.iterdir()) == ["report.html", "report.json"]
+    assert not list((tmp_path / "left").iterdir())
+
+
+def test_two_runs_at_once_take_nothing_from_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(evidence.PLACE, "")  # put back afterwards
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    evidence.begin(tmp_path / "run")
+    evidence.keep(KEPT)
+    place = os.environ[evidence.PLACE]
+    evidence.begin(tmp_path / "run")
+    evidence.keep(BROKEN)
+    other = evidence.finish(tmp_path / "run").with_suffix(".json").read_text()
+    monkeypatch.setenv(evidence.PLACE, place)
+    own = evidence.finish(tmp_path / "run").with_suffix(".json").read_text()
+    assert [json.loads(text)["outcomes"] for text in (other, own)] == [{"failed": 1}, {"passed": 1}]
 
 
 def test_without_a_run_that_reports_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,16 +60,16 @@ def keep(what: Verdict | Life) -> None:
 
 
 def begin(directory: Path) -> None:
-    """Forgets the run before; the processes of this one know where to leave things."""
+    """Forgets the run before; the processes of this one know where to leave things, which is nobody else's place."""
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    os.environ[PLACE] = str(directory)
+    os.environ[PLACE] = tempfile.mkdtemp(prefix="ota-boot-report-")
 
 
 def finish(directory: Path) -> Path:
     """Writes the report about what was left; returns the page."""
-    tests = sorted(_read(directory, Verdict), key=lambda each: each.began)
-    lives = sorted(_read(directory, Life), key=_begin)
+    left = Path(os.environ.pop(PLACE))
+    tests = sorted(_read(left, Verdict), key=lambda each: each.began)
+    lives = sorted(_read(left, Life), key=_begin)
     values = {
         "machine": platform.machine(),
         "ended": int(time.time()),
@@ -78,10 +79,10 @@ def finish(directory: Path) -> Path:
         "tests": [asdict(each) for each in tests],
         "devices": [asdict(each) for each in lives],
     }
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "report.json").write_text(json.dumps(values, indent=1))
     (directory / "report.html").write_text(page(tests, lives))
-    for path in directory.glob("*-*.json"):
-        path.unlink()
+    shutil.rmtree(left)
     return directory / "report.html"
 
 
